@@ -1,0 +1,67 @@
+# Every target sets up what it needs in .venv (tools/bootstrap.py) and is instant when nothing changed.
+# PYTHON=/path/to/python3.12 chooses the interpreter, JOBS=4 the number of test processes.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+JOBS ?= 2
+PYTEST ?= $(PY) -m pytest
+PYTEST_ARGS ?=
+SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
+
+export PYTHON
+
+.PHONY: help setup setup-demo demo test test-all lint format types contracts unit area bench mutants clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
+	    while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## set up .venv for development
+	@tools/bootstrap.sh dev
+
+setup-demo:
+	@tools/bootstrap.sh demo
+
+demo: setup-demo ## MNIST: plan, accuracy, the RTL on every shipped image, a report
+	@.venv/bin/talon demo
+
+test: lint contracts types unit ## what continuous integration runs
+
+test-all: lint contracts types ## everything: also the slow tests and the area budget
+	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)
+	$(MAKE) area
+
+lint: setup ## ruff: rules and format
+	$(PY) -m ruff check $(wildcard $(SOURCES))
+	$(PY) -m ruff format --check $(wildcard $(SOURCES))
+
+format: setup ## let ruff mend what it can
+	$(PY) -m ruff check --fix $(wildcard $(SOURCES))
+	$(PY) -m ruff format $(wildcard $(SOURCES))
+
+types: setup ## pyright, from the registry with its own Node.js
+	@if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    $(PY) -m pyright --pythonpath $(PY); \
+	else \
+	    echo "types: skipped, amaranth-stubs needs Python 3.11 or newer"; \
+	fi
+
+contracts: setup ## import-linter: which room may import which
+	.venv/bin/lint-imports
+
+unit: setup ## the tests, without the slow ones
+	$(PYTEST) -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
+
+area: setup ## Yosys: area of core, router and array against the budget
+	$(PY) tools/area.py
+
+bench: setup ## the figures of benchmarks/
+	$(PY) tools/bench.py
+
+mutants: setup ## put faults into the RTL and the golden model, one at a time
+	$(PY) tools/mutants.py
+
+clean: ## remove .venv, builds and caches
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
