@@ -1,0 +1,228 @@
+"""The configuration memories of a core, and the layout of their entries.
+
+A configuration section fills one memory from entry 0 on. An entry travels as ``Layout.n_words``
+32-bit words, least significant first; a weight word as ``lanes / 4`` of them. The CRC-32 of a
+section (ISO-HDLC, that of ``zlib.crc32``) runs over its words in little-endian byte order.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from talon.arch.layout import Field, Layout
+from talon.arch.params import ArrayParams, bits_for
+
+
+class Memory(IntEnum):
+    """Memories that a SELECT command names. All but STATUS and COUNTER must be committed."""
+
+    WEIGHT = 0
+    RECORD = 1
+    EDGE = 2
+    GROUP = 3
+    ROUTE = 4
+    TOKEN = 5
+    INIT = 6
+    STATUS = 14  # read only
+    COUNTER = 15  # read only
+
+
+LOADED = (
+    Memory.WEIGHT,
+    Memory.RECORD,
+    Memory.EDGE,
+    Memory.GROUP,
+    Memory.ROUTE,
+    Memory.TOKEN,
+    Memory.INIT,
+)
+"""Memories that an image fills, in the order in which it does so."""
+
+
+class EdgeKind(IntEnum):
+    """How an event becomes rows of synaptic operations."""
+
+    DENSE = 0  # `rows` weight words from base + index * rows, to rows row_start...
+    SPARSE = 1  # a pointer entry gives the address and number of packed words
+    IDENTITY = 2  # one constant weight, to accumulator index + offset
+
+
+class Emit(IntEnum):
+    """What the neurons of a group send."""
+
+    SPIKE = 0  # a SPIKE packet a route (or HOST_SPIKE) for each neuron that fires
+    READOUT = 1  # a HOST_VALUE for every neuron, every timestep
+    PSUM = 2  # a PSUM packet a route for each value that is not zero
+
+
+class Reset(IntEnum):
+    """What a spike does to the membrane potential."""
+
+    NONE = 0
+    ZERO = 1  # to v_reset
+    SUBTRACT = 2  # minus the threshold
+
+
+class Counter(IntEnum):
+    """Entries of the COUNTER memory, 32 bits each, wrapping."""
+
+    EVENTS = 0  # SPIKE and PSUM packets taken
+    ROWS = 1  # rows retired by the synapse engine: weight words, identity and partial-sum rows
+    SOPS = 2  # synaptic operations: lanes of those rows that stand for a synapse
+    BUSY = 3  # cycles in which the synapse engine had work
+    SPIKES = 4  # neurons that fired
+    UPDATES = 5  # neurons updated
+    SATURATIONS = 6  # updates in which a membrane potential was clamped
+    BLOCKED = 7  # cycles in which an output packet waited for the NoC
+
+
+class MemoryLayouts:
+    """Layouts of the entries of every memory for one array."""
+
+    def __init__(self, params: ArrayParams) -> None:
+        address = bits_for(params.weight_words)
+        row = bits_for(params.n_rows)
+        neuron = bits_for(params.n_neurons)
+        slot = bits_for(params.n_slots)
+        index = params.index_width
+        mask = (Field("xmask", params.columns), Field("ymask", params.rows))
+        self.edge = Layout(
+            "edge",
+            (
+                Field("kind", 2, doc="EdgeKind"),
+                Field("base", address, doc="weight address of index 0; sums wrap modulo 2^width"),
+                Field("rows", row + 1, doc="DENSE: weight words an event"),
+                Field("row_start", row, doc="DENSE: accumulator row of the first word"),
+                Field(
+                    "last_lanes", bits_for(params.lanes) + 1, doc="DENSE: synapses in the last word"
+                ),
+                Field(
+                    "weight", params.weight_width, signed=True, doc="IDENTITY: the constant weight"
+                ),
+                Field("offset", index, doc="SPARSE, IDENTITY: added to the index, modulo 2^16"),
+            ),
+        )
+        self.pointer = Layout(
+            "pointer",
+            (
+                Field("address", 16, doc="weight address of the first word of a SPARSE source"),
+                Field("count", 16, doc="number of words; zero is allowed"),
+            ),
+        )
+        self.synapse = Layout(
+            "synapse",
+            (
+                Field("weight", params.weight_width, signed=True, doc="zero: no synapse"),
+                Field("row", 7, doc="accumulator row"),
+                Field("half", 1, doc="entry k is for lane k (0) or lane k + lanes/2 (1)"),
+            ),
+        )
+        self.record = Layout(
+            "record",
+            (
+                Field("threshold", params.v_width, signed=True),
+                Field("bias", params.v_width, signed=True),
+                Field("v_reset", params.v_width, signed=True),
+                Field("decay", params.decay_width, doc="factor x 65536"),
+                Field("no_leak", 1, doc="the factor is 1; decay is ignored"),
+                Field("reset", 2, doc="Reset"),
+                Field("reset_next", 1, doc="reset at the next timestep instead of at once"),
+                Field("strict", 1, doc="fire on V > threshold instead of V >= threshold"),
+            ),
+        )
+        self.group = Layout(
+            "group",
+            (
+                Field("row_start", row, doc="accumulator row of the first neuron"),
+                Field("n_neurons", neuron + 1),
+                Field("frac", params.frac_width, doc="fractional bits of V"),
+                Field("emit", 2, doc="Emit"),
+                Field("route_start", bits_for(params.n_routes)),
+                Field("n_routes", bits_for(params.n_routes) + 1),
+                Field("token_start", bits_for(params.n_tokens)),
+                Field("n_tokens", bits_for(params.n_tokens) + 1),
+                Field("n_sources", params.count_width, doc="END_OF_STEP tokens a timestep"),
+                Field("n_dests", params.count_width, doc="CREDIT tokens a timestep"),
+            ),
+        )
+        self.route = Layout(
+            "route",
+            (
+                Field("host", 1, doc="to the host instead of to the masks"),
+                *mask,
+                Field("edge", bits_for(params.n_edges)),
+                Field("delay", slot),
+                Field("offset", index, doc="added to the neuron to give the index, modulo 2^16"),
+                Field("first", neuron, doc="first neuron of the core that takes this route"),
+                Field("last", neuron, doc="last neuron that takes it"),
+            ),
+        )
+        self.token = Layout(
+            "token",
+            (
+                Field("host", 1),
+                *mask,
+                Field("group", bits_for(params.n_groups), doc="receiving group"),
+                Field("delta", slot, doc="added to the slot of the timestep, modulo n_slots"),
+                Field("credit", 1),
+            ),
+        )
+        self.init = Layout(
+            "init",
+            (
+                Field("sources", params.count_width, doc="END_OF_STEP granted at start"),
+                Field("dests", params.count_width, doc="CREDIT granted at start"),
+            ),
+        )
+        self.status = Layout(
+            "status",
+            (
+                Field("armed", 1),
+                Field("crc_error", 1, doc="a COMMIT did not match"),
+                Field("hash_error", 1, doc="an ARM named other hardware"),
+                Field("incomplete", 1, doc="an ARM came before every memory was good"),
+                Field(
+                    "unarmed_event", 1, doc="an event or token reached a core that was not armed"
+                ),
+                Field("good", len(LOADED), doc="memories committed, one bit each, by number"),
+            ),
+        )
+
+    @property
+    def of_memory(self) -> dict[Memory, Layout]:
+        """Layout of the entries of each memory but WEIGHT."""
+        return {
+            Memory.RECORD: self.record,
+            Memory.EDGE: self.edge,
+            Memory.GROUP: self.group,
+            Memory.ROUTE: self.route,
+            Memory.TOKEN: self.token,
+            Memory.INIT: self.init,
+        }
+
+
+def depth_of(memory: Memory, params: ArrayParams) -> int:
+    """Return the number of entries of ``memory``.
+
+    INIT has one entry a (group, slot): entry ``group * n_slots + slot``.
+    """
+    return {
+        Memory.WEIGHT: params.weight_words,
+        Memory.RECORD: params.n_neurons,
+        Memory.EDGE: params.n_edges,
+        Memory.GROUP: params.n_groups,
+        Memory.ROUTE: params.n_routes,
+        Memory.TOKEN: params.n_tokens,
+        Memory.INIT: params.n_groups * params.n_slots,
+        Memory.STATUS: 1,
+        Memory.COUNTER: len(Counter),
+    }[memory]
+
+
+def words_per_entry(memory: Memory, params: ArrayParams) -> int:
+    """Return the number of 32-bit configuration words of one entry of ``memory``."""
+    if memory is Memory.WEIGHT:
+        return params.lanes // 4
+    if memory in (Memory.STATUS, Memory.COUNTER):
+        return 1
+    return MemoryLayouts(params).of_memory[memory].n_words

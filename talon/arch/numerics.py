@@ -1,0 +1,92 @@
+"""The numeric contract: the integer rules that golden model, gateware and board all follow.
+
+This module is normative. It is written with Python integers, one neuron at a time, so that it can
+be read against ``docs/reference/numerics.md``; the golden model is the same arithmetic vectorized,
+and the gateware the same arithmetic in bits. Decay truncates toward zero, as in Lava's
+bit-accurate Loihi model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from talon.arch.memories import Reset
+
+WEIGHT_MIN, WEIGHT_MAX = -127, 127
+"""Range of the compiler's weights: symmetric, so that a weight can be negated."""
+
+PAYLOAD_MIN, PAYLOAD_MAX = -255, 255
+"""Range of graded payloads; a spike has payload 1, and zero is never sent."""
+
+ACC_MAX = (1 << 23) - 1
+"""Largest magnitude that an accumulator may be proved to reach: it never wraps."""
+
+V_MIN, V_MAX = -(1 << 23), (1 << 23) - 1
+"""Range of the membrane potential; updates saturate to it."""
+
+DECAY_ONE = 1 << 16
+"""The decay factor 1.0 (an integrate-and-fire neuron), stored as the ``no_leak`` bit."""
+
+FRAC_MAX = 7
+"""Largest number of fractional bits of V."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronParams:
+    """Integer parameters of one neuron; ``decay`` is 0 to 65536."""
+
+    threshold: int = 0
+    bias: int = 0
+    v_reset: int = 0
+    decay: int = DECAY_ONE
+    reset: Reset = Reset.NONE
+    reset_next: bool = False
+    strict: bool = False
+
+
+def saturate(value: int) -> int:
+    """Clamp ``value`` to the range of the membrane potential."""
+    return max(V_MIN, min(V_MAX, value))
+
+
+def leak(v: int, decay: int) -> int:
+    """Return ``v * decay / 65536``, truncated toward zero."""
+    product = abs(v) * decay >> 16
+    return product if v >= 0 else -product
+
+
+def fires(v: int, params: NeuronParams) -> bool:
+    """Compare the membrane potential with the threshold, strictly or not."""
+    return v > params.threshold if params.strict else v >= params.threshold
+
+
+def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, bool, bool]:
+    """Advance one neuron by one timestep.
+
+    Parameters
+    ----------
+    v, acc
+        Membrane potential before the timestep and sum of its synaptic operations, both 24 bits.
+    frac
+        Fractional bits of ``v``: the accumulator is shifted left by as many.
+
+    Returns
+    -------
+    tuple
+        ``(v, spike, saturated)``: the potential stored for the next timestep, whether the neuron
+        fires in this one, and whether the potential was clamped on the way.
+    """
+    total = leak(v, params.decay) + (acc << frac) + params.bias
+    if params.reset_next and params.reset is not Reset.NONE and fires(v, params):
+        total = params.v_reset if params.reset is Reset.ZERO else total - params.threshold
+    after = saturate(total)
+    saturated = after != total
+    spike = fires(after, params)
+    if spike and not params.reset_next:
+        if params.reset is Reset.ZERO:
+            after = params.v_reset
+        elif params.reset is Reset.SUBTRACT:
+            total = after - params.threshold
+            after = saturate(total)
+            saturated = saturated or after != total
+    return after, spike, saturated

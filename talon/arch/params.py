@@ -1,0 +1,183 @@
+"""What the silicon is: the parameters of the core array, checked at birth, with named presets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+FORMAT_VERSION = 1
+"""Version of the contract between compiler, golden model, gateware and driver."""
+
+
+def bits_for(count: int) -> int:
+    """Return how many bits number ``count`` things, at least one."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayParams:
+    """Parameters of a core array: one generator makes every size from them.
+
+    ``columns`` x ``rows`` cores form the mesh. A core has ``n_neurons`` membrane potentials,
+    ``n_slots`` rings of accumulators, ``lanes`` weights in a weight word, ``update_lanes``
+    neurons updated in a cycle and ``weight_words`` words of weight memory. Widths are in bits,
+    depths in entries.
+    """
+
+    name: str = "custom"
+    columns: int = 8
+    rows: int = 4
+    n_neurons: int = 512
+    lanes: int = 16
+    update_lanes: int = 4
+    weight_words: int = 6144
+    n_slots: int = 8
+    max_delay: int = 4
+    n_edges: int = 16
+    n_groups: int = 8
+    n_routes: int = 64
+    n_tokens: int = 64
+    fifo_depth: int = 32
+    weight_memory: str = "uram"
+
+    # Fixed by the numeric contract; not parameters, but every layout needs them.
+    weight_width = 8
+    payload_width = 9
+    acc_width = 24
+    v_width = 24
+    decay_width = 16
+    frac_width = 3
+    index_width = 16
+    count_width = 8
+
+    def __post_init__(self) -> None:
+        def check(name: str, ok: bool, rule: str) -> None:
+            if not ok:
+                raise ValueError(
+                    f"Array parameter {name} must be {rule}, not {getattr(self, name)!r}"
+                )
+
+        check("columns", 1 <= self.columns <= 16, "between 1 and 16")
+        check("rows", 1 <= self.rows <= 16, "between 1 and 16")
+        check("lanes", self.lanes in (4, 8, 16), "4, 8 or 16")
+        check(
+            "update_lanes",
+            self.update_lanes in (1, 2, 4) and self.update_lanes <= self.lanes,
+            "1, 2 or 4",
+        )
+        check(
+            "n_neurons",
+            self.n_neurons >= self.lanes
+            and self.n_neurons % self.lanes == 0
+            and self.n_neurons // self.lanes <= 128,
+            "a multiple of the lanes, 1 to 128 rows",
+        )
+        check("n_slots", self.n_slots in (2, 4, 8, 16), "2, 4, 8 or 16")
+        check(
+            "max_delay",
+            0 <= self.max_delay <= self.n_slots - 2,
+            f"between 0 and n_slots-2={self.n_slots - 2}",
+        )
+        check("weight_words", 1 <= self.weight_words <= 1 << 16, "between 1 and 65536")
+        check("n_edges", 1 <= self.n_edges <= 64, "between 1 and 64")
+        check("n_groups", 1 <= self.n_groups <= 16, "between 1 and 16")
+        check("n_routes", 1 <= self.n_routes <= 256, "between 1 and 256")
+        check("n_tokens", 1 <= self.n_tokens <= 256, "between 1 and 256")
+        check("fifo_depth", self.fifo_depth >= 2, "at least 2")
+        check(
+            "weight_memory",
+            self.weight_memory in ("uram", "bram", "generic"),
+            "'uram', 'bram' or 'generic'",
+        )
+
+    @property
+    def n_cores(self) -> int:
+        """Number of cores in the mesh."""
+        return self.columns * self.rows
+
+    @property
+    def n_rows(self) -> int:
+        """Accumulator rows (words of ``lanes`` neurons) of one slot of a core."""
+        return self.n_neurons // self.lanes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weight memory of a core."""
+        return self.weight_words * self.lanes
+
+    @property
+    def hardware_hash(self) -> int:
+        """32 bits that differ between arrays whose images are not interchangeable."""
+        facts = asdict(self)
+        for name in ("name", "fifo_depth", "weight_memory"):  # change speed or area, not images
+            del facts[name]
+        facts["format"] = FORMAT_VERSION
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+    def core_id(self, x: int, y: int) -> int:
+        """Return the number of the core in column ``x`` and row ``y``."""
+        return y * self.columns + x
+
+    def position(self, core_id: int) -> tuple[int, int]:
+        """Return ``(x, y)``, the column and row of a core."""
+        return core_id % self.columns, core_id // self.columns
+
+
+ZYNQ_US_PLUS = ArrayParams(name="zynq_us_plus")
+"""32 cores: the floor plan of a ZU7EV (ZCU104), three URAM a core."""
+
+PRESETS: dict[str, ArrayParams] = {
+    preset.name: preset
+    for preset in (
+        ZYNQ_US_PLUS,
+        replace(ZYNQ_US_PLUS, name="zynq_2x2", columns=2, rows=2),
+        replace(ZYNQ_US_PLUS, name="zynq_1x1", columns=1, rows=1),
+        ArrayParams(
+            name="tiny_1x1",
+            columns=1,
+            rows=1,
+            n_neurons=64,
+            lanes=4,
+            update_lanes=2,
+            weight_words=1024,
+            n_edges=8,
+            n_groups=4,
+            n_routes=16,
+            n_tokens=16,
+            fifo_depth=16,
+            weight_memory="bram",
+        ),
+        ArrayParams(
+            name="tiny_2x2",
+            columns=2,
+            rows=2,
+            n_neurons=64,
+            lanes=4,
+            update_lanes=2,
+            weight_words=1024,
+            n_edges=8,
+            n_groups=4,
+            n_routes=16,
+            n_tokens=32,
+            fifo_depth=16,
+            weight_memory="bram",
+        ),
+    )
+}
+
+
+def preset(name: str) -> ArrayParams:
+    """Return the preset called ``name``.
+
+    Raises
+    ------
+    ValueError
+        There is no preset of that name; the message lists those there are.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        known = ", ".join(sorted(PRESETS))
+        raise ValueError(f"Array preset must be one of {known}, not {name!r}") from None
