@@ -1,0 +1,112 @@
+"""One record of a run, whatever ran it; and where two of them first differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(kw_only=True)
+class Trace:
+    """Spikes, potentials and counts of a run.
+
+    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population; potentials
+    are those stored after the timestep. A run without probes has only output populations: for spikes
+    in ``spikes``, for read-outs in ``potentials``. ``counters`` holds totals by name (``events``,
+    ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``), ``cycles`` the cycles of each
+    sample from first input to last output (None where nothing counts them).
+    """
+
+    target: str
+    n_steps: int
+    n_samples: int
+    spikes: dict[str, NDArray[np.bool_]]
+    potentials: dict[str, NDArray[np.int32]]
+    counters: dict[str, int] = field(default_factory=dict)
+    cycles: NDArray[np.int64] | None = None
+    cores: list[dict[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """The first place, in order of time, where two traces differ."""
+
+    quantity: str  # "spike" or "V"
+    population: str
+    sample: int
+    timestep: int
+    neuron: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Counts of differing values, of values compared, and the first divergence."""
+
+    spike_mismatches: int
+    v_mismatches: int
+    n_spikes_compared: int
+    n_v_compared: int
+    first: Divergence | None
+
+    @property
+    def equal(self) -> bool:
+        """Nothing differs, and something was compared."""
+        return (
+            self.spike_mismatches == 0
+            and self.v_mismatches == 0
+            and self.n_spikes_compared + self.n_v_compared > 0
+        )
+
+
+def compare(left: Trace, right: Trace) -> Comparison:
+    """Compare all populations that both traces hold, value for value.
+
+    Raises
+    ------
+    ValueError
+        The two runs differ in timesteps or samples, or share no population.
+    """
+    if (left.n_steps, left.n_samples) != (right.n_steps, right.n_samples):
+        raise ValueError(
+            f"Traces must have the same timesteps and samples, not {left.target} "
+            f"{(left.n_steps, left.n_samples)} and {right.target} "
+            f"{(right.n_steps, right.n_samples)}"
+        )
+    counts = {"spike": [0, 0], "V": [0, 0]}
+    found: list[Divergence] = []
+    for quantity, ours, theirs in (
+        ("spike", left.spikes, right.spikes),
+        ("V", left.potentials, right.potentials),
+    ):
+        for name in ours:
+            if name not in theirs:
+                continue
+            differs = ours[name] != theirs[name]
+            counts[quantity][0] += int(np.count_nonzero(differs))
+            counts[quantity][1] += differs.size
+            if differs.any():
+                t, b, n = (int(i) for i in np.argwhere(differs)[0])
+                found.append(
+                    Divergence(
+                        quantity=quantity,
+                        population=name,
+                        sample=b,
+                        timestep=t,
+                        neuron=n,
+                        left=int(ours[name][t, b, n]),
+                        right=int(theirs[name][t, b, n]),
+                    )
+                )
+    if counts["spike"][1] + counts["V"][1] == 0:
+        raise ValueError(f"Traces of {left.target} and {right.target} share no population")
+    return Comparison(
+        spike_mismatches=counts["spike"][0],
+        v_mismatches=counts["V"][0],
+        n_spikes_compared=counts["spike"][1],
+        n_v_compared=counts["V"][1],
+        first=min(found, key=lambda d: (d.timestep, d.sample)) if found else None,
+    )
