@@ -1,7 +1,7 @@
 """The integer network: what a graph means after quantization, before it is mapped.
 
-The golden model executes this, and nothing else; the image is another expression of it. All arrays are
-NumPy; ``n`` counts neurons, index order is C order of the node's shape.
+The golden model executes this, and nothing else; the image is another expression of it. All arrays
+are NumPy; ``n`` counts neurons, index order is C order of the node's shape.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Population:
 class Projection:
     """Synapses from an input or population to a population.
 
-    ``weight`` is int8 of shape (n_target, n_source); ``delay`` counts timesteps. ``form`` is how the
-    array stores it: ``"dense"``, ``"sparse"`` or ``"identity"`` (one constant on a diagonal or
+    ``weight`` is int8 of shape (n_target, n_source); ``delay`` counts timesteps. ``form`` is how
+    the array stores it: ``"dense"``, ``"sparse"`` or ``"identity"`` (one constant on a diagonal or
     shifted diagonal).
     """
 
