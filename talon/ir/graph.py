@@ -1,0 +1,323 @@
+"""A network: nodes by name, edges between them, and the delays of edges.
+
+Inside a timestep a value crosses all edges without delay. An edge of delay ``d`` carries the value
+of its source from timestep ``t - d``, zero while ``t < d``. Several edges into a node that is not
+a :class:`~talon.ir.skip.Skip` are summed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar
+
+from talon.errors import ModelError
+from talon.ir.checks import ParameterError, check_dims, check_int, check_mapping, port_shape
+from talon.ir.node import Node, Nodes, register_node, str_to_node
+from talon.ir.shapes import infer_shapes
+from talon.ir.topology import (
+    find_cycle,
+    partial_order,
+    reachable,
+    strongly_connected_components,
+    zero_delay_edges,
+)
+from talon.ir.types import Delays, Dims, Edge, Edges, Shape
+
+
+def _declared(kind: str, port: str, value: object) -> Shape:
+    if isinstance(value, dict):
+        if port not in value:
+            raise ParameterError(
+                f"{kind} node requires {port!r} key in {port}_type dict, got keys: {list(value)}"
+            )
+        value = value[port]
+    return port_shape(port, check_dims(f"{kind}.{port}_type", value))
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class Input(Node):
+    """Where data enters; ``input_type`` is its shape without batch and time."""
+
+    input_type: Any
+    metadata: dict[str, Any] = field(default_factory=dict)
+    output_type: Shape | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"metadata"})
+
+    def __post_init__(self) -> None:
+        self.input_type = _declared("Input", "input", self.input_type)
+        self.output_type = port_shape("output", self.shape)
+        super().__post_init__()
+        check_mapping("Input.metadata", self.metadata)
+
+    @property
+    def shape(self) -> Dims:
+        """Shape of the data."""
+        return tuple(int(dim) for dim in self.input_type["input"])
+
+    def intrinsic_shape(self) -> Dims | None:
+        """Return the declared shape."""
+        return self.shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the type, the shape and every field that is set."""
+        return {"type": "Input", "shape": self.input_type["input"], **_rest(super().to_dict())}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Input":
+        """Build an input from :meth:`to_dict`'s result."""
+        return super().from_dict({**data, "input_type": data["shape"]})
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class Output(Node):
+    """Where data leaves; ``output_type`` is its shape without batch and time."""
+
+    output_type: Any
+    metadata: dict[str, Any] = field(default_factory=dict)
+    input_type: Shape | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"metadata"})
+
+    def __post_init__(self) -> None:
+        self.output_type = _declared("Output", "output", self.output_type)
+        self.input_type = port_shape("input", self.shape)
+        super().__post_init__()
+        check_mapping("Output.metadata", self.metadata)
+
+    @property
+    def shape(self) -> Dims:
+        """Shape of the data."""
+        return tuple(int(dim) for dim in self.output_type["output"])
+
+    def intrinsic_shape(self) -> Dims | None:
+        """Return the declared shape."""
+        return self.shape
+
+    def output_shape(self, shape: Dims) -> Dims:
+        """Return the shape as it is; it must be the declared one."""
+        return shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the type, the shape and every field that is set."""
+        return {"type": "Output", "shape": self.output_type["output"], **_rest(super().to_dict())}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Output":
+        """Build an output from :meth:`to_dict`'s result."""
+        return super().from_dict({**data, "output_type": data["shape"]})
+
+
+def _rest(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "type"}
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class Graph(Node):
+    """A network.
+
+    The structure is checked at construction; :meth:`validate` also checks order and shapes. Nothing
+    is cached: what is asked for is worked out from ``nodes``, ``edges`` and ``delays`` as they are.
+
+    Parameters
+    ----------
+    nodes
+        Nodes by name.
+    edges
+        Pairs of source and destination, in the order in which a concatenation takes its inputs.
+    metadata
+        Anything that describes the network.
+    allow_cycles
+        Kept for files; here a cycle is legal if an edge of it has a delay.
+    delays
+        Delays in timesteps, at least 1, of the edges that have one.
+    quantization_config, partition_metadata, target_hardware, execution_schedule, cyclic_config
+        Notes of other tools, kept as they are.
+    """
+
+    nodes: Nodes
+    edges: Edges
+    metadata: dict[str, Any] = field(default_factory=dict)
+    allow_cycles: bool = False
+    _: KW_ONLY
+    delays: Delays = field(default_factory=dict)
+    quantization_config: dict[str, Any] | None = None
+    partition_metadata: dict[str, Any] | None = None
+    target_hardware: str | None = None
+    execution_schedule: list[list[str]] | None = None
+    cyclic_config: dict[str, Any] | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"metadata", "allow_cycles"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.nodes, Mapping):
+            raise TypeError(f"Graph.nodes must be a dict, got {type(self.nodes).__name__}")
+        self.nodes = dict(self.nodes)
+        self.edges = [_as_edge(edge) for edge in self.edges]
+        self.delays = {_as_edge(edge): delay for edge, delay in self.delays.items()}
+        self.check_structure()
+
+    def check_structure(self) -> None:
+        """Raise if a node, an edge or a delay cannot be part of a graph."""
+        for name, node in self.nodes.items():
+            _check_entry(name, node)
+        _check_edges(self.nodes, self.edges)
+        known = set(self.edges)
+        for edge, delay in self.delays.items():
+            if edge not in known:
+                raise ModelError(f"Delay of {edge[0]!r} -> {edge[1]!r}: there is no such edge")
+            self.delays[edge] = check_int(f"Delay of {edge[0]!r} -> {edge[1]!r}", delay, 1)
+
+    def validate(self) -> None:
+        """Raise :class:`ModelError` unless the graph can be executed."""
+        self.check_structure()
+        for kind, present in (("Input", self.inputs), ("Output", self.outputs)):
+            if not present:
+                raise ModelError(f"Graph has no {kind} nodes")
+        sources = self.sources()
+        for name, node in self.nodes.items():
+            if not sources[name] and not isinstance(node, Input):
+                raise ModelError(f"Node {name!r} ({type(node).__name__}) has no incoming edge")
+        unreached = [n for n in self.nodes if n not in reachable(self.inputs, self.edges)]
+        if unreached:
+            raise ModelError(f"Nodes not reachable from any Input: {unreached}")
+        self.topological_order()
+        self.infer_shapes()
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """Input nodes by name."""
+        return {name: node for name, node in self.nodes.items() if isinstance(node, Input)}
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Output nodes by name."""
+        return {name: node for name, node in self.nodes.items() if isinstance(node, Output)}
+
+    @property
+    def input_type(self) -> dict[str, Dims]:
+        """Shapes of the inputs by name."""
+        return {name: node.shape for name, node in self.inputs.items()}
+
+    @property
+    def output_type(self) -> dict[str, Dims]:
+        """Shapes of the outputs by name."""
+        return {name: node.shape for name, node in self.outputs.items()}
+
+    @property
+    def is_dag(self) -> bool:
+        """Whether there is no cycle at all, delayed ones included."""
+        return find_cycle(self.nodes, self.edges) is None
+
+    @property
+    def shapes(self) -> dict[str, Dims]:
+        """Output shape of every node."""
+        return self.infer_shapes()
+
+    def infer_shapes(self) -> dict[str, Dims]:
+        """Return the output shape of every node, see :func:`talon.ir.shapes.infer_shapes`."""
+        return infer_shapes(self)
+
+    def delay(self, src: str, dst: str) -> int:
+        """Return the delay of an edge in timesteps, 0 if none is declared."""
+        return self.delays.get((src, dst), 0)
+
+    def sources(self) -> dict[str, list[str]]:
+        """Return the predecessors of every node, in the order of the edges."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for src, dst in self.edges:
+            found[dst].append(src)
+        return found
+
+    def successors(self, name: str) -> list[str]:
+        """Return where the edges of a node lead, in their order."""
+        self._check_name(name)
+        return [dst for src, dst in self.edges if src == name]
+
+    def predecessors(self, name: str) -> list[str]:
+        """Return where the edges into a node come from, in their order."""
+        self._check_name(name)
+        return [src for src, dst in self.edges if dst == name]
+
+    def topological_order(self) -> list[str]:
+        """Return the names in the order in which a timestep visits them.
+
+        Raises
+        ------
+        ModelError
+            If a cycle has no delay.
+        """
+        edges = zero_delay_edges(self.edges, self.delays)
+        order, rest = partial_order(self.nodes, edges)
+        if rest:
+            cycle = find_cycle(self.nodes, edges) or []
+            shown = " -> ".join(repr(name) for name in [*cycle, cycle[0]])
+            raise ModelError(
+                f"Graph has a cycle without delay: {shown}; declare one, for example "
+                f"delays={{({cycle[-1]!r}, {cycle[0]!r}): 1}}"
+            )
+        return order
+
+    def strongly_connected_components(self) -> list[list[str]]:
+        """Return the components of the whole graph in topological order."""
+        return strongly_connected_components(self.nodes, self.edges)
+
+    def is_omitted(self, name: str, value: object) -> bool:
+        """Leave out an empty set of delays as well."""
+        return super().is_omitted(name, value) or (name == "delays" and not self.delays)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole graph as dictionaries, with arrays by reference."""
+        nodes = {name: node.to_dict() for name, node in self.nodes.items()}
+        return {**super().to_dict(), "nodes": nodes}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Graph":
+        """Build a graph from :meth:`to_dict`'s result; nodes may be given as they are."""
+        nodes = {
+            name: entry if isinstance(entry, Node) else str_to_node(entry["type"]).from_dict(entry)
+            for name, entry in data["nodes"].items()
+        }
+        return super().from_dict({**data, "nodes": nodes})
+
+    def _check_name(self, name: str) -> None:
+        if name not in self.nodes:
+            raise KeyError(f"Node {name!r} not in graph")
+
+
+def _as_edge(edge: object) -> Edge:
+    match edge:
+        case (str(src), str(dst)):
+            return src, dst
+        case _:
+            raise ModelError(f"Edge must be a pair of node names, got {edge!r}")
+
+
+def _check_entry(name: object, node: object) -> None:
+    if not isinstance(name, str) or not name or name in {".", ".."} or {"/", "\0"} & set(name):
+        raise ModelError(
+            f"Node name must be a non-empty string without '/' and NUL, not '.' or '..', "
+            f"got {name!r}"
+        )
+    if not isinstance(node, Node):
+        raise ModelError(f"Node {name!r} must be a Node, got {type(node).__name__}")
+    if isinstance(node, Graph):
+        raise ModelError(f"Node {name!r} is a Graph; put its nodes into the outer graph instead")
+
+
+def _check_edges(nodes: Nodes, edges: Edges) -> None:
+    seen: set[Edge] = set()
+    for src, dst in edges:
+        for role, name in (("source", src), ("destination", dst)):
+            if name not in nodes:
+                raise ModelError(f"Edge {role} {name!r} not found in nodes")
+        if isinstance(nodes[src], Output):
+            raise ModelError(f"Output node {src!r} has outgoing edge to {dst!r}")
+        if isinstance(nodes[dst], Input):
+            raise ModelError(f"Input node {dst!r} has incoming edge from {src!r}")
+        if (src, dst) in seen and not nodes[src].multi_output:
+            raise ModelError(f"Duplicate edge: {src!r} -> {dst!r}")
+        seen.add((src, dst))
