@@ -2,7 +2,7 @@
 # Find a Python that can run Talon and hand over to bootstrap.py. Needs nothing but a POSIX shell.
 # usage: tools/bootstrap.sh [demo|dev]        PYTHON=/path/to/python3.12 chooses the interpreter
 set -eu
-here=$(dirname "$0")
+here=${0%/*}
 
 usable() {
     "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
