@@ -1,0 +1,156 @@
+"""The integer network as bytes: a JSON header and raw little-endian arrays. Nothing is executed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
+from talon.errors import ImageError
+
+_MAGIC = b"TALONNET"
+_HEAD = struct.Struct("<8sII")  # magic, version, bytes of the JSON header
+_VERSION = 1
+_POPULATION_ARRAYS = {
+    "threshold": "<i4",
+    "bias": "<i4",
+    "v_reset": "<i4",
+    "decay": "<i4",
+    "v_scale": "<f8",
+}
+_MAX_NEURONS = 1 << 24
+
+
+def network_to_bytes(network: IntNetwork) -> bytes:
+    """Return the bytes of ``network``; equal networks give equal bytes."""
+    arrays = bytearray()
+
+    def store(array: NDArray[Any], dtype: str) -> None:
+        arrays.extend(np.ascontiguousarray(array, dtype).tobytes())
+
+    populations: list[dict[str, Any]] = []
+    for population in network.populations:
+        for name, dtype in _POPULATION_ARRAYS.items():
+            store(getattr(population, name), dtype)
+        populations.append(
+            {
+                "name": population.name,
+                "shape": list(population.shape),
+                "kind": population.kind,
+                "frac": population.frac,
+                "reset": population.reset,
+                "reset_next": population.reset_next,
+                "strict": population.strict,
+            }
+        )
+    projections: list[dict[str, Any]] = []
+    for projection in network.projections:
+        store(projection.weight, "<i1")
+        projections.append(
+            {
+                "source": projection.source,
+                "target": projection.target,
+                "delay": projection.delay,
+                "shape": list(projection.weight.shape),
+                "form": projection.form,
+            }
+        )
+    header = {
+        "inputs": [
+            {
+                "name": port.name,
+                "shape": list(port.shape),
+                "scale": port.scale,
+                "payload_max": port.payload_max,
+                "signed": port.signed,
+            }
+            for port in network.inputs
+        ],
+        "populations": populations,
+        "projections": projections,
+        "outputs": [
+            {
+                "name": port.name,
+                "population": port.population,
+                "shape": list(port.shape),
+                "kind": port.kind,
+            }
+            for port in network.outputs
+        ],
+        "metadata": network.metadata,
+    }
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _HEAD.pack(_MAGIC, _VERSION, len(text)) + text + bytes(arrays)
+
+
+def network_from_bytes(data: bytes) -> IntNetwork:
+    """Undo :func:`network_to_bytes`.
+
+    Raises
+    ------
+    ImageError
+        The data is foreign, of another version, or not of the length that its header tells.
+    """
+    if len(data) < _HEAD.size or data[: len(_MAGIC)] != _MAGIC:
+        raise ImageError(f"Network section must start with {_MAGIC!r}, not {data[:8]!r}")
+    _, version, length = _HEAD.unpack_from(data)
+    if version != _VERSION:
+        raise ImageError(f"Network section version must be {_VERSION}, not {version}")
+    try:
+        return _build(json.loads(data[_HEAD.size : _HEAD.size + length]), data, _HEAD.size + length)
+    except ImageError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise ImageError(f"Network section is not a network: {exc!r}") from exc
+
+
+def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
+    def take(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        nonlocal position
+        count = 1
+        for dim in shape:
+            count *= dim
+        n_bytes = count * np.dtype(dtype).itemsize
+        if not 0 <= count <= _MAX_NEURONS * 64 or position + n_bytes > len(data):
+            raise ImageError(
+                f"Network section is truncated: {len(data)} bytes, an array of shape {shape} "
+                f"stands at {position}"
+            )
+        array = np.frombuffer(data, dtype, count, position).reshape(shape)
+        position += n_bytes
+        return array.astype(np.dtype(dtype).newbyteorder("="))
+
+    populations: list[Population] = []
+    for item in header["populations"]:
+        shape = _shape(item["shape"])
+        n = int(np.prod(shape))
+        arrays = {name: take((n,), dtype) for name, dtype in _POPULATION_ARRAYS.items()}
+        populations.append(Population(**{**item, "shape": shape}, **arrays))
+    projections = [
+        Projection(
+            **{key: value for key, value in item.items() if key != "shape"},
+            weight=take(_shape(item["shape"]), "<i1"),
+        )
+        for item in header["projections"]
+    ]
+    if position != len(data):
+        raise ImageError(f"Network section must end at byte {position}, not at {len(data)}")
+    return IntNetwork(
+        inputs=tuple(
+            InputPort(**{**item, "shape": _shape(item["shape"])}) for item in header["inputs"]
+        ),
+        populations=tuple(populations),
+        projections=tuple(projections),
+        outputs=tuple(
+            OutputPort(**{**item, "shape": _shape(item["shape"])}) for item in header["outputs"]
+        ),
+        metadata=header["metadata"],
+    )
+
+
+def _shape(value: list[int]) -> tuple[int, ...]:
+    return tuple(int(dim) for dim in value)

@@ -1,0 +1,356 @@
+"""The file of a program: a header, a table of sections and the sections, all under CRC-32.
+
+Every byte of the file is covered by a check, so that any flipped bit is refused by name. The layout
+is documented in ``docs/reference/image.md``. NumPy and the standard library only: this travels to
+the board.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch.memories import LOADED, Memory, depth_of, words_per_entry
+from talon.arch.params import ArrayParams
+from talon.errors import ImageError
+from talon.image.manifest import check_manifest, params_of
+
+MAGIC = b"TALONIMG"
+VERSION = 1
+
+_HEADER = struct.Struct("<8sHHI32sIIQ")  # magic version reserved hardware graph count flags size
+_ENTRY = struct.Struct("<HHIQQII")  # kind memory core offset length crc reserved
+_CRC = struct.Struct("<I")
+_ALIGN = 8
+_MAX_SECTIONS = 1 << 16
+
+
+class SectionKind(IntEnum):
+    """What a section of the file holds."""
+
+    MEMORY = 1  # words of one configuration memory of one core
+    MANIFEST = 2  # JSON: what the host must know
+    NETWORK = 3  # the integer network, see talon.compiler.network_io
+    REPORT = 4  # JSON: what the compiler has to say
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Section:
+    """The 32-bit words (uint32) that fill one memory of one core from entry 0 on."""
+
+    memory: Memory
+    core: int
+    words: NDArray[np.uint32]
+
+    @property
+    def name(self) -> str:
+        """Name that messages use."""
+        return f"{self.memory.name} of core {self.core}"
+
+    @property
+    def crc(self) -> int:
+        """CRC-32 that the core compares at COMMIT."""
+        return zlib.crc32(self.words.astype("<u4").tobytes())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """A program as bytes: the memories of all cores, the host's part, and the network it is."""
+
+    sections: tuple[Section, ...]
+    manifest: dict[str, Any]
+    graph_hash: bytes
+    network: bytes = b""
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def params(self) -> ArrayParams:
+        """The array that the image is for."""
+        return params_of(self.manifest)
+
+    @property
+    def hardware_hash(self) -> int:
+        """Hash of the array that the image is for."""
+        return self.params.hardware_hash
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Cores that the image loads, ascending."""
+        return tuple(sorted({section.core for section in self.sections}))
+
+    def section(self, core: int, memory: Memory) -> Section:
+        """Return one section.
+
+        Raises
+        ------
+        KeyError
+            The image has no such section.
+        """
+        for section in self.sections:
+            if section.core == core and section.memory is memory:
+                return section
+        raise KeyError(f"Image has no section {memory.name} of core {core}")
+
+
+def write_image(image: Image) -> bytes:
+    """Return the bytes of the file; equal images give equal bytes."""
+    check_image(image)
+    blobs: list[tuple[SectionKind, int, int, bytes]] = [
+        (SectionKind.MEMORY, int(s.memory), s.core, s.words.astype("<u4").tobytes())
+        for s in sorted(image.sections, key=lambda s: (s.core, s.memory))
+    ]
+    blobs.append((SectionKind.MANIFEST, 0, 0, _to_json(image.manifest)))
+    blobs.append((SectionKind.NETWORK, 0, 0, image.network))
+    blobs.append((SectionKind.REPORT, 0, 0, _to_json(image.report)))
+    offset = _padded(_HEADER.size + len(blobs) * _ENTRY.size + _CRC.size)
+    start = offset
+    table = bytearray()
+    body = bytearray()
+    for kind, memory, core, data in blobs:
+        table += _ENTRY.pack(kind, memory, core, offset, len(data), zlib.crc32(data), 0)
+        body += data.ljust(_padded(len(data)), b"\0")
+        offset = start + len(body)
+    head = _HEADER.pack(
+        MAGIC, VERSION, 0, image.hardware_hash, image.graph_hash, len(blobs), 0, offset
+    )
+    head += bytes(table)
+    head += _CRC.pack(zlib.crc32(head))
+    return head.ljust(start, b"\0") + bytes(body)
+
+
+def read_image(data: bytes, *, params: ArrayParams | None = None) -> Image:
+    """Return the image that ``data`` holds, with every check done.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    params
+        The array that the image must be for; any, if not given.
+
+    Raises
+    ------
+    ImageError
+        The data is no image, of another version, truncated, corrupt, or for other hardware.
+    """
+    entries, hardware, graph_hash = _read_head(data)
+    sections: list[Section] = []
+    others: dict[SectionKind, bytes] = {}
+    position = _padded(_HEADER.size + len(entries) * _ENTRY.size + _CRC.size)
+    for kind, memory, core, offset, length, crc, _ in entries:
+        name = _name_of(kind, memory, core)
+        if offset != position or offset + length > len(data):
+            raise ImageError(
+                f"Image section {name} must lie at byte {position} within {len(data)} bytes, "
+                f"not at {offset} with {length} bytes"
+            )
+        blob = data[offset : offset + length]
+        position = offset + _padded(length)
+        if zlib.crc32(blob) != crc:
+            raise ImageError(
+                f"Image section {name} is corrupt: its CRC-32 is {zlib.crc32(blob):#010x}, "
+                f"the table says {crc:#010x}; compile again or copy the file again"
+            )
+        if any(data[offset + length : position]):
+            raise ImageError(f"Image padding after section {name} is corrupt: it must be zero")
+        if kind == SectionKind.MEMORY:
+            sections.append(
+                Section(
+                    memory=Memory(memory),
+                    core=core,
+                    words=np.frombuffer(blob, "<u4").astype(np.uint32),
+                )
+            )
+        elif SectionKind(kind) in others:
+            raise ImageError(f"Image section {name} stands twice in the table")
+        else:
+            others[SectionKind(kind)] = blob
+    if position != len(data):
+        raise ImageError(f"Image must end at byte {position}, not at {len(data)}")
+    missing = [kind.name for kind in SectionKind if kind not in others and kind.value > 1]
+    if missing:
+        raise ImageError(f"Image has no section {missing[0]}")
+    image = Image(
+        sections=tuple(sections),
+        manifest=_from_json(others[SectionKind.MANIFEST], "MANIFEST"),
+        graph_hash=graph_hash,
+        network=others[SectionKind.NETWORK],
+        report=_from_json(others[SectionKind.REPORT], "REPORT"),
+    )
+    check_image(image)
+    if image.hardware_hash != hardware:
+        raise ImageError(
+            f"Image header names hardware {hardware:#010x}, but its manifest "
+            f"{image.hardware_hash:#010x}"
+        )
+    if params is not None:
+        check_hardware(image, params)
+    return image
+
+
+def check_hardware(image: Image, params: ArrayParams) -> None:
+    """Raise an ImageError unless the image is for the array ``params``."""
+    if image.hardware_hash != params.hardware_hash:
+        raise ImageError(
+            f"Image is for array {image.params.name!r} (hardware {image.hardware_hash:#010x}), "
+            f"not for {params.name!r} ({params.hardware_hash:#010x}); compile the model for "
+            f"{params.name!r}"
+        )
+
+
+def check_image(image: Image) -> None:
+    """Raise an ImageError unless manifest and sections agree with the array that they name."""
+    check_manifest(image.manifest)
+    params = image.params
+    if len(image.graph_hash) != 32:
+        raise ImageError(f"Image graph hash must have 32 bytes, not {len(image.graph_hash)}")
+    seen: set[tuple[int, Memory]] = set()
+    for section in image.sections:
+        if section.memory not in LOADED:
+            raise ImageError(f"Image section {section.name} is of a memory that nothing loads")
+        if not 0 <= section.core < params.n_cores:
+            raise ImageError(
+                f"Image section {section.name} must be of a core between 0 and {params.n_cores - 1}"
+            )
+        if (section.core, section.memory) in seen:
+            raise ImageError(f"Image section {section.name} stands twice in the table")
+        seen.add((section.core, section.memory))
+        unit = words_per_entry(section.memory, params)
+        limit = unit * depth_of(section.memory, params)
+        if len(section.words) % unit or not 0 < len(section.words) <= limit:
+            raise ImageError(
+                f"Image section {section.name} must hold 1 to {limit} words in entries of {unit}, "
+                f"not {len(section.words)}"
+            )
+    for core in sorted({core for core, _ in seen}):
+        for memory in LOADED:
+            if (core, memory) not in seen:
+                raise ImageError(f"Image has no section {memory.name} of core {core}")
+
+
+def describe(image: Image) -> list[dict[str, Any]]:
+    """Return one record a section: what it is, its size and its CRC-32."""
+    rows: list[dict[str, Any]] = [
+        {
+            "section": section.name,
+            "memory": section.memory.name,
+            "core": section.core,
+            "words": len(section.words),
+            "crc": section.crc,
+        }
+        for section in sorted(image.sections, key=lambda s: (s.core, s.memory))
+    ]
+    for name, blob in (
+        ("MANIFEST", _to_json(image.manifest)),
+        ("NETWORK", image.network),
+        ("REPORT", _to_json(image.report)),
+    ):
+        rows.append({"section": name, "bytes": len(blob), "crc": zlib.crc32(blob)})
+    return rows
+
+
+def difference(left: Image, right: Image) -> list[str]:
+    """Return a sentence for each thing in which two images differ; none if they are equal."""
+    found: list[str] = []
+    if left.hardware_hash != right.hardware_hash:
+        found.append(f"hardware: {left.hardware_hash:#010x} and {right.hardware_hash:#010x}")
+    if left.graph_hash != right.graph_hash:
+        found.append(f"graph: {left.graph_hash.hex()} and {right.graph_hash.hex()}")
+    ours = {(s.core, s.memory): s for s in left.sections}
+    theirs = {(s.core, s.memory): s for s in right.sections}
+    for key in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(key), theirs.get(key)
+        if one is None or other is None:
+            present = one or other
+            assert present is not None
+            found.append(f"{present.name}: only in the {'left' if one else 'right'} image")
+        elif len(one.words) != len(other.words):
+            found.append(f"{one.name}: {len(one.words)} and {len(other.words)} words")
+        elif (differs := np.flatnonzero(one.words != other.words)).size:
+            first = int(differs[0])
+            found.append(
+                f"{one.name}: {differs.size} words differ, first word {first}: "
+                f"{int(one.words[first]):#010x} and {int(other.words[first]):#010x}"
+            )
+    found += [
+        f"manifest: {key}"
+        for key in sorted(left.manifest.keys() | right.manifest.keys())
+        if left.manifest.get(key) != right.manifest.get(key)
+    ]
+    if left.network != right.network:
+        found.append("network")
+    if left.report != right.report:
+        found.append("report")
+    return found
+
+
+def _read_head(data: bytes) -> tuple[list[tuple[int, ...]], int, bytes]:
+    if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
+        raise ImageError(
+            f"Data is not a TALON image: it must start with {MAGIC!r}, not {data[: len(MAGIC)]!r}"
+        )
+    if len(data) < _HEADER.size + _CRC.size:
+        raise ImageError(f"Image header is truncated: {len(data)} bytes")
+    _, version, _, hardware, graph_hash, count, _, size = _HEADER.unpack_from(data)
+    end = _HEADER.size + count * _ENTRY.size
+    # A corrupt header may name any version or count: its CRC is what tells corrupt from foreign.
+    intact = (
+        count <= _MAX_SECTIONS
+        and end + _CRC.size <= len(data)
+        and zlib.crc32(data[:end]) == _CRC.unpack_from(data, end)[0]
+    )
+    if intact and version != VERSION:
+        raise ImageError(f"Image version must be {VERSION}, not {version}; compile the model again")
+    if not intact and size == len(data):
+        raise ImageError("Image header is corrupt: its CRC-32 does not match")
+    if size != len(data):
+        raise ImageError(f"Image is truncated or too long: {len(data)} bytes, its header {size}")
+    start = _padded(end + _CRC.size)
+    if any(data[end + _CRC.size : start]):
+        raise ImageError("Image padding after section header is corrupt: it must be zero")
+    entries = [_ENTRY.unpack_from(data, _HEADER.size + i * _ENTRY.size) for i in range(count)]
+    return entries, hardware, graph_hash
+
+
+def _name_of(kind: int, memory: int, core: int) -> str:
+    try:
+        named = SectionKind(kind)
+        return (
+            f"{Memory(memory).name} of core {core}" if named is SectionKind.MEMORY else named.name
+        )
+    except ValueError:
+        raise ImageError(f"Image section kind {kind} with memory {memory} is unknown") from None
+
+
+def _padded(length: int) -> int:
+    return -(-length // _ALIGN) * _ALIGN
+
+
+def _to_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _from_json(blob: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(blob)
+    except (ValueError, RecursionError) as exc:
+        raise ImageError(f"Image section {name} is not JSON: {exc}") from exc
+    if not isinstance(value, dict):
+        raise ImageError(f"Image section {name} must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def memories(sections: Iterable[Section]) -> dict[int, dict[Memory, NDArray[np.uint32]]]:
+    """Return the words by core and memory."""
+    found: dict[int, dict[Memory, NDArray[np.uint32]]] = {}
+    for section in sections:
+        found.setdefault(section.core, {})[section.memory] = section.words
+    return found
