@@ -5,7 +5,7 @@ does not recognise a stream by them. Here they are joined by one.
 """
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import Value, ValueCastable
+from amaranth.hdl import Value
 from amaranth.hdl._ir import PortDirection  # the dict form of ports= keeps constant outputs
 from amaranth.lib import wiring
 
@@ -23,12 +23,10 @@ def flat_ports(component: wiring.Component) -> Ports:
     ports: Ports = {}
     for path, member, value in component.signature.flatten(component):
         name = "_".join(map(str, path))
-        if isinstance(value, ValueCastable):
-            value = value.as_value()
         if name in ports:
             raise ValueError(f"Port names of a component must be distinct, not twice {name!r}")
         is_input = member.flow == wiring.In
-        ports[name] = (value, PortDirection.Input if is_input else PortDirection.Output)
+        ports[name] = (Value.cast(value), PortDirection.Input if is_input else PortDirection.Output)
     return ports
 
 
