@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue] compiled
 
 from talon.errors import T1CFormatError
 
@@ -20,7 +21,7 @@ FREE_BYTES = 64 << 20
 EXPANSION = 8
 """How many times its own size a file may unpack to beyond that."""
 
-_FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
+_FILTERS = frozenset({h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32})
 _STRING = h5py.string_dtype("utf-8")
 
 
@@ -107,21 +108,21 @@ class TreeReader:
     def children(self, group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
         """Give the objects below ``group``, each of which may be met once in the whole file."""
         for name in group:
-            yield name, self.child(group, name)
+            yield str(name), self.child(group, str(name))
 
     def child(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
         """Return one object below ``group``."""
-        where = f"{group.name.rstrip('/')}/{name}"
+        where = f"{(group.name or '').rstrip('/')}/{name}"
         try:
             link = group.id.links.get_info(name.encode())
         except (KeyError, RuntimeError) as exc:
             raise T1CFormatError(f"{where} is missing or cannot be read: {exc}") from exc
-        if link.type != h5py.h5l.TYPE_HARD:
+        if link.type != h5l.TYPE_HARD:
             raise T1CFormatError(f"{where} is a link to another place; only objects are read")
         found = group[name]
         if not isinstance(found, h5py.Group | h5py.Dataset):
             raise T1CFormatError(f"{where} is neither a group nor a dataset")
-        address = h5py.h5o.get_info(found.id).addr
+        address = h5o.get_info(found.id).addr
         if address in self._seen:
             raise T1CFormatError(f"{where} is a second link to an object that was already read")
         self._seen.add(address)

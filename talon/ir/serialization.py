@@ -213,8 +213,9 @@ def _read_graph(file: h5py.File, reader: TreeReader) -> Graph:
 
 def _read_nodes(group: h5py.Group, reader: TreeReader) -> dict[str, Node]:
     found: list[tuple[int, str, Node]] = []
-    for position, (name, child) in enumerate(reader.children(group)):
-        attributes = _group(child).attrs
+    for position, (name, found_child) in enumerate(reader.children(group)):
+        child = _group(found_child)
+        attributes = child.attrs
         data = {key: _unnest(value) for key, value in reader.read_group(child, 1).items()}
         for field in _PORTS:
             ports = {
