@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -82,8 +83,6 @@ def _prune(builds: Path) -> None:
     """Remove entries that nobody has used for a month."""
     oldest = time.time() - _KEEP_DAYS * 86400
     for entry in builds.iterdir():
-        try:
+        with suppress(OSError):  # another process was faster
             if entry.stat().st_mtime < oldest:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        except OSError:  # another process was faster
-            continue

@@ -190,7 +190,7 @@ def _simulate(
 ) -> None:
     from cocotb_tools.runner import get_runner
 
-    # The runner speaks through exit codes and exceptions of several kinds; results.xml is the judge.
+    # The runner speaks through exceptions of several kinds and exit codes: results.xml decides.
     with verilator.overlaid(verilator.environment()), suppress(RuntimeError, SystemExit):
         get_runner("verilator").test(
             test_module=module,

@@ -1,0 +1,240 @@
+"""The fast path: the verilated array at its AXI boundary, thousands of clock cycles a call."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch import registers
+from talon.errors import BackendError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_AXIL_CYCLES = 1000
+_SLICE_CYCLES = 200_000  # between two looks at the progress callback and at Ctrl-C
+_OUT_WORDS = 1 << 16
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackPressure:
+    """Random gaps on both streams, the same for the same ``seed``.
+
+    In each cycle a gap begins with probability ``gap_in`` before an input word, and ``gap_out``
+    before the host is ready for an output word; it lasts 1 to ``burst`` cycles.
+    """
+
+    seed: int = 1
+    gap_in: float = 0.0
+    gap_out: float = 0.0
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("gap_in", "gap_out"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(
+                    f"Back-pressure {name} must be at least 0 and below 1, not {value}"
+                )
+        if self.burst < 1:
+            raise ValueError(f"Back-pressure burst must be a positive integer, not {self.burst}")
+
+
+NO_BACK_PRESSURE = BackPressure()
+
+
+class _Run(ctypes.Structure):
+    _fields_ = (
+        ("input", ctypes.c_void_p),
+        ("n_in", ctypes.c_int64),
+        ("output", ctypes.c_void_p),
+        ("n_out_max", ctypes.c_int64),
+        ("n_last", ctypes.c_int64),
+        ("max_cycles", ctypes.c_int64),
+        ("quiet_limit", ctypes.c_int64),
+        ("taken", ctypes.c_int64),
+        ("got", ctypes.c_int64),
+        ("lasts", ctypes.c_int64),
+        ("quiet", ctypes.c_int64),
+        ("cycles", ctypes.c_int64),
+    )
+
+
+class ArrayHangError(BackendError):
+    """No word moved for too long; ``words`` are those that came before."""
+
+    def __init__(self, message: str, words: Words) -> None:
+        super().__init__(message)
+        self.words = words
+
+
+class FastArray:
+    """One simulated array, with registers to read and write and streams to run.
+
+    Parameters
+    ----------
+    library
+        What :func:`talon_sim.cosim.build.build_array` returned.
+    seed
+        Start value of bits that nothing drives, where the library was built with ``random_start``.
+    waves
+        File for waves, where it was built with ``trace``.
+    """
+
+    def __init__(self, library: Path, *, seed: int = 1, waves: Path | None = None) -> None:
+        self._lib = _load(library)
+        self._array = self._lib.talon_new(seed, str(waves).encode() if waves else None)
+        self.reset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the simulation, and finish its waves."""
+        if self._array:
+            self._lib.talon_free(self._array)
+            self._array = None
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles simulated so far."""
+        return int(self._lib.talon_cycles(self._array))
+
+    def reset(self, cycles: int = 8) -> None:
+        """Hold ``aresetn`` low for ``cycles``, which also ends all back-pressure."""
+        self._lib.talon_reset(self._array, cycles)
+        self.press(NO_BACK_PRESSURE)
+
+    def press(self, pressure: BackPressure) -> None:
+        """Put gaps into the streams of the runs that follow."""
+        chance_in, chance_out = int(pressure.gap_in * 2**32), int(pressure.gap_out * 2**32)
+        self._lib.talon_gaps(self._array, pressure.seed, chance_in, chance_out, pressure.burst)
+
+    def read(self, register: str, index: int = 0) -> int:
+        """Return the value of a register of the host bridge."""
+        value = ctypes.c_uint32()
+        address = registers.address(register, index)
+        answer = self._lib.talon_read(self._array, address, ctypes.byref(value), _AXIL_CYCLES)
+        self._check(answer, "read", register)
+        return value.value
+
+    def write(self, register: str, value: int, index: int = 0) -> None:
+        """Write a register of the host bridge."""
+        address = registers.address(register, index)
+        self._check(
+            self._lib.talon_write(self._array, address, value, _AXIL_CYCLES), "write", register
+        )
+
+    def _check(self, answer: int, verb: str, register: str) -> None:
+        if answer < 0:
+            raise BackendError(
+                f"Array gave no answer to a {verb} of register {register} in {_AXIL_CYCLES} cycles"
+            )
+        if answer:
+            raise BackendError(f"Array refused a {verb} of register {register}: response {answer}")
+
+    def run(
+        self,
+        words: Words,
+        *,
+        n_last: int = 1,
+        quiet_limit: int = 100_000,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Words:
+        """Send ``words`` and return what comes back, up to the ``n_last``-th word with TLAST.
+
+        Parameters
+        ----------
+        words
+            Stream words, uint64.
+        n_last
+            Words with TLAST to wait for: one for each SYNC sent.
+        quiet_limit
+            Cycles without any word moved after which the array is held to hang.
+        progress
+            Called now and then with the words sent and their number.
+
+        Raises
+        ------
+        ArrayHangError
+            Nothing moved for ``quiet_limit`` cycles; the message has the state of the bridge.
+        """
+        words = np.ascontiguousarray(words, dtype=np.uint64)
+        buffer = np.empty(_OUT_WORDS, dtype=np.uint64)
+        chunks: list[Words] = []
+        request = _Run(
+            output=buffer.ctypes.data,
+            n_out_max=buffer.size,
+            max_cycles=_SLICE_CYCLES,
+            quiet_limit=quiet_limit,
+        )
+        sent = lasts = 0
+        while lasts < n_last:
+            request.input = words.ctypes.data + 8 * sent
+            request.n_in = words.size - sent
+            request.n_last = n_last - lasts
+            self._lib.talon_run(self._array, ctypes.byref(request))
+            chunks.append(buffer[: request.got].copy())
+            sent, lasts = sent + request.taken, lasts + request.lasts
+            if progress is not None:
+                progress(sent, words.size)
+            if lasts < n_last and request.quiet >= quiet_limit:
+                raise ArrayHangError(
+                    f"Array moved no word for {quiet_limit} cycles, with {sent} of {words.size} "
+                    f"words taken and {lasts} of {n_last} answers; {self.state()}",
+                    np.concatenate(chunks),
+                )
+        if sent < words.size:
+            raise BackendError(
+                f"Array answered {n_last} times after {sent} of {words.size} words; "
+                "the words hold more SYNC than answers are expected"
+            )
+        return np.concatenate(chunks)
+
+    def state(self) -> str:
+        """Describe the bridge in one line, for messages."""
+        try:
+            status = registers.BY_NAME["STATUS"].layout.unpack(self.read("STATUS"))
+            flags = ", ".join(name for name, value in status.items() if value) or "none"
+            figures = " ".join(
+                f"{name}={self.read(name)}" for name in ("STEP", "IN_WORDS", "OUT_WORDS", "N_DESTS")
+            )
+        except BackendError as error:
+            return str(error)
+        return f"STATUS: {flags}; {figures}"
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    lib = ctypes.CDLL(str(path))
+    pointer, i64, u32, u64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint32, ctypes.c_uint64
+    signatures = {
+        "talon_new": (pointer, (u64, ctypes.c_char_p)),
+        "talon_free": (None, (pointer,)),
+        "talon_cycles": (u64, (pointer,)),
+        "talon_reset": (None, (pointer, i64)),
+        "talon_gaps": (None, (pointer, u64, u32, u32, u32)),
+        "talon_write": (ctypes.c_int, (pointer, u32, u32, i64)),
+        "talon_read": (ctypes.c_int, (pointer, u32, ctypes.POINTER(u32), i64)),
+        "talon_run": (None, (pointer, ctypes.POINTER(_Run))),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
