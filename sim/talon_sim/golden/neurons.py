@@ -1,0 +1,124 @@
+"""The neuron update of ``talon.arch.numerics``, vectorized over neurons and samples.
+
+Potentials are integers held in float64: a product of 24 by 17 bits stays below 2^53, the factor
+``decay / 65536`` is a dyadic fraction, and truncation is one instruction. Comparing with
+``v > level`` serves both compares, for integers ``v >= threshold`` is ``v > threshold - 1``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch import numerics
+from talon.compiler.network import IntArray, Population
+
+Potentials = NDArray[np.float64]
+Spikes = NDArray[np.bool_]
+
+
+class Neurons:
+    """A population and its state, for a number of samples."""
+
+    def __init__(self, population: Population, *, n_samples: int) -> None:
+        shape = (n_samples, population.n)
+        self.saturations = 0
+        self._threshold = _constant(population.threshold)
+        self._level = _constant(population.threshold - (0 if population.strict else 1))
+        self._factor = _constant(population.decay / numerics.DECAY_ONE)
+        self._v_reset = _constant(population.v_reset)
+        self._leaks = bool(np.any(population.decay != numerics.DECAY_ONE))
+        self._subtract = population.reset == "subtract"
+        self._zero = population.reset == "zero"
+        self._next = population.reset_next and population.reset != "none"
+        self._at_once = not population.reset_next and population.reset != "none"
+        self._v: Potentials = np.zeros(shape)
+        self._spare: Potentials = np.empty(shape)
+        self._fired: Spikes = np.empty(shape, np.bool_)
+        np.greater(self._v, self._level, out=self._fired)
+        # A threshold below zero can raise V by subtraction without end: no bound then.
+        self._bounded = not (self._subtract and population.threshold.min() < 0)
+        self._floor = max(
+            float(np.abs(population.threshold.astype(np.int64)).max()) if self._subtract else 0.0,
+            float(np.abs(population.v_reset.astype(np.int64)).max()) if self._zero else 0.0,
+        )
+        decay = int(population.decay.max())
+        self._memory = numerics.DECAY_ONE / max(numerics.DECAY_ONE - decay, 1e-9)
+
+    def advance(self, drive: Potentials, spikes: Spikes, v: Potentials | None = None) -> None:
+        """Advance by as many timesteps as ``drive`` has.
+
+        Parameters
+        ----------
+        drive
+            Scaled currents plus bias, (steps, samples, n); overwritten.
+        spikes
+            Receives who fired; same shape.
+        v
+            Receives the potentials stored after each timestep, if wanted; same shape.
+        """
+        step = self._step if self._cannot_saturate(drive) else self._step_saturating
+        for t in range(len(drive)):
+            step(drive[t], spikes[t])
+            if v is not None:
+                v[t] = self._v
+
+    def _cannot_saturate(self, drive: Potentials) -> bool:
+        """Bound the potentials of the coming timesteps.
+
+        With ``m`` the largest of the potentials now, the thresholds and the reset values, and
+        ``d`` the largest drive, step by step ``|V| <= m + d (1 + a + a^2 + ...)`` for decay ``a``.
+        """
+        if not self._bounded or len(drive) < 2:
+            return False
+        largest = max(drive.max(), -drive.min())
+        start = max(self._v.max(), -self._v.min(), self._floor)
+        return bool(start + largest * min(len(drive), self._memory) < numerics.V_MAX)
+
+    def _integrate(self, drive: Potentials) -> None:
+        v = self._v
+        if self._leaks:
+            np.multiply(v, self._factor, out=v)
+            np.trunc(v, out=v)
+        np.add(v, drive, out=v)
+        if self._next:
+            self._reset(self._fired)
+
+    def _reset(self, fired: Spikes) -> None:
+        if self._subtract:
+            np.multiply(fired, self._threshold, out=self._spare)
+            np.subtract(self._v, self._spare, out=self._v)
+        else:
+            np.copyto(self._v, self._v_reset, where=fired)
+
+    def _step(self, drive: Potentials, spikes: Spikes) -> None:
+        self._integrate(drive)
+        np.greater(self._v, self._level, out=spikes)
+        if self._at_once:
+            self._reset(spikes)
+        self._fired = spikes
+
+    def _step_saturating(self, drive: Potentials, spikes: Spikes) -> None:
+        self._integrate(drive)
+        clamped = self._saturate()
+        np.greater(self._v, self._level, out=spikes)
+        if self._at_once:
+            self._reset(spikes)
+            if self._subtract:
+                clamped |= self._saturate()
+        self._fired = spikes
+        self.saturations += int(np.count_nonzero(clamped))
+
+    def _saturate(self) -> Spikes:
+        np.clip(self._v, numerics.V_MIN, numerics.V_MAX, out=self._spare)
+        clamped = self._spare != self._v
+        self._v, self._spare = self._spare, self._v
+        return clamped
+
+
+def _constant(values: IntArray | NDArray[np.float64]) -> Potentials:
+    """Return ``values`` as float64, as a single one where all are equal (a faster broadcast)."""
+    constant = np.asarray(values, np.float64)
+    if constant.size and np.all(constant == constant[0]):
+        return constant[:1].reshape(())
+    return constant

@@ -1,0 +1,155 @@
+"""Random integer networks and payloads for tests: everything that the contract allows, often."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch import numerics
+from talon.compiler.network import (
+    InputPort,
+    IntNetwork,
+    OutputPort,
+    Population,
+    Projection,
+)
+
+
+def random_network(
+    rng: np.random.Generator,
+    *,
+    max_neurons: int = 24,
+    max_populations: int = 4,
+    max_delay: int = 4,
+) -> IntNetwork:
+    """Return a small network with random forms, delays, modes, inputs and outputs.
+
+    Feedback (delay 1 or more), several projections into one population, graded and signed inputs,
+    per-neuron parameters, biases and thresholds near the limits of V all occur.
+    """
+    inputs = tuple(_random_input(rng, i, max_neurons) for i in range(rng.integers(1, 3)))
+    n_spiking = int(rng.integers(1, max_populations + 1))
+    sizes = rng.integers(1, max_neurons + 1, n_spiking)
+    if n_spiking > 1 and rng.random() < 0.5:
+        sizes[1] = sizes[0]
+    populations = [_random_population(rng, f"pop{i}", int(n)) for i, n in enumerate(sizes)]
+    projections: list[Projection] = []
+    for i, target in enumerate(populations):
+        sources: list[InputPort | Population] = [*inputs, *populations[:i]]
+        chosen = rng.permutation(len(sources))[: rng.integers(1, 3)]
+        for k in chosen:
+            delay = int(rng.integers(0, max_delay + 1)) if rng.random() < 0.4 else 0
+            projections.append(_random_projection(rng, sources[k], target, delay))
+        if rng.random() < 0.4:
+            source = populations[rng.integers(i, n_spiking)]
+            delay = int(rng.integers(1, max_delay + 1))
+            projections.append(_random_projection(rng, source, target, delay))
+    outputs = [
+        OutputPort(
+            name="out", population=populations[-1].name, shape=populations[-1].shape, kind="spike"
+        )
+    ]
+    if rng.random() < 0.5:
+        readout = _random_readout(rng, int(rng.integers(1, max_neurons + 1)))
+        source = populations[rng.integers(0, n_spiking)]
+        projections.append(_random_projection(rng, source, readout, int(rng.integers(0, 2))))
+        populations.append(readout)
+        outputs.append(
+            OutputPort(name="value", population="readout", shape=readout.shape, kind="readout")
+        )
+    return IntNetwork(
+        inputs=inputs,
+        populations=tuple(populations),
+        projections=tuple(projections),
+        outputs=tuple(outputs),
+    )
+
+
+def random_payloads(
+    rng: np.random.Generator, network: IntNetwork, *, n_steps: int, n_samples: int
+) -> dict[str, NDArray[np.int16]]:
+    """Return payloads for all inputs, most of them zero."""
+    payloads = {}
+    for port in network.inputs:
+        shape = (n_steps, n_samples, port.n)
+        values = rng.integers(1, port.payload_max + 1, shape)
+        if port.signed:
+            values *= rng.choice([-1, 1], shape)
+        payloads[port.name] = (values * (rng.random(shape) < 0.3)).astype(np.int16)
+    return payloads
+
+
+def _random_input(rng: np.random.Generator, number: int, max_neurons: int) -> InputPort:
+    graded = rng.random() < 0.4
+    return InputPort(
+        name=f"in{number}",
+        shape=(int(rng.integers(1, max_neurons + 1)),),
+        scale=0.125 if graded else 1.0,
+        payload_max=int(rng.integers(2, 256)) if graded else 1,
+        signed=bool(rng.random() < 0.5),
+    )
+
+
+def _random_population(rng: np.random.Generator, name: str, n: int) -> Population:
+    frac = int(rng.integers(0, numerics.FRAC_MAX + 1))
+    top = 150 << frac
+    threshold = rng.integers(1, top, n)
+    bias = rng.integers(-top // 4, top // 2, n) if rng.random() < 0.5 else np.zeros(n)
+    kind = rng.random()
+    if kind < 0.15:  # near the limits: saturates
+        bias = rng.integers(numerics.V_MIN, numerics.V_MAX + 1, n)
+        threshold = rng.integers(numerics.V_MIN, numerics.V_MAX + 1, n)
+    elif kind < 0.25:
+        threshold = rng.integers(-top, 1, n)
+    decay = rng.integers(0, numerics.DECAY_ONE + 1, n)
+    fixed = rng.random()
+    if fixed < 0.3:
+        decay = np.full(n, numerics.DECAY_ONE)
+    elif fixed < 0.6:
+        decay = np.full(n, 58982)
+    return Population(
+        name=name,
+        shape=(n,),
+        kind="spike",
+        frac=frac,
+        threshold=threshold.astype(np.int32),
+        bias=bias.astype(np.int32),
+        v_reset=(rng.integers(-top, top, n) * (rng.random() < 0.5)).astype(np.int32),
+        decay=decay.astype(np.int32),
+        reset=str(rng.choice(["none", "zero", "subtract"])),
+        reset_next=bool(rng.random() < 0.5),
+        strict=bool(rng.random() < 0.5),
+        v_scale=np.full(n, 2.0**-frac),
+    )
+
+
+def _random_readout(rng: np.random.Generator, n: int) -> Population:
+    return Population(
+        name="readout",
+        shape=(n,),
+        kind="readout",
+        frac=int(rng.integers(0, numerics.FRAC_MAX + 1)),
+        threshold=np.full(n, numerics.V_MAX, np.int32),
+        bias=rng.integers(-1000, 1000, n).astype(np.int32),
+        v_reset=np.zeros(n, np.int32),
+        decay=np.full(n, rng.choice([0, 60000, numerics.DECAY_ONE]), np.int32),
+        reset="none",
+        reset_next=False,
+        strict=True,
+        v_scale=np.ones(n),
+    )
+
+
+def _random_projection(
+    rng: np.random.Generator, source: InputPort | Population, target: Population, delay: int
+) -> Projection:
+    shape = (target.n, source.n)
+    form = str(rng.choice(["dense", "dense", "sparse", "identity"]))
+    if form == "identity":
+        shift = int(rng.integers(-2, 3))
+        weight = np.eye(*shape, k=shift, dtype=np.int8) * np.int8(rng.choice([-90, 1, 127]))
+    else:
+        weight = rng.integers(numerics.WEIGHT_MIN, numerics.WEIGHT_MAX + 1, shape).astype(np.int8)
+        density = rng.choice([0.02, 0.2]) if form == "sparse" else rng.choice([0.3, 1.0])
+        weight[rng.random(shape) >= density] = 0
+    return Projection(source=source.name, target=target.name, delay=delay, weight=weight, form=form)
