@@ -2,18 +2,19 @@
 
 from talon.errors import T1CFormatError
 
+# The order of these imports is the order of list_primitives.
+# isort: off
+from talon.ir.linear import Affine, SpikingAffine
+from talon.ir.flatten import Flatten
+from talon.ir.neurons import IF, LIF, Neuron
+from talon.ir.skip import Skip
+
 # isort: on
 from talon.ir.checks import ParameterError
-from talon.ir.flatten import Flatten
 from talon.ir.graph import Graph, Input, Output
-
-# isort: off  (the order of these imports is the order of list_primitives)
-from talon.ir.linear import Affine, SpikingAffine
-from talon.ir.neurons import IF, LIF, Neuron
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
 from talon.ir.serialization import read, read_version, write
 from talon.ir.shapes import infer_shapes
-from talon.ir.skip import Skip
 from talon.ir.types import Delays, Dims, Edge, Edges, ResetMode, Shape, SkipType, SpikeMode
 
 TALONFormatError = T1CFormatError

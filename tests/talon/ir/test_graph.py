@@ -1,0 +1,279 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talon import ir
+from talon.errors import ModelError
+from talon.ir.topology import (
+    find_cycle,
+    partial_order,
+    reachable,
+    strongly_connected_components,
+)
+from talon.testing import graphs
+
+
+def affine(n_out, n_in):
+    return ir.Affine(np.ones((n_out, n_in), np.float32), np.zeros(n_out, np.float32))
+
+
+def neurons(n):
+    return ir.IF(np.ones(n, np.float32))
+
+
+def chain(**changes):
+    nodes = {
+        "input": ir.Input([4]),
+        "fc": affine(3, 4),
+        "neuron": neurons(3),
+        "output": ir.Output([3]),
+    }
+    edges = [("input", "fc"), ("fc", "neuron"), ("neuron", "output")]
+    return ir.Graph(**{"nodes": nodes, "edges": edges, **changes})
+
+
+def test_chain_has_order_and_shapes():
+    graph = chain()
+    graph.validate()
+    assert graph.topological_order() == ["input", "fc", "neuron", "output"]
+    assert graph.shapes == {"input": (4,), "fc": (3,), "neuron": (3,), "output": (3,)}
+    assert (graph.input_type, graph.output_type) == ({"input": (4,)}, {"output": (3,)})
+    assert graph.is_dag
+    assert (graph.successors("fc"), graph.predecessors("fc")) == (["neuron"], ["input"])
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [
+        (("fc", "nope"), "^Edge destination 'nope' not found in nodes$"),
+        (("nope", "fc"), "^Edge source 'nope' not found in nodes$"),
+        (("fc", "input"), "^Input node 'input' has incoming edge from 'fc'$"),
+        (("output", "fc"), "^Output node 'output' has outgoing edge to 'fc'$"),
+        (("input", "fc"), "^Duplicate edge: 'input' -> 'fc'$"),
+        (("fc",), "^Edge must be a pair of node names, got "),
+        ("fc", "^Edge must be a pair of node names, got 'fc'$"),
+        ((1, 2), "^Edge must be a pair of node names, got "),
+    ],
+)
+def test_impossible_edges_are_refused(edge, message):
+    with pytest.raises(ModelError, match=message):
+        chain(edges=[*chain().edges, edge])
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".", "..", "a\0", 5])
+def test_names_that_a_file_cannot_hold_are_refused(name):
+    with pytest.raises(ModelError, match=r"^Node name must be a non-empty string without"):
+        ir.Graph({name: neurons(1)}, [])
+
+
+def test_nodes_must_be_nodes():
+    with pytest.raises(ModelError, match=r"^Node 'x' must be a Node, got int$"):
+        ir.Graph({"x": 42}, [])
+    with pytest.raises(ModelError, match=r"^Node 'x' is a Graph; put its nodes into the outer"):
+        ir.Graph({"x": chain()}, [])
+    with pytest.raises(TypeError, match=r"^Graph.nodes must be a dict, got list$"):
+        ir.Graph([], [])
+
+
+def test_delays_must_be_on_edges_and_positive():
+    with pytest.raises(ModelError, match=r"^Delay of 'fc' -> 'output': there is no such edge$"):
+        chain(delays={("fc", "output"): 1})
+    with pytest.raises(ModelError, match=r"^Delay of 'fc' -> 'neuron' must be an int >= 1, got 0$"):
+        chain(delays={("fc", "neuron"): 0})
+    with pytest.raises(TypeError, match=r"^Delay of 'fc' -> 'neuron' must be an int >= 1, got 1"):
+        chain(delays={("fc", "neuron"): 1.5})
+    assert chain(delays={("fc", "neuron"): 3}).delay("fc", "neuron") == 3
+
+
+def recurrent(delays):
+    graph = chain()
+    nodes = {**graph.nodes, "back": affine(3, 3)}
+    edges = [*graph.edges, ("neuron", "back"), ("back", "neuron")]
+    return ir.Graph(nodes, edges, delays=delays)
+
+
+def test_cycle_needs_a_delay_and_the_message_says_how():
+    graph = recurrent({})
+    with pytest.raises(ModelError, match=r"cycle without delay: '(\w+)' -> '(\w+)' -> '\1'; decl"):
+        graph.validate()
+    with pytest.raises(ModelError, match=r"for example delays=\{\('neuron', 'back'\): 1\}"):
+        graph.topological_order()
+
+
+@pytest.mark.parametrize("edge", [("neuron", "back"), ("back", "neuron")])
+def test_cycle_with_a_delay_is_legal(edge):
+    graph = recurrent({edge: 2})
+    graph.validate()
+    assert not graph.is_dag
+    assert ["neuron", "back"] in graph.strongly_connected_components()
+
+
+def test_self_loop_with_a_delay_is_legal():
+    graph = chain(edges=[*chain().edges, ("neuron", "neuron")], delays={("neuron", "neuron"): 1})
+    graph.validate()
+    del graph.delays["neuron", "neuron"]
+    with pytest.raises(ModelError, match="cycle without delay: 'neuron' -> 'neuron'; declare"):
+        graph.validate()
+
+
+def test_nothing_is_stale_after_editing():
+    graph = chain()
+    assert graph.is_dag
+    graph.edges.append(("neuron", "fc"))
+    assert not graph.is_dag
+    assert graph.successors("neuron") == ["output", "fc"]
+    graph.edges[-1] = ("neuron", "gone")
+    with pytest.raises(ModelError, match="Edge destination 'gone' not found"):
+        graph.validate()
+
+
+def test_editing_a_graph_leaves_the_callers_objects_alone():
+    nodes, edges = chain().nodes, chain().edges
+    graph = ir.Graph(nodes, edges)
+    graph.edges.append(("a", "b"))
+    graph.nodes.clear()
+    assert len(edges) == 3
+    assert len(nodes) == 4
+
+
+def test_validate_names_what_is_missing():
+    graph = chain()
+    no_output = ir.Graph({n: graph.nodes[n] for n in ("input", "fc")}, [("input", "fc")])
+    with pytest.raises(ModelError, match=r"^Graph has no Output nodes$"):
+        no_output.validate()
+    with pytest.raises(ModelError, match=r"^Graph has no Input nodes$"):
+        ir.Graph({}, []).validate()
+    lonely = ir.Graph({**graph.nodes, "x": neurons(1)}, graph.edges)
+    with pytest.raises(ModelError, match=r"^Node 'x' \(IF\) has no incoming edge$"):
+        lonely.validate()
+    island = ir.Graph(
+        {**graph.nodes, "x": neurons(1)}, [*graph.edges, ("x", "x")], delays={("x", "x"): 1}
+    )
+    with pytest.raises(ModelError, match=r"^Nodes not reachable from any Input: \['x'\]$"):
+        island.validate()
+
+
+def test_unknown_name_is_a_key_error():
+    with pytest.raises(KeyError, match="Node 'zzz' not in graph"):
+        chain().successors("zzz")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"fc": affine(3, 5)},
+            r"^Node 'fc' \(Affine\) takes \(5,\), but gets \(4,\) from 'input'",
+        ),
+        (
+            {"neuron": neurons(2)},
+            r"^Node 'neuron' \(IF\) has parameters of shape \(2,\), but gets \(3,\) from 'fc'$",
+        ),
+        (
+            {"output": ir.Output([7])},
+            r"^Node 'output' \(Output\) takes \(7,\), but gets \(3,\) from 'neuron'$",
+        ),
+    ],
+)
+def test_shape_mismatch_names_node_and_both_shapes(changed, message):
+    with pytest.raises(ModelError, match=message):
+        chain(nodes={**chain().nodes, **changed}).validate()
+
+
+def joined(skip, *sizes):
+    nodes = {"input": ir.Input([4]), "join": skip, "output": ir.Output([3])}
+    edges = []
+    for i, size in enumerate(sizes):
+        nodes[f"fc{i}"] = affine(size, 4)
+        edges += [("input", f"fc{i}"), (f"fc{i}", "join")]
+    return ir.Graph(nodes, [*edges, ("join", "output")])
+
+
+def test_concatenation_adds_up_dimension_zero():
+    assert joined(ir.Skip("concat"), 1, 2).infer_shapes()["join"] == (3,)
+    assert joined(ir.Skip("residual"), 3, 3).infer_shapes()["join"] == (3,)
+
+
+def test_sums_need_equal_shapes():
+    with pytest.raises(
+        ModelError,
+        match=r"^Node 'join' \(Skip\) sums its inputs, which must have one shape, "
+        r"but gets \(3,\) from 'fc0', \(2,\) from 'fc1'$",
+    ):
+        joined(ir.Skip("residual"), 3, 2).infer_shapes()
+    with pytest.raises(ModelError, match=r"Node 'join' \(IF\) sums its inputs"):
+        joined(neurons(3), 3, 2).infer_shapes()
+    with pytest.raises(ModelError, match=r"'join' \(Skip\) of type 'passthrough' takes exactly"):
+        joined(ir.Skip("identity"), 3, 3).infer_shapes()
+
+
+def test_shapes_are_found_through_a_cycle_that_concatenates():
+    nodes = {
+        "input": ir.Input([4]),
+        "join": ir.Skip("concat"),
+        "fc": affine(3, 7),
+        "neuron": neurons(3),
+        "output": ir.Output([3]),
+    }
+    edges = [("input", "join"), ("neuron", "join"), ("join", "fc"), ("fc", "neuron")]
+    graph = ir.Graph(nodes, [*edges, ("neuron", "output")], delays={("neuron", "join"): 1})
+    assert graph.infer_shapes()["join"] == (7,)
+
+
+def test_shapes_are_found_through_a_cycle_of_neurons():
+    nodes = {"input": ir.Input((2, 3)), "a": neurons(2), "b": neurons(6), "flat": ir.Flatten()}
+    edges = [("input", "a"), ("a", "b"), ("b", "a"), ("b", "flat"), ("flat", "output")]
+    graph = ir.Graph({**nodes, "output": ir.Output([6])}, edges, delays={("b", "a"): 1})
+    assert graph.infer_shapes()["a"] == (2, 3)
+
+
+def test_growing_cycle_is_refused():
+    nodes = {"input": ir.Input([4]), "join": ir.Skip("concat"), "output": ir.Output([4])}
+    edges = [("input", "join"), ("join", "join"), ("join", "output")]
+    graph = ir.Graph(nodes, edges, delays={("join", "join"): 1})
+    with pytest.raises(ModelError, match="The output shape of node 'join' cannot be inferred"):
+        graph.validate()
+
+
+def test_dictionaries_hold_the_whole_graph():
+    graph = recurrent({("back", "neuron"): 2})
+    again = ir.Graph.from_dict(graph.to_dict())
+    assert list(again.nodes) == list(graph.nodes)
+    assert (again.edges, again.delays) == (graph.edges, graph.delays)
+    assert again.nodes["fc"].weight is graph.nodes["fc"].weight
+
+
+@given(graphs())
+def test_order_of_random_networks_respects_every_edge_without_delay(graph):
+    position = {name: i for i, name in enumerate(graph.topological_order())}
+    assert position.keys() == graph.nodes.keys()
+    for src, dst in graph.edges:
+        assert graph.delay(src, dst) or position[src] < position[dst]
+
+
+edge_lists = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20)
+
+
+@given(edge_lists)
+def test_cycles_and_components_agree_with_reachability(pairs):
+    names = [str(i) for i in range(8)]
+    edges = [(str(a), str(b)) for a, b in pairs]
+    after = {n: reachable([d for s, d in edges if s == n], edges) for n in names}
+    on_cycle = {n for n in names if n in after[n]}
+    cycle = find_cycle(names, edges)
+    assert (cycle is None) == (not on_cycle)
+    if cycle:
+        assert len(set(cycle)) == len(cycle)
+        assert all(edge in edges for edge in zip(cycle, cycle[1:] + cycle[:1], strict=True))
+    components = strongly_connected_components(names, edges)
+    home = {n: i for i, component in enumerate(components) for n in component}
+    assert sorted(home) == names
+    for a in names:
+        for b in names:
+            together = a == b or (b in after[a] and a in after[b])
+            assert (home[a] == home[b]) == together
+    assert all(home[s] <= home[d] for s, d in edges)
+    order, rest = partial_order(names, edges)
+    assert set(order) | rest == set(names)
+    assert not set(order) & on_cycle
