@@ -1,0 +1,12 @@
+"""Settings of all tests."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# No deadline: the machine that runs the tests may have better things to do for a while.
+settings.register_profile(
+    "talon", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("ci", settings.get_profile("talon"), derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "talon"))
