@@ -1,1 +1,1 @@
-"""sdk."""
+"""The front door: the ``talon`` command."""

@@ -1,0 +1,48 @@
+"""The ``talon`` command. Commands import what they need when they run, so that help is quick."""
+
+import logging
+
+import click
+
+from talon import __version__
+from talon.sdk.commands.compile import compile_command
+from talon.sdk.commands.demo import demo_command
+from talon.sdk.commands.doctor import doctor_command
+from talon.sdk.commands.image import image_group
+from talon.sdk.commands.plan import plan_command
+from talon.sdk.commands.simulate import simulate_command
+from talon.sdk.commands.verify import verify_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="talon")
+@click.option("-v", "--verbose", count=True, help="Log to stderr; twice for details.")
+def main(verbose: int) -> None:
+    """Compile spiking neural networks onto the TALON core array and prove them equal.
+
+    A MODEL is a network in a .t1c file, a PROGRAM what `talon compile` made of it. Every command
+    takes --json and then prints exactly one JSON object on stdout; progress and messages go to
+    stderr. The exit status is 0 if all is well, 1 if something differs or cannot be done, and 2 if
+    the command line is wrong.
+    """
+    if verbose:
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        logging.basicConfig(
+            level=logging.INFO if verbose == 1 else logging.DEBUG,
+            format="%(name)s: %(message)s",
+            handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+        )
+
+
+for _command in (
+    compile_command,
+    plan_command,
+    simulate_command,
+    verify_command,
+    demo_command,
+    doctor_command,
+    image_group,
+):
+    main.add_command(_command)

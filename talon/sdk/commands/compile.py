@@ -1,0 +1,74 @@
+"""``talon compile``: from a model to a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from talon.sdk.console import Console
+from talon.sdk.options import MODEL, command, compiling
+
+if TYPE_CHECKING:
+    from talon.arch.params import ArrayParams
+
+
+@command("compile")
+@click.argument("model", type=MODEL)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, writable=True),
+    required=True,
+    metavar="PROGRAM",
+    help="File to write.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="T",
+    help="Timesteps for which calibration images are held, if neither file nor model says so.",
+)
+@compiling
+def compile_command(
+    console: Console,
+    *,
+    model: str,
+    output: str,
+    hw: ArrayParams,
+    calibrate: str | None,
+    objective: str,
+    steps: int | None,
+) -> None:
+    """Compile MODEL into a program for an array.
+
+    The same model, samples and options give the same bytes.
+    """
+    from pathlib import Path
+
+    from talon.sdk.execution import Feed, compile_model, cores_used, read_model
+    from talon.sdk.tables import fields, layers
+
+    graph = read_model(model)
+    samples = None
+    if calibrate is not None:
+        samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
+    program = compile_model(graph, hw, objective=objective, calibration=samples)
+    program.save(output)
+    facts: dict[str, Any] = {
+        "model": model,
+        "program": output,
+        "bytes": Path(output).stat().st_size,
+        "hw": hw.name,
+        "hardware_hash": f"{hw.hardware_hash:#010x}",
+        "graph_hash": program.graph_hash.hex(),
+        "objective": objective,
+        "calibration_samples": 0 if samples is None else samples.n_samples,
+        "cores_used": len(cores_used(program)),
+        "cores_available": hw.n_cores,
+    }
+    quantization = layers(program)
+    console.emit(
+        {**facts, "layers": quantization},
+        lambda out: fields(out, facts, table=quantization, title="Integer formats"),
+    )

@@ -1,0 +1,190 @@
+"""``talon simulate``: run a model or a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from talon.errors import TalonError
+from talon.sdk.console import Console
+from talon.sdk.options import MODEL, command, compiling, feeding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from talon.arch.params import ArrayParams
+    from talon.sdk.execution import Feed
+
+TARGETS = ("golden", "cosim", "interpreter", "reference")
+
+
+@command("simulate")
+@click.argument("model", type=MODEL, metavar="MODEL|PROGRAM")
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default="golden",
+    show_default=True,
+    help="Integer golden model, the RTL under Verilator, the image's interpreter, or floats.",
+)
+@feeding
+@compiling
+@click.option("--probe", is_flag=True, help="Record every spike and potential, not outputs alone.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="OUT.npz",
+    help="Write spikes and potentials, arrays of timesteps, samples and neurons.",
+)
+@click.option(
+    "--waves",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="OUT.vcd",
+    help="Write waves of the RTL (target cosim).",
+)
+def simulate_command(
+    console: Console,
+    *,
+    model: str,
+    target: str,
+    input_path: str,
+    steps: int | None,
+    samples: int | None,
+    encoding: str,
+    seed: int,
+    hw: ArrayParams,
+    calibrate: str | None,
+    objective: str,
+    probe: bool,
+    output: str | None,
+    waves: str | None,
+) -> None:
+    """Run MODEL or PROGRAM on the samples of a file.
+
+    A model is compiled first, for every target but `reference`; if no calibration file is given,
+    its integer formats are set by the first 100 of the samples. A program is run as it is, and
+    knows its array.
+    """
+    from talon.sdk.execution import Feed
+    from talon.sdk.tables import fields
+
+    feed = Feed(path=input_path, n_steps=steps, n_samples=samples, encoding=encoding, seed=seed)
+    if waves is not None and target != "cosim":
+        raise click.UsageError(f"--waves needs --target cosim, not {target}")
+    if target == "reference":
+        result, arrays = _reference(model, feed, probe=probe)
+    else:
+        options: dict[str, Any] = {}
+        if target == "cosim" and waves is not None:
+            options["waves"] = Path(waves)
+        result, arrays = _program(
+            console,
+            model,
+            feed,
+            target,
+            hw=hw,
+            calibrate=calibrate,
+            objective=objective,
+            probe=probe,
+            options=options,
+        )
+    if output is not None:
+        _save(output, arrays)
+        result["output"] = output
+    facts = {key: value for key, value in result.items() if key not in ("answers", "labels")}
+    console.emit(result, lambda out: fields(out, facts, answers=result.get("answers")))
+
+
+def _reference(
+    path: str, feed: Feed, *, probe: bool
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    from talon.backend.cpu.simulator import simulate_float
+    from talon.sdk.execution import accuracy, read_model
+
+    graph = read_model(path)
+    inputs = feed.read(graph)
+    trace = simulate_float(graph, inputs)
+    found = trace.classes()
+    arrays: dict[str, NDArray[Any]] = {f"output:{k}": v for k, v in trace.outputs.items()}
+    if probe:
+        arrays |= {f"spikes:{name}": value for name, value in trace.spikes.items()}
+        arrays |= {f"potentials:{name}": value for name, value in trace.potentials.items()}
+    result: dict[str, Any] = {
+        "model": path,
+        "target": "reference",
+        "samples": inputs.n_samples,
+        "timesteps": inputs.n_steps,
+        "answers": found,
+        "accuracy": accuracy(found, inputs.labels),
+        "spikes": {name: int(value.sum()) for name, value in trace.spikes.items()},
+    }
+    return result, arrays
+
+
+def _program(
+    console: Console,
+    path: str,
+    feed: Feed,
+    target: str,
+    *,
+    hw: ArrayParams,
+    calibrate: str | None,
+    objective: str,
+    probe: bool,
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    from talon.sdk.execution import (
+        accuracy,
+        answers,
+        calibration_of,
+        compile_model,
+        cores_used,
+        is_program,
+        load_program,
+        ports_of,
+        read_model,
+        run_target,
+    )
+
+    if is_program(path):
+        if calibrate is not None:
+            raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
+        program = load_program(path)
+        inputs = feed.read(ports_of(program.network))
+    else:
+        graph = read_model(path)
+        inputs = feed.read(graph)
+        samples = calibration_of(graph, calibrate, feed, inputs)
+        program = compile_model(graph, hw, objective=objective, calibration=samples)
+    trace = run_target(console, target, program, inputs, probe=probe, **options)
+    found = answers(program, trace)
+    arrays: dict[str, NDArray[Any]] = {f"spikes:{k}": v for k, v in trace.spikes.items()}
+    arrays |= {f"potentials:{name}": value for name, value in trace.potentials.items()}
+    result: dict[str, Any] = {
+        "model": path,
+        "target": target,
+        "hw": program.params.name,
+        "cores_used": len(cores_used(program)),
+        "samples": trace.n_samples,
+        "timesteps": trace.n_steps,
+        "answers": found,
+        "accuracy": accuracy(found, inputs.labels),
+        "spikes": {name: int(value.sum()) for name, value in trace.spikes.items()},
+        "counters": dict(trace.counters),
+    }
+    if trace.cycles is not None:
+        arrays["cycles"] = trace.cycles
+        result["cycles_per_inference"] = float(trace.cycles.mean())
+    return result, arrays
+
+
+def _save(path: str, arrays: dict[str, NDArray[Any]]) -> None:
+    import numpy as np
+
+    part = Path(f"{path}.part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    part.replace(path)

@@ -1,0 +1,159 @@
+"""What the commands share: reading models, programs and inputs, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
+from talon.errors import BackendError, TalonError
+from talon.image.container import MAGIC
+from talon.ir import Graph, Input, Output, read
+
+if TYPE_CHECKING:
+    from talon.arch.params import ArrayParams
+    from talon.compiler.network import IntNetwork
+    from talon.compiler.program import Program
+    from talon.sdk.console import Console
+    from talon_sim.trace import Trace
+
+CALIBRATION_SAMPLES = 100
+"""How many of the given inputs set the integer formats if no calibration file is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """What a command line says of the data that enters a network."""
+
+    path: str
+    n_steps: int | None
+    n_samples: int | None
+    encoding: str = "hold"
+    seed: int = 0
+
+    def read(self, graph: Graph) -> Inputs:
+        """Return the samples, fitted to the inputs of ``graph``."""
+        inputs = prepare_inputs(
+            graph,
+            load_inputs(self.path),
+            self.n_steps,
+            encoding=self.encoding,  # type: ignore[arg-type]
+            seed=self.seed,
+        )
+        return inputs if self.n_samples is None else inputs.take(self.n_samples)
+
+
+def is_program(path: str) -> bool:
+    """Tell whether a file is a program rather than a model."""
+    with Path(path).open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def read_model(path: str) -> Graph:
+    """Return the graph of a model file, with a hint where a program was meant."""
+    if is_program(path):
+        raise TalonError(
+            f"{path} is a program; this command needs the model (.t1c) that it was made from"
+        )
+    return read(path)
+
+
+def compile_model(
+    graph: Graph,
+    params: ArrayParams,
+    *,
+    objective: str = "latency",
+    calibration: Inputs | None = None,
+) -> Program:
+    """Compile for an array."""
+    from talon.backend.run import compile as compile_graph
+
+    return compile_graph(graph, hw=params, calibration=calibration, objective=objective)
+
+
+def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | None) -> Inputs:
+    """Return the samples of the calibration file, or else the first of the inputs."""
+    if path is not None:
+        return Feed(path=path, n_steps=feed.n_steps, n_samples=None, seed=feed.seed).read(graph)
+    if inputs is None:
+        inputs = feed.read(graph)
+    return inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))
+
+
+def ports_of(network: IntNetwork) -> Graph:
+    """Return a graph that has the inputs of a program, to fit data to."""
+    nodes: dict[str, Any] = {}
+    edges: list[tuple[str, str]] = []
+    for port in network.inputs:
+        nodes[port.name] = Input(np.array(port.shape))
+        nodes[f"{port.name} (end)"] = Output(np.array(port.shape))
+        edges.append((port.name, f"{port.name} (end)"))
+    return Graph(nodes, edges, metadata=dict(network.metadata))
+
+
+def run_target(
+    console: Console,
+    name: str,
+    program: Program,
+    inputs: Inputs,
+    *,
+    probe: bool,
+    **options: Any,
+) -> Trace:
+    """Run a program on a target, with progress."""
+    from talon.backend.target import get_target
+    from talon.compiler.inputs import quantize_inputs
+
+    payloads: Mapping[str, NDArray[np.int16]] = quantize_inputs(program.network, inputs.values)
+    with console.progress(f"{name}") as progress:
+        target = get_target(name, **options)
+        return target.run(program, payloads, probe=probe, progress=progress)  # type: ignore[return-value]
+
+
+def cores_used(program: Program) -> list[int]:
+    """Return the cores that a program loads, ascending."""
+    return sorted({int(group["core"]) for group in manifest_of(program)["groups"]})
+
+
+def manifest_of(program: Program) -> dict[str, Any]:
+    """Return what the host knows of a program."""
+    from talon.image.container import read_image
+
+    return read_image(program.image).manifest
+
+
+def core_of(manifest: Mapping[str, Any], population: str, neuron: int) -> int | None:
+    """Return the core that holds a neuron of a population."""
+    for group in manifest["groups"]:
+        first = int(group["first"])
+        if group["population"] == population and first <= neuron < first + int(group["count"]):
+            return int(group["core"])
+    return None
+
+
+def answers(program: Program, trace: Trace) -> NDArray[np.int64]:
+    """Return for each sample the output neuron with most spikes, or the largest sum of values.
+
+    A tie goes to the lowest neuron.
+    """
+    port = program.network.outputs[0]
+    if port.kind == "spike":
+        totals = trace.spikes[port.population].sum(axis=0, dtype=np.int64)
+    else:
+        (scale,) = [p.v_scale for p in program.network.populations if p.name == port.population]
+        totals = (trace.potentials[port.population] * scale).sum(axis=0)
+    return totals.argmax(axis=1)
+
+
+def accuracy(found: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
+    """Return the share of right answers, if the labels are known."""
+    if labels is None:
+        return None
+    if len(labels) != len(found):
+        raise BackendError(f"There are {len(labels)} labels for {len(found)} answers")
+    return float((found == labels).mean())

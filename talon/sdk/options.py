@@ -1,0 +1,139 @@
+"""What commands have in common: --json, errors and exit status, and options used more than once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from talon.arch.params import PRESETS, ArrayParams, preset
+from talon.errors import TalonError
+from talon.sdk.console import Console
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+MODEL = click.Path(exists=True, dir_okay=False)
+DEFAULT_HW = "zynq_us_plus"
+
+
+def command(name: str, group: click.Group | None = None) -> Callable[..., click.Command]:
+    """Make a command of a function that takes a :class:`Console` and returns its exit status.
+
+    A :class:`TalonError` becomes one line on stderr and status 1; any other exception is a bug and
+    shows its traceback. Files that cannot be read or written are the user's to mend as well.
+    """
+
+    def wrap(function: Callable[..., int | None]) -> click.Command:
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+        @click.pass_context
+        @functools.wraps(function)
+        def run(ctx: click.Context, *, as_json: bool, **options: Any) -> None:
+            console = Console(as_json=as_json)
+            with console.stdout_kept_clean():
+                try:
+                    status = function(console, **options)
+                except TalonError as error:
+                    console.fail(error)
+                    status = 1
+                except OSError as error:
+                    if error.filename is None:  # not about a file: a bug
+                        raise
+                    console.fail(TalonError(f"{error.filename}: {error.strerror}"))
+                    status = 1
+            ctx.exit(status or 0)
+
+        made = (click.command(name) if group is None else group.command(name))(run)
+        made.params.append(made.params.pop(0))  # --json stands last in the help of every command
+        return made
+
+    return wrap
+
+
+class Hardware(click.ParamType):
+    """The name of an array preset."""
+
+    name = "preset"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ArrayParams:
+        """Return the parameters of the preset that ``value`` names."""
+        if isinstance(value, ArrayParams):
+            return value
+        try:
+            return preset(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def hardware(function: Function) -> Function:
+    """Add --hw."""
+    return click.option(
+        "--hw",
+        type=Hardware(),
+        default=DEFAULT_HW,
+        show_default=True,
+        metavar="PRESET",
+        help=f"The array: {', '.join(PRESETS)}.",
+    )(function)
+
+
+def compiling(function: Function) -> Function:
+    """Add the options that steer the compiler."""
+    for option in (
+        click.option(
+            "--objective",
+            type=click.Choice(["latency", "cores"]),
+            default="latency",
+            show_default=True,
+            help="Spread the critical layer over idle cores, or use as few cores as possible.",
+        ),
+        click.option(
+            "--calibrate",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="X.npz",
+            help="Samples that set the integer formats; without them inputs are spikes, 0 or 1.",
+        ),
+    ):
+        function = option(function)
+    return hardware(function)
+
+
+def feeding(function: Function) -> Function:
+    """Add the options that say what enters the network."""
+    for option in (
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Seed of random choices."
+        ),
+        click.option(
+            "--encoding",
+            type=click.Choice(["hold", "rate", "latency"]),
+            default="hold",
+            show_default=True,
+            help="How an image becomes timesteps.",
+        ),
+        click.option(
+            "--samples",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Use the first N samples.",
+        ),
+        click.option(
+            "--steps",
+            type=click.IntRange(min=1),
+            metavar="T",
+            help="Timesteps; images need them, from here, their file or the model.",
+        ),
+        click.option(
+            "--input",
+            "input_path",
+            type=click.Path(exists=True, dir_okay=False),
+            required=True,
+            metavar="X.npz",
+            help="Images, a raster or address events, as docs/reference/cli.md describes.",
+        ),
+    ):
+        function = option(function)
+    return function
