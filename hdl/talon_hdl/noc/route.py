@@ -6,8 +6,9 @@ from amaranth.hdl import Cat, Module, Mux, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from talon.arch.packet import Kind, PacketLayouts
+from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.shapes import view
 
 
 class Port(IntEnum):
@@ -86,12 +87,7 @@ class Route(wiring.Component):
 
     def _split(self, mask: str, position: Value) -> tuple[Value, Value, Value]:
         """Return whether bits of ``mask`` are set below, at and above ``position``."""
-        layout = self._layout.of_kind[Kind.SPIKE]
-        bits = self.packet[layout.offset_of(mask) :][: dict(_widths(layout))[mask]]
+        bits = view(self._layout.spike, self.packet)[mask]
         below = Cat(position > i for i in range(len(bits)))
         at = Cat(position == i for i in range(len(bits)))
         return (bits & below).any(), (bits & at).any(), (bits & ~(below | at)).any()
-
-
-def _widths(layout) -> list[tuple[str, int]]:
-    return [(field.name, field.width) for field in layout.fields]

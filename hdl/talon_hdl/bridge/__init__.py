@@ -1,0 +1,1 @@
+"""The host bridge: registers, streams and timesteps at the edge of the array."""
