@@ -93,6 +93,18 @@ class Demonstration:
         """Rows that a synapse engine retired in a busy cycle."""
         return self.rtl.counters["rows"] / max(self.rtl.counters["busy"], 1)
 
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the host knows of the program."""
+        return manifest_of(self.program)
+
+    def busy_share(self, core: int) -> float | None:
+        """Return the share of all simulated cycles in which a core retired a row."""
+        for counters in self.rtl.cores:
+            if counters["core"] == core:
+                return counters["rows"] / max(self.rtl.counters["cycles"], 1)
+        return None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, for ``--json``."""
         images = self.rtl.n_samples
