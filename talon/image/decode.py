@@ -91,13 +91,16 @@ class OutputStream:
             self._place[group["core"], lines] = np.arange(first, first + group["count"])
             self._group[group["core"], lines] = group["group"]
 
-    def progress(self, words: Words) -> dict[tuple[int, int], int]:
-        """Return how many steps each group that tells the host has ended, for messages."""
+    def progress(self, words: Words) -> dict[str, int]:
+        """Return how many steps of the sample under way each group has ended, for messages."""
         layout = self._layouts.host_token
-        packets = words[_op(words) == OutOp.PACKET]
+        done = np.flatnonzero(_op(words) == OutOp.DONE)
+        packets = words[done[-1] + 1 :] if done.size else words
         tokens = packets[_kind(packets) == Kind.HOST_TOKEN]
         core, group = field_of(tokens, layout, "core"), field_of(tokens, layout, "group")
-        return {(c, g): int(np.sum((core == c) & (group == g))) for c, g in self._ends}
+        return {
+            f"core {c} group {g}": int(np.sum((core == c) & (group == g))) for c, g in self._ends
+        }
 
     def decode(self, words: Words, *, n_steps: int, n_samples: int, probe: bool) -> Decoded:
         """Return the outputs of ``n_samples`` samples of ``n_steps`` timesteps.

@@ -41,7 +41,7 @@ class ConfigStream:
         self._layout = PacketLayouts(params).config
 
     def load(self, image: Image) -> Words:
-        """Return the words that disarm every core, then load and arm those of ``image``."""
+        """Return the words that disarm every core, load and arm those of ``image``, and reset."""
         sections = {(s.core, s.memory): s for s in image.sections}
         parts = [self.command(None, ConfigOp.DISARM)]
         for core in image.cores:
@@ -49,7 +49,7 @@ class ConfigStream:
         parts += [
             self.command(core, ConfigOp.ARM, self._params.hardware_hash) for core in image.cores
         ]
-        return np.concatenate([*parts, sync_word(reset=False)])
+        return np.concatenate([*parts, sync_word(reset=True)])
 
     def section(self, section: Section) -> Words:
         """Return the words that fill one memory of one core and commit it."""
@@ -146,7 +146,7 @@ class InputStream:
         ValueError
             A port is missing or unknown, shapes disagree, or a payload is out of range.
         """
-        n_steps, n_samples = self._check(inputs)
+        n_steps, n_samples = self.check(inputs)
         steps: list[NDArray[np.int64]] = []
         ranks: list[NDArray[np.int64]] = []
         words: list[Words] = []
@@ -189,7 +189,8 @@ class InputStream:
             | _put(self._spike, "payload", payload)
         )
 
-    def _check(self, inputs: Mapping[str, Payloads]) -> tuple[int, int]:
+    def check(self, inputs: Mapping[str, Payloads]) -> tuple[int, int]:
+        """Return the numbers of timesteps and samples; raise as :meth:`encode` does."""
         names = [port["name"] for port in self._ports]
         if set(names) != set(inputs):
             raise ValueError(f"Inputs must be those of the ports {names}, not {sorted(inputs)}")

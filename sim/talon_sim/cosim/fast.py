@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from talon.arch import registers
 from talon.errors import BackendError
+from talon.image.driver import StalledError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,14 +70,6 @@ class _Run(ctypes.Structure):
     )
 
 
-class ArrayHangError(BackendError):
-    """No word moved for too long; ``words`` are those that came before."""
-
-    def __init__(self, message: str, words: Words) -> None:
-        super().__init__(message)
-        self.words = words
-
-
 class FastArray:
     """One simulated array, with registers to read and write and streams to run.
 
@@ -88,10 +81,20 @@ class FastArray:
         Start value of bits that nothing drives, where the library was built with ``random_start``.
     waves
         File for waves, where it was built with ``trace``.
+    quiet_limit
+        Cycles without any word moved after which the array is held to hang.
     """
 
-    def __init__(self, library: Path, *, seed: int = 1, waves: Path | None = None) -> None:
+    def __init__(
+        self,
+        library: Path,
+        *,
+        seed: int = 1,
+        waves: Path | None = None,
+        quiet_limit: int = 100_000,
+    ) -> None:
         self._lib = _load(library)
+        self._quiet_limit = quiet_limit
         self._array = self._lib.talon_new(seed, str(waves).encode() if waves else None)
         self.reset()
 
@@ -155,7 +158,6 @@ class FastArray:
         words: Words,
         *,
         n_last: int = 1,
-        quiet_limit: int = 100_000,
         progress: Callable[[int, int], None] | None = None,
     ) -> Words:
         """Send ``words`` and return what comes back, up to the ``n_last``-th word with TLAST.
@@ -166,15 +168,13 @@ class FastArray:
             Stream words, uint64.
         n_last
             Words with TLAST to wait for: one for each SYNC sent.
-        quiet_limit
-            Cycles without any word moved after which the array is held to hang.
         progress
             Called now and then with the words sent and their number.
 
         Raises
         ------
-        ArrayHangError
-            Nothing moved for ``quiet_limit`` cycles; the message has the state of the bridge.
+        StalledError
+            Nothing moved for too long; the message has the state of the bridge.
         """
         words = np.ascontiguousarray(words, dtype=np.uint64)
         buffer = np.empty(_OUT_WORDS, dtype=np.uint64)
@@ -183,7 +183,7 @@ class FastArray:
             output=buffer.ctypes.data,
             n_out_max=buffer.size,
             max_cycles=_SLICE_CYCLES,
-            quiet_limit=quiet_limit,
+            quiet_limit=self._quiet_limit,
         )
         sent = lasts = 0
         while lasts < n_last:
@@ -195,10 +195,10 @@ class FastArray:
             sent, lasts = sent + request.taken, lasts + request.lasts
             if progress is not None:
                 progress(sent, words.size)
-            if lasts < n_last and request.quiet >= quiet_limit:
-                raise ArrayHangError(
-                    f"Array moved no word for {quiet_limit} cycles, with {sent} of {words.size} "
-                    f"words taken and {lasts} of {n_last} answers; {self.state()}",
+            if lasts < n_last and request.quiet >= self._quiet_limit:
+                raise StalledError(
+                    f"Array moved no word for {self._quiet_limit} cycles, with {sent} of "
+                    f"{words.size} words taken and {lasts} of {n_last} answers; {self.state()}",
                     np.concatenate(chunks),
                 )
         if sent < words.size:

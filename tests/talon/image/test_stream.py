@@ -176,7 +176,7 @@ def image_of(cores):
 def test_loading_fills_commits_and_arms_every_core_of_the_image():
     image = image_of([0, 3])
     words = unpack(ConfigStream(PARAMS).load(image))
-    assert words.pop() == (InOp.SYNC, None, {"reset": 0})
+    assert words.pop() == (InOp.SYNC, None, {"reset": 1})
     assert all(op is InOp.PACKET and kind is Kind.CONFIG for op, kind, _ in words)
     commands = [
         (f["xmask"], f["ymask"], ConfigOp(f["op"]), f["data"] % (1 << 32)) for *_, f in words
