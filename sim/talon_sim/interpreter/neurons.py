@@ -1,0 +1,57 @@
+"""The neuron update as the records of a core state it, in 64-bit integers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch import numerics
+from talon.arch.memories import Reset
+from talon_sim.interpreter.memories import Fields
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_HALF = 1 << 23
+
+
+def wrap(values: Integers) -> Integers:
+    """Return ``values`` modulo 2^24 in two's complement, as an accumulator holds them."""
+    return ((values + _HALF) & (2 * _HALF - 1)) - _HALF
+
+
+def update(v: Integers, acc: Integers, record: Fields, *, frac: int) -> tuple[Integers, Flags, int]:
+    """Advance neurons by one timestep.
+
+    Returns
+    -------
+    tuple
+        Potentials to store, who fired, and how many were clamped.
+    """
+    decay = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
+    leaked = np.abs(v) * decay >> 16
+    total = np.where(v < 0, -leaked, leaked) + (acc << frac) + record["bias"]
+    later = (record["reset_next"] == 1) & _fires(v, record)
+    total = _reset(total, record, later)
+    after = _saturate(total)
+    clamped = after != total
+    fired = _fires(after, record)
+    total = _reset(after, record, fired & (record["reset_next"] == 0))
+    after = _saturate(total)
+    clamped |= after != total
+    return after, fired, int(np.count_nonzero(clamped))
+
+
+def _fires(v: Integers, record: Fields) -> Flags:
+    threshold = record["threshold"]
+    return np.where(record["strict"] == 1, v > threshold, v >= threshold)
+
+
+def _reset(v: Integers, record: Fields, where: Flags) -> Integers:
+    to_value = where & (record["reset"] == Reset.ZERO)
+    subtract = where & (record["reset"] == Reset.SUBTRACT)
+    return np.where(to_value, record["v_reset"], np.where(subtract, v - record["threshold"], v))
+
+
+def _saturate(v: Integers) -> Integers:
+    return np.clip(v, numerics.V_MIN, numerics.V_MAX)
