@@ -218,10 +218,10 @@ class Core:
 
     def _add_dense(self, spike: Spike, edge: dict[str, int]) -> None:
         lanes, rows = self._params.lanes, edge["rows"]
-        first = self._address(edge["base"] + spike.source * rows, rows, spike)
         start = edge["row_start"] * lanes
         if start + rows * lanes > self._params.n_neurons:
             raise ImageError(f"Core {self.number} edge {spike.edge} adds to rows past the last")
+        first = self._address(edge["base"] + spike.source * rows, rows, spike)
         words = self._flat[first * lanes : (first + rows) * lanes]
         self.acc[spike.slot, start : start + rows * lanes] += words * spike.payload
         self._count(rows=rows, sops=(rows - 1) * lanes + edge["last_lanes"])

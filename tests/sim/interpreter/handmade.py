@@ -1,8 +1,8 @@
 """A mapping made by hand, independent of the compiler: slices on cores chosen by dice.
 
 Every slice of a population is a group; a projection into a slice is one edge, or goes through a
-group of partial sums on another core. Nothing is optimized; the rules for tables and tokens are those of
-``docs/hardware/array.md``, written down once more.
+group of partial sums on another core. Nothing is optimized; the rules for tables and tokens are
+those of ``docs/hardware/array.md``, written down once more.
 """
 
 from __future__ import annotations
@@ -314,7 +314,9 @@ class Mapping:
             ],
             "host_tokens": [
                 dict(**self._mask(node.core), group=node.group, delta=delay)
-                for node, delay in sorted(self.host_sources, key=lambda p: (id(p[0]), p[1]))
+                for node, delay in sorted(
+                    self.host_sources, key=lambda pair: (pair[0].core, pair[0].group, pair[1])
+                )
             ],
             "n_dests": len(self.host_dests),
             "permit_init": [
