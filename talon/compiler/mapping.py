@@ -1,0 +1,88 @@
+"""From an integer network to a place for everything: sliced, wired, placed and scheduled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from talon.arch.params import ArrayParams
+from talon.compiler.network import IntNetwork
+from talon.compiler.pieces import Bin, Costs
+from talon.compiler.place import place
+from talon.compiler.schedule import Plan, schedule
+from talon.compiler.tile import Objective, tile
+from talon.compiler.wiring import Wiring, wire
+from talon.errors import MappingError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mapping:
+    """Where everything is: ``cores[i]`` is the core of ``bins[i]``."""
+
+    network: IntNetwork
+    params: ArrayParams
+    objective: Objective
+    bins: tuple[Bin, ...]
+    wiring: Wiring
+    cores: tuple[int, ...]
+    plans: dict[int, Plan]
+    costs: Costs
+
+
+def map_network(
+    network: IntNetwork,
+    params: ArrayParams,
+    *,
+    objective: Objective = "latency",
+    rates: dict[str, float] | None = None,
+) -> Mapping:
+    """Return a mapping of ``network`` onto the array ``params``.
+
+    Where spreading for latency needs more routes or tokens than a core has, fewer cores are taken.
+
+    Raises
+    ------
+    MappingError
+        The network does not fit; the message names what binds and the ways out.
+    """
+    if network.inputs:
+        widest = max(network.inputs, key=lambda port: port.n)
+        if widest.n > 1 << params.index_width:
+            raise MappingError(
+                f"Input {widest.name!r} has {widest.n} lines, but an event can name "
+                f"{1 << params.index_width}; split it into several inputs"
+            )
+    longest = max(network.projections, key=lambda p: p.delay, default=None)
+    if longest is not None and longest.delay > params.max_delay:
+        raise MappingError(
+            f"Projection {longest.source!r} -> {longest.target!r} has a delay of {longest.delay} "
+            f"timesteps, but {params.name!r} has at most {params.max_delay}; shorten it or use "
+            "an array with a larger max_delay"
+        )
+    try:
+        return _attempt(network, params, objective, rates)
+    except MappingError:
+        if objective == "cores":
+            raise
+        return _attempt(network, params, "cores", rates)
+
+
+def _attempt(
+    network: IntNetwork,
+    params: ArrayParams,
+    objective: Objective,
+    rates: dict[str, float] | None,
+) -> Mapping:
+    costs = Costs(network, params, rates)
+    bins = tile(network, params, objective=objective, rates=rates)
+    wiring = wire(network, params, bins)
+    cores = place(wiring, costs, len(bins))
+    return Mapping(
+        network=network,
+        params=params,
+        objective=objective,
+        bins=tuple(bins),
+        wiring=wiring,
+        cores=tuple(cores),
+        plans=schedule(network, params, wiring, cores),
+        costs=costs,
+    )

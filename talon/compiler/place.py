@@ -1,0 +1,177 @@
+"""Placement: which core of the mesh takes which pieces.
+
+The cost of a placement is the traffic: over all multicasts, how often they are sent times the
+packets that they take and the links that these cross. Layers start as rectangles, which a single
+product multicast reaches; swaps then improve the whole. Nothing is random, so equal networks give
+equal images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from talon.arch.memories import Emit
+from talon.arch.params import ArrayParams
+from talon.compiler.cover import cover, hops
+from talon.compiler.pieces import Costs
+from talon.compiler.wiring import HOST, Wiring
+
+_PACKET_COST = 8  # links that are as bad as one packet more: a packet takes a cycle of its sender
+_MAX_PASSES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net:
+    """A multicast from a bin (or the host) to bins (or the host), and how often it is sent."""
+
+    sender: int
+    receivers: tuple[int, ...]
+    weight: float
+
+
+def place(wiring: Wiring, costs: Costs, n_bins: int) -> list[int]:
+    """Return the core of each bin."""
+    params = costs.params
+    nets = nets_of(wiring, costs)
+    cores = _rectangles(wiring, params, n_bins)
+    return _improve(cores, nets, params)
+
+
+def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:
+    """Return all traffic of a timestep, spikes and tokens, between bins."""
+    spikes: dict[tuple[object, ...], set[int]] = {}
+    tokens: dict[tuple[object, ...], set[int]] = {}
+    groups = wiring.groups
+    weight: dict[tuple[object, ...], float] = {}
+    for link in wiring.links:
+        receiver = groups[link.receiver]
+        key = (link.sender, link.source, link.edge, link.first, link.last, link.delay)
+        spikes.setdefault(key, set()).add(receiver.bin)
+        n = link.last - link.first + 1
+        weight[key] = n * (1.0 if link.edge is None else costs.rate(link.source))
+        tokens.setdefault((link.sender, receiver.number, link.delay), set()).add(receiver.bin)
+        if link.sender != HOST:
+            sender = groups[link.sender]
+            tokens.setdefault((receiver.id, "credit", sender.number), set()).add(sender.bin)
+    nets = [
+        Net(sender=_bin(wiring, key[0]), receivers=tuple(sorted(to)), weight=weight[key])
+        for key, to in spikes.items()
+    ]
+    nets += [
+        Net(sender=_bin(wiring, key[0]), receivers=tuple(sorted(to)), weight=1.0)
+        for key, to in tokens.items()
+    ]
+    nets += [
+        Net(sender=group.bin, receivers=(HOST,), weight=float(group.piece.n_neurons))
+        for group in groups
+        if group.emit is Emit.READOUT
+    ]
+    return nets
+
+
+def _bin(wiring: Wiring, sender: object) -> int:
+    assert isinstance(sender, int)
+    return HOST if sender == HOST else wiring.groups[sender].bin
+
+
+def cost_of(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
+    """Return the traffic cost of a placement."""
+    return sum(_net_cost(net, cores, params.columns) for net in nets)
+
+
+def _net_cost(net: Net, cores: list[int], columns: int) -> float:
+    origin = 0 if net.sender == HOST else cores[net.sender]
+    if net.receivers == (HOST,):
+        return net.weight * (origin % columns + origin // columns)
+    mask = 0
+    for receiver in net.receivers:
+        mask |= 1 << cores[receiver]
+    products = cover(mask, columns)
+    links = sum(hops(origin, xmask, ymask, columns) for xmask, ymask in products)
+    return net.weight * (_PACKET_COST * len(products) + links)
+
+
+def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int) -> list[int]:
+    """Return a first placement: the bins of each population in a rectangle near its sources."""
+    cores = [-1] * n_bins
+    free = set(range(params.n_cores))
+    by_population: dict[str, list[int]] = {}
+    for group in wiring.groups:
+        bins = by_population.setdefault(group.piece.population, [])
+        if group.bin not in bins:
+            bins.append(group.bin)
+    for population, bins in by_population.items():
+        pending = [b for b in bins if cores[b] < 0]
+        if not pending:
+            continue
+        anchors = [
+            cores[wiring.groups[link.sender].bin] if link.sender != HOST else 0
+            for link in wiring.links
+            if wiring.groups[link.receiver].piece.population == population
+        ]
+        cells = _best_cells(len(pending), free, [a for a in anchors if a >= 0] or [0], params)
+        for b, core in zip(pending, cells, strict=True):
+            cores[b] = core
+            free.discard(core)
+    return cores
+
+
+def _best_cells(n: int, free: set[int], anchors: list[int], params: ArrayParams) -> list[int]:
+    columns = params.columns
+    x0 = sum(a % columns for a in anchors) / len(anchors)
+    y0 = sum(a // columns for a in anchors) / len(anchors)
+
+    def distance(core: int) -> float:
+        return abs(core % columns - x0) + abs(core // columns - y0)
+
+    candidates = [sorted(free, key=lambda core: (distance(core), core))[:n]]
+    for width in range(1, columns + 1):
+        height = -(-n // width)
+        for y in range(params.rows - height + 1):
+            for x in range(columns - width + 1):
+                cells = [(y + j) * columns + x + i for j in range(height) for i in range(width)][:n]
+                if free.issuperset(cells):
+                    candidates.append(cells)
+    return min(
+        candidates,
+        key=lambda cells: (
+            len(cover(sum(1 << core for core in cells), columns)),
+            sum(distance(core) for core in cells),
+            cells,
+        ),
+    )
+
+
+def _improve(cores: list[int], nets: list[Net], params: ArrayParams) -> list[int]:
+    """Swap cores, filled or idle, as long as that lowers the cost."""
+    touching: list[list[Net]] = [[] for _ in cores]
+    for net in nets:
+        for b in {net.sender, *net.receivers} - {HOST}:
+            touching[b].append(net)
+
+    def around(*bins: int) -> Callable[[], float]:
+        seen = {id(net): net for b in bins for net in touching[b]}.values()
+        return lambda: sum(_net_cost(net, cores, params.columns) for net in seen)
+
+    for _ in range(_MAX_PASSES):
+        improved = False
+        for b in range(len(cores)):
+            for core in range(params.n_cores):
+                if core == cores[b]:
+                    continue
+                other = cores.index(core) if core in cores else None
+                local = around(b) if other is None else around(b, other)
+                before, old = local(), cores[b]
+                cores[b] = core
+                if other is not None:
+                    cores[other] = old
+                if local() < before - 1e-9:
+                    improved = True
+                    continue
+                cores[b] = old
+                if other is not None:
+                    cores[other] = core
+        if not improved:
+            break
+    return cores

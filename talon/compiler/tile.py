@@ -1,0 +1,299 @@
+"""Slicing: populations become pieces that fit cores, by outputs first, then by inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from talon.arch.params import PRESETS, ArrayParams
+from talon.compiler.network import IntNetwork
+from talon.compiler.pieces import Bin, Costs, Feed, Piece
+from talon.errors import MappingError
+
+Objective = Literal["latency", "cores"]
+OBJECTIVES: tuple[Objective, ...] = ("latency", "cores")
+
+_WORTH_IT = 0.5  # a core is split only if its load is this share of the heaviest load or more
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """Rows of a population that may be cut anywhere between two rows."""
+
+    population: str
+    row: int
+    n_rows: int
+    feeds: tuple[Feed, ...]
+    partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What the network needs of the whole array, and what there is."""
+
+    weight_words: tuple[int, int]
+    rows: tuple[int, int]
+    cores: int
+
+    @property
+    def binding(self) -> str:
+        """Name of the resource that decides how many cores are needed at least."""
+        words, rows = (used / max(1, there) for used, there in (self.weight_words, self.rows))
+        return "weight memory" if words >= rows else "accumulator rows"
+
+
+def bounds(network: IntNetwork, params: ArrayParams) -> Bounds:
+    """Return the needs of a network and the least number of cores that they imply."""
+    costs = Costs(network, params)
+    words = rows = 0
+    for population in network.populations:
+        n_rows = costs.n_rows(population.name)
+        rows += n_rows
+        words += sum(costs.words(f, 0, n_rows) for f in costs.feeds(population.name))
+    least = max(-(-words // params.weight_words), -(-rows // params.n_rows), 1)
+    return Bounds(
+        weight_words=(words, params.weight_words * params.n_cores),
+        rows=(rows, params.n_rows * params.n_cores),
+        cores=least,
+    )
+
+
+def tile(
+    network: IntNetwork,
+    params: ArrayParams,
+    *,
+    objective: Objective = "latency",
+    rates: dict[str, float] | None = None,
+) -> list[Bin]:
+    """Return the contents of the cores that the network needs.
+
+    Parameters
+    ----------
+    network, params
+        What is to be sliced, and for which array.
+    objective
+        ``"cores"`` takes as few cores as it can; ``"latency"`` spreads over idle cores what keeps
+        a core busiest.
+    rates
+        Events of a neuron in a timestep, by source.
+
+    Raises
+    ------
+    MappingError
+        The network does not fit; the message names what binds and the ways out.
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(f"Objective must be one of {OBJECTIVES}, not {objective!r}")
+    costs = Costs(network, params, rates)
+    runs = [run for p in network.populations for run in _runs_of(costs, p.name)]
+    runs.sort(key=lambda run: -_whole(costs, run).words)
+    bins: list[Bin] = []
+    for run in runs:
+        _pack(costs, bins, run)
+    if objective == "latency":
+        _spread(costs, bins)
+    return bins
+
+
+def _runs_of(costs: Costs, population: str) -> list[_Run]:
+    """Return what is to be packed of a population; partial sums where one row is too large."""
+    runs: list[_Run] = []
+    for row in range(costs.n_rows(population)):
+        feeds, partial = _split_inputs(costs, population, row)
+        runs += [*partial, _Run(population=population, row=row, n_rows=1, feeds=feeds)]
+    return _joined(runs)
+
+
+def _joined(runs: list[_Run]) -> list[_Run]:
+    """Join runs of adjacent rows that take the same feeds."""
+    whole: list[_Run] = []
+    for run in sorted((run for run in runs if not run.partial), key=lambda run: run.row):
+        last = whole[-1] if whole else None
+        if last is not None and last.feeds == run.feeds and last.row + last.n_rows == run.row:
+            whole[-1] = replace(last, n_rows=last.n_rows + run.n_rows)
+        else:
+            whole.append(run)
+    return [run for run in runs if run.partial] + whole
+
+
+def _split_inputs(costs: Costs, population: str, row: int) -> tuple[tuple[Feed, ...], list[_Run]]:
+    """Return the feeds that a row keeps and those that other cores sum for it."""
+    limit = costs.params.weight_words
+    feeds = list(costs.feeds(population))
+    partial: list[_Run] = []
+    while sum(costs.words(feed, row, 1) for feed in feeds) > limit:
+        at = max(range(len(feeds)), key=lambda i: costs.words(feeds[i], row, 1))
+        feed = feeds[at]
+        n = _largest(feed.n, lambda n, feed=feed: costs.words(_head(feed, n), row, 1) <= limit)
+        if n == 0:
+            raise MappingError(
+                f"Population {population!r} has synapses of one source that take more than the "
+                f"{limit} weight words of a core; use an array with more weight memory"
+            )
+        partial.append(
+            _Run(population=population, row=row, n_rows=1, feeds=(_head(feed, n),), partial=True)
+        )
+        if n == feed.n:
+            del feeds[at]
+        else:
+            feeds[at] = replace(feed, first=feed.first + n)
+    return tuple(feeds), partial
+
+
+def _head(feed: Feed, n: int) -> Feed:
+    return replace(feed, last=feed.first + n - 1)
+
+
+def _largest(limit: int, holds: Callable[[int], bool]) -> int:
+    """Return the largest number up to ``limit`` for which a monotone condition holds, or 0."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _whole(costs: Costs, run: _Run) -> Piece:
+    return costs.piece(run.population, run.row, run.n_rows, run.feeds, partial=run.partial)
+
+
+def _pack(costs: Costs, bins: list[Bin], run: _Run) -> None:
+    """Put a run into as few cores as it takes."""
+    params = costs.params
+    row, end = run.row, run.row + run.n_rows
+    while row < end:
+        rest = replace(run, row=row, n_rows=end - row)
+        piece = _whole(costs, rest)
+        room = [b for b in bins if b.fits(piece, params)]
+        if room:
+            min(room, key=lambda b: params.weight_words - b.words).pieces.append(piece)
+            return
+        empty = Bin()
+        n = _fitting(costs, empty, rest)
+        holes = [(k, b) for b in bins if (k := _fitting(costs, b, rest))]
+        may_open = len(bins) < params.n_cores and n > 0
+        if may_open and not (n == rest.n_rows and sum(k for k, _ in holes) >= n):
+            bins.append(empty)
+            chosen = empty
+        elif holes:
+            n, chosen = max(holes, key=lambda hole: hole[0])
+        else:
+            raise MappingError(_does_not_fit(costs, rest, room_at_all=n > 0))
+        n = min(n, rest.n_rows)
+        chosen.pieces.append(_whole(costs, replace(rest, n_rows=n)))
+        row += n
+
+
+def _fitting(costs: Costs, container: Bin, run: _Run) -> int:
+    """Return how many rows of a run a core has room for."""
+    return _largest(
+        run.n_rows,
+        lambda n: n == 0 or container.fits(_whole(costs, replace(run, n_rows=n)), costs.params),
+    )
+
+
+def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
+    params = costs.params
+    population = costs.populations[run.population]
+    if not room_at_all:
+        return (
+            f"Population {run.population!r} has {len(run.feeds)} projections into one row of "
+            f"neurons, but a core of {params.name!r} has {params.n_edges} edges; sum or "
+            "concatenate fewer paths into it"
+        )
+    need = bounds(costs.network, params)
+    words, rows = need.weight_words, need.rows
+    larger = [
+        p.name
+        for p in PRESETS.values()
+        if p.lanes == params.lanes
+        and p.weight_words * p.n_cores >= words[0]
+        and p.n_rows * p.n_cores >= rows[0]
+        and p.n_cores > params.n_cores
+    ]
+    way = f"use a larger array ({' or '.join(larger)})" if larger else "use a larger array"
+    return (
+        f"Population {run.population!r} ({population.n} neurons) does not fit on "
+        f"{params.name!r}: {run.n_rows} of its {costs.n_rows(run.population)} rows of "
+        f"{params.lanes} neurons find no core. Binding is the {need.binding}: the network needs "
+        f"{words[0] * params.lanes} of {words[1] * params.lanes} bytes of weights and {rows[0]} of "
+        f"{rows[1]} accumulator rows, on {params.n_cores} cores of {params.n_groups} groups and "
+        f"{params.n_edges} edges; {way}, make layers smaller, or prune weights so that they are "
+        "stored as sparse"
+    )
+
+
+def _spread(costs: Costs, bins: list[Bin]) -> None:
+    """Split what keeps a core busiest, as long as there are idle cores and it pays."""
+    while len(bins) < costs.params.n_cores:
+        loads = [sum(costs.load(piece) for piece in b.pieces) for b in bins]
+        order = sorted(range(len(bins)), key=lambda i: (-loads[i], i))
+        for i in order:
+            halves = _halves(costs, bins[i]) if loads[i] >= _WORTH_IT * max(loads) else None
+            if halves is not None:
+                bins[i], other = halves
+                bins.append(other)
+                break
+        else:
+            break
+    _level(costs, bins)
+
+
+def _level(costs: Costs, bins: list[Bin]) -> None:
+    """Give equally many rows to the cores that hold nothing but rows of one population."""
+    for population in costs.network.populations:
+        alone = [
+            b
+            for b in bins
+            if len(b.pieces) == 1
+            and b.pieces[0].population == population.name
+            and not b.pieces[0].partial
+        ]
+        alone.sort(key=lambda b: b.pieces[0].row)
+        feeds = costs.feeds(population.name)
+        n_rows = sum(b.pieces[0].n_rows for b in alone)
+        if n_rows != costs.n_rows(population.name):
+            continue
+        if any(p.partial and p.population == population.name for b in bins for p in b.pieces):
+            continue  # the rows may not take the same feeds
+        row, pieces = 0, []
+        for i in range(len(alone)):
+            n = n_rows // len(alone) + (i < n_rows % len(alone))
+            pieces.append(costs.piece(population.name, row, n, feeds))
+            row += n
+        if all(Bin().fits(piece, costs.params) for piece in pieces):
+            for b, piece in zip(alone, pieces, strict=True):
+                b.pieces = [piece]
+
+
+def _halves(costs: Costs, full: Bin) -> tuple[Bin, Bin] | None:
+    """Return the contents of two cores instead of one, or None if they cannot be split."""
+    if len(full.pieces) > 1:
+        left, right = Bin(), Bin()
+        for piece in sorted(full.pieces, key=lambda piece: -costs.load(piece)):
+            lighter = min(left, right, key=lambda b: sum(costs.load(p) for p in b.pieces))
+            lighter.pieces.append(piece)
+        return left, right
+    (piece,) = full.pieces
+    if piece.n_rows == 1:
+        return None
+    n = (piece.n_rows + 1) // 2
+    feeds = piece.feeds
+    return (
+        Bin(pieces=[costs.piece(piece.population, piece.row, n, feeds, partial=piece.partial)]),
+        Bin(
+            pieces=[
+                costs.piece(
+                    piece.population,
+                    piece.row + n,
+                    piece.n_rows - n,
+                    feeds,
+                    partial=piece.partial,
+                )
+            ]
+        ),
+    )
