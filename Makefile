@@ -57,7 +57,9 @@ area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
 
 bench: setup ## the figures of benchmarks/
-	$(PY) tools/bench.py
+	@set -e; for script in $(sort $(wildcard benchmarks/*.py)); do \
+	    echo "== $$script"; $(PY) $$script; \
+	done
 
 mutants: setup ## put faults into the RTL and the golden model, one at a time
 	$(PY) tools/mutants.py
