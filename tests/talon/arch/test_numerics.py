@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talon.arch import numerics
+from talon.arch.memories import Reset
+from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN, NeuronParams, update
+
+potentials = st.integers(V_MIN, V_MAX)
+decays = st.integers(0, DECAY_ONE)
+neurons = st.builds(
+    NeuronParams,
+    threshold=potentials,
+    bias=potentials,
+    v_reset=potentials,
+    decay=decays,
+    reset=st.sampled_from(Reset),
+    reset_next=st.booleans(),
+    strict=st.booleans(),
+)
+LIMITS = [V_MIN, V_MIN + 1, -65537, -65536, -65535, -1, 0, 1, 65535, 65536, V_MAX - 1, V_MAX]
+
+
+def lava_decay(v, decay):
+    """Decay as the bit-accurate LIF of Lava has it: sign(x) * (|x| * a >> 16)."""
+    x = np.int64(v)
+    return int(np.sign(x) * np.right_shift(np.abs(x) * np.int64(decay), 16))
+
+
+@given(v=potentials, decay=decays)
+def test_leak_is_the_rule_of_lava(v, decay):
+    assert numerics.leak(v, decay) == lava_decay(v, decay)
+
+
+@pytest.mark.parametrize("decay", [0, 1, 2, 32767, 32768, 32769, 58982, 65535, 65536])
+@pytest.mark.parametrize("v", LIMITS)
+def test_leak_at_the_limits(v, decay):
+    assert numerics.leak(v, decay) == lava_decay(v, decay)
+
+
+@given(v=potentials, decay=decays)
+def test_leak_truncates_the_exact_product_toward_zero(v, decay):
+    assert numerics.leak(v, decay) == int(Fraction(v * decay, DECAY_ONE))
+
+
+@given(v=potentials, decay=st.integers(0, DECAY_ONE - 1))
+def test_leak_is_odd_never_grows_and_reaches_zero(v, decay):
+    leaked = numerics.leak(v, decay)
+    assert numerics.leak(-v, decay) == -leaked
+    assert abs(leaked) < abs(v) or v == leaked == 0
+
+
+@given(v=potentials)
+def test_without_leak_the_potential_stays(v):
+    assert numerics.leak(v, DECAY_ONE) == v
+
+
+@given(value=st.integers(-(1 << 40), 1 << 40))
+def test_saturate_clamps(value):
+    assert numerics.saturate(value) == min(max(value, V_MIN), V_MAX)
+
+
+@given(v=potentials, params=neurons)
+def test_strict_and_non_strict_differ_at_the_threshold_alone(v, params):
+    strict = numerics.fires(v, replace(params, strict=True))
+    loose = numerics.fires(v, replace(params, strict=False))
+    assert (strict != loose) == (v == params.threshold)
+    assert loose or not strict
+
+
+def reference(v, acc, p, frac):
+    """Follow docs/reference/numerics.md line by line, over rationals."""
+    total = int(Fraction(v) * p.decay / DECAY_ONE) + acc * 2**frac + p.bias
+
+    def above(x):
+        return x > p.threshold if p.strict else x >= p.threshold
+
+    def reset(x):
+        return {Reset.NONE: x, Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}[p.reset]
+
+    if p.reset_next and above(v):
+        total = reset(total)
+    first = int(np.clip(total, V_MIN, V_MAX))
+    spike = above(first)
+    stored = reset(first) if spike and not p.reset_next else first
+    second = int(np.clip(stored, V_MIN, V_MAX))
+    return second, spike, first != total or second != stored
+
+
+@given(
+    v=potentials,
+    acc=st.integers(-ACC_MAX, ACC_MAX),
+    params=neurons,
+    frac=st.integers(0, FRAC_MAX),
+)
+def test_update_follows_the_reference_page(v, acc, params, frac):
+    result = update(v, acc, params, frac=frac)
+    assert result == reference(v, acc, params, frac)
+    assert V_MIN <= result[0] <= V_MAX
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("reset_next", [True, False])
+@pytest.mark.parametrize("reset", Reset)
+@pytest.mark.parametrize("threshold", [V_MIN, -1, 0, 1, V_MAX])
+@pytest.mark.parametrize("v", [V_MIN, -1, 0, 1, V_MAX])
+def test_update_at_the_limits(v, threshold, reset, reset_next, strict):
+    for decay in (0, 65535, DECAY_ONE):
+        for acc in (-ACC_MAX, -1, 0, 1, ACC_MAX):
+            params = NeuronParams(
+                threshold=threshold,
+                v_reset=-5,
+                decay=decay,
+                reset=reset,
+                reset_next=reset_next,
+                strict=strict,
+            )
+            for frac in (0, FRAC_MAX):
+                assert update(v, acc, params, frac=frac) == reference(v, acc, params, frac)
+
+
+def test_the_forms_of_the_reset_by_example():
+    base = NeuronParams(threshold=10, v_reset=3)
+
+    def run(params, currents):
+        v, trace = 0, []
+        for acc in currents:
+            v, spike, _ = update(v, acc, params, frac=0)
+            trace.append((v, spike))
+        return trace
+
+    currents = [12, 5, 5]
+    assert run(base, currents) == [(12, True), (17, True), (22, True)]
+    subtract = replace(base, reset=Reset.SUBTRACT)
+    assert run(subtract, currents) == [(2, True), (7, False), (2, True)]
+    assert run(replace(base, reset=Reset.ZERO), currents) == [(3, True), (8, False), (3, True)]
+    later = replace(subtract, reset_next=True)
+    assert run(later, currents) == [(12, True), (7, False), (12, True)]
+    later = replace(base, reset=Reset.ZERO, reset_next=True)
+    assert run(later, currents) == [(12, True), (3, False), (8, False)]
+
+
+def test_a_reset_at_the_next_timestep_compares_the_potential_of_rest_too():
+    params = NeuronParams(threshold=0, reset=Reset.SUBTRACT, reset_next=True, v_reset=9)
+    assert update(0, 0, params, frac=0) == (0, True, False)
+    to_value = replace(params, reset=Reset.ZERO)
+    assert update(0, -4, to_value, frac=0) == (9, True, False)
+
+
+def test_fractional_bits_shift_the_sum_and_not_the_bias():
+    params = NeuronParams(threshold=V_MAX, bias=1)
+    assert update(0, 3, params, frac=4) == (3 * 16 + 1, False, False)
+    assert update(0, -3, params, frac=4) == (-3 * 16 + 1, False, False)
+
+
+def test_saturation_is_reported_on_the_way_and_after_the_reset():
+    params = NeuronParams(threshold=V_MAX, reset=Reset.ZERO)
+    assert update(V_MAX, 1, params, frac=0) == (0, True, True)
+    below = NeuronParams(threshold=-5, reset=Reset.SUBTRACT)
+    assert update(V_MAX - 2, 0, below, frac=0) == (V_MAX, True, True)
+    assert update(V_MAX - 2, 0, replace(below, reset=Reset.NONE), frac=0)[2] is False
+
+
+def test_formats_of_the_contract():
+    assert (V_MIN, V_MAX) == (-(2**23), 2**23 - 1)
+    assert ACC_MAX == 2**23 - 1
+    assert (numerics.WEIGHT_MIN, numerics.WEIGHT_MAX) == (-127, 127)
+    assert (numerics.PAYLOAD_MIN, numerics.PAYLOAD_MAX) == (-255, 255)

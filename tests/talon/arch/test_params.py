@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from talon.arch.memories import MemoryLayouts
+from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, preset
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns": 0}, r"^Array parameter columns must be between 1 and 16, not 0$"),
+        ({"rows": 17}, r"^Array parameter rows must be between 1 and 16, not 17$"),
+        ({"lanes": 12}, r"^Array parameter lanes must be 4, 8 or 16, not 12$"),
+        ({"update_lanes": 3}, r"^Array parameter update_lanes must be 1, 2 or 4, not 3$"),
+        ({"n_neurons": 500}, r"^Array parameter n_neurons must be a multiple of the lanes.* 500$"),
+        ({"n_neurons": 4096}, r"1 to 128 rows, not 4096$"),
+        ({"n_slots": 6}, r"^Array parameter n_slots must be 2, 4, 8 or 16, not 6$"),
+        ({"max_delay": 7}, r"^Array parameter max_delay must be between 0 and n_slots-2=6, not 7$"),
+        ({"max_delay": -1}, r"max_delay must be between 0 and n_slots-2=6, not -1$"),
+        ({"weight_words": 65537}, r"weight_words must be between 1 and 65536, not 65537$"),
+        ({"n_edges": 65}, r"^Array parameter n_edges must be between 1 and 64, not 65$"),
+        ({"n_groups": 17}, r"^Array parameter n_groups must be between 1 and 16, not 17$"),
+        ({"n_routes": 257}, r"^Array parameter n_routes must be between 1 and 256, not 257$"),
+        ({"n_tokens": 0}, r"^Array parameter n_tokens must be between 1 and 256, not 0$"),
+        ({"fifo_depth": 1}, r"^Array parameter fifo_depth must be at least 2, not 1$"),
+        ({"weight_memory": "dram"}, r"weight_memory must be 'uram', 'bram' or 'generic', not 'dra"),
+    ],
+)
+def test_parameters_are_checked_at_birth(change, message):
+    with pytest.raises(ValueError, match=message):
+        ArrayParams(**change)
+
+
+def test_parameters_are_frozen_and_keyword_only():
+    with pytest.raises(AttributeError, match=r"cannot assign to field 'rows'"):
+        ZYNQ_US_PLUS.rows = 2
+    with pytest.raises(TypeError, match=r"positional"):
+        ArrayParams("mine")
+
+
+def test_the_hash_tells_images_apart_and_nothing_else():
+    base = ZYNQ_US_PLUS.hardware_hash
+    same = replace(ZYNQ_US_PLUS, name="mine", fifo_depth=8, weight_memory="generic")
+    assert same.hardware_hash == base
+    for change in (
+        {"columns": 4},
+        {"n_neurons": 256},
+        {"lanes": 8},
+        {"update_lanes": 2},
+        {"weight_words": 4096},
+        {"n_slots": 16},
+        {"max_delay": 3},
+        {"n_edges": 8},
+        {"n_groups": 4},
+        {"n_routes": 32},
+        {"n_tokens": 32},
+    ):
+        assert replace(ZYNQ_US_PLUS, **change).hardware_hash != base
+    assert len({p.hardware_hash for p in PRESETS.values()}) == len(PRESETS)
+
+
+def test_the_full_array_is_the_documented_one():
+    assert (ZYNQ_US_PLUS.n_cores, ZYNQ_US_PLUS.n_neurons) == (32, 512)
+    assert ZYNQ_US_PLUS.weight_bytes == 98_304
+    assert ZYNQ_US_PLUS.max_delay == 4
+
+
+def test_core_numbers_and_positions_are_inverse():
+    for params in PRESETS.values():
+        for core in range(params.n_cores):
+            assert params.core_id(*params.position(core)) == core
+    assert ZYNQ_US_PLUS.position(9) == (1, 1)
+
+
+@pytest.mark.parametrize(("count", "bits"), [(1, 1), (2, 1), (3, 2), (16, 4), (17, 5)])
+def test_bits_for_a_number_of_things(count, bits):
+    assert bits_for(count) == bits
+
+
+def test_presets_are_found_by_name():
+    assert preset("tiny_2x2") is PRESETS["tiny_2x2"]
+    with pytest.raises(ValueError, match=r"^Array preset must be one of tiny_1x1, .*, not 'big'$"):
+        preset("big")
+
+
+def test_a_small_change_of_sizes_changes_layouts():
+    small = MemoryLayouts(preset("tiny_1x1")).edge.width
+    assert small < MemoryLayouts(ZYNQ_US_PLUS).edge.width
