@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import IntNetwork, Projection
 from talon.compiler.pieces import Bin, Piece
 from talon.errors import MappingError
 
@@ -181,7 +181,7 @@ def _spike_links(
         ] or [(HOST, feed.first, feed.last)]
         for sender, first, last in senders:
             low, high = max(first, feed.first), min(last, feed.last)
-            if low <= high:
+            if low <= high and _carries(projection, groups[edge.group], low, high, params.lanes):
                 links.append(
                     Link(
                         sender=sender,
@@ -194,6 +194,14 @@ def _spike_links(
                     )
                 )
     return links
+
+
+def _carries(projection: Projection, receiver: Group, low: int, high: int, lanes: int) -> bool:
+    """Tell whether packets would do anything; dense rows do, whatever their weights are."""
+    if projection.form == "dense":
+        return True
+    first, last = receiver.range_of(lanes)
+    return bool(projection.weight[first : last + 1, low : high + 1].any())
 
 
 def _partial_links(params: ArrayParams, groups: list[Group]) -> list[Link]:

@@ -1,0 +1,177 @@
+"""From the words of an image back to tables, by the layouts of :mod:`talon.arch` alone.
+
+The checkers read a program through this, so that they judge the bytes and not the compiler's own
+structures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch.memories import EdgeKind, Memory, MemoryLayouts
+from talon.arch.params import ArrayParams, bits_for
+from talon.errors import ImageError
+from talon.image.container import Image, memories
+
+Entry = dict[str, int]
+
+_WRAP = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CoreTables:
+    """The tables of one core; ``weights`` is uint8 of shape (words, lanes)."""
+
+    core: int
+    params: ArrayParams
+    weights: NDArray[np.uint8]
+    records: list[Entry]
+    edges: list[Entry]
+    groups: list[Entry]
+    routes: list[Entry]
+    tokens: list[Entry]
+    init: list[Entry]
+
+    def group_routes(self, group: int) -> list[Entry]:
+        """Return the routes of a group."""
+        entry = self.groups[group]
+        return self.routes[entry["route_start"] : entry["route_start"] + entry["n_routes"]]
+
+    def group_tokens(self, group: int) -> list[Entry]:
+        """Return the tokens of a group."""
+        entry = self.groups[group]
+        return self.tokens[entry["token_start"] : entry["token_start"] + entry["n_tokens"]]
+
+    def used_groups(self) -> list[int]:
+        """Return the numbers of the groups that have neurons."""
+        return [i for i, entry in enumerate(self.groups) if entry["n_neurons"]]
+
+
+def decode(image: Image) -> dict[int, CoreTables]:
+    """Return the tables of every core that the image loads."""
+    params = image.params
+    layouts = MemoryLayouts(params).of_memory
+    found: dict[int, CoreTables] = {}
+    for core, words in memories(image.sections).items():
+        tables: dict[Memory, list[Entry]] = {}
+        for memory, layout in layouts.items():
+            array = words[memory].reshape(-1, layout.n_words).tolist()
+            tables[memory] = [layout.from_words(entry) for entry in array]
+        weights = words[Memory.WEIGHT].astype("<u4").view(np.uint8).reshape(-1, params.lanes)
+        found[core] = CoreTables(
+            core=core,
+            params=params,
+            weights=weights,
+            records=tables[Memory.RECORD],
+            edges=tables[Memory.EDGE],
+            groups=tables[Memory.GROUP],
+            routes=tables[Memory.ROUTE],
+            tokens=tables[Memory.TOKEN],
+            init=tables[Memory.INIT],
+        )
+    return found
+
+
+def synapses_of(
+    tables: CoreTables, edge: int, first: int, last: int
+) -> tuple[int, NDArray[np.int64]]:
+    """Return what the events ``first`` to ``last`` of an edge do to a core's accumulators.
+
+    Returns
+    -------
+    tuple
+        ``(start, block)``: ``block[i, j]`` is what accumulator ``start + i`` gains for a payload
+        of 1 on index ``first + j``.
+
+    Raises
+    ------
+    ImageError
+        An event would read beyond the weights or write beyond the accumulators.
+    """
+    if edge >= len(tables.edges):
+        raise ImageError(
+            f"Edge {edge} of core {tables.core} is not in its table of {len(tables.edges)}"
+        )
+    entry = tables.edges[edge]
+    kind = entry["kind"]
+    if kind == EdgeKind.DENSE:
+        return _dense(tables, edge, entry, first, last)
+    if kind == EdgeKind.SPARSE:
+        return 0, _sparse(tables, edge, entry, first, last)
+    if kind == EdgeKind.IDENTITY:
+        return _identity(tables, edge, entry, first, last)
+    raise ImageError(f"Edge {edge} of core {tables.core} has the unknown kind {kind}")
+
+
+def _dense(
+    tables: CoreTables, edge: int, entry: Entry, first: int, last: int
+) -> tuple[int, NDArray[np.int64]]:
+    params, n_rows = tables.params, entry["rows"]
+    size = 1 << bits_for(params.weight_words)
+    index = np.arange(first, last + 1)
+    address = (entry["base"] + index[:, None] * n_rows + np.arange(n_rows)) % size
+    _check_addresses(tables, edge, address)
+    if entry["row_start"] + n_rows > params.n_rows:
+        raise ImageError(
+            f"Edge {edge} of core {tables.core} must end within {params.n_rows} rows, "
+            f"not at {entry['row_start'] + n_rows}"
+        )
+    block = tables.weights[address].view(np.int8).reshape(len(index), n_rows * params.lanes)
+    return entry["row_start"] * params.lanes, block.T.astype(np.int64)
+
+
+def _identity(
+    tables: CoreTables, edge: int, entry: Entry, first: int, last: int
+) -> tuple[int, NDArray[np.int64]]:
+    start = (first + entry["offset"]) % _WRAP
+    n = last - first + 1
+    if start + n > tables.params.n_neurons:
+        raise ImageError(
+            f"Edge {edge} of core {tables.core} must stay within {tables.params.n_neurons} "
+            f"accumulators, not reach {start + n - 1}"
+        )
+    return start, np.eye(n, dtype=np.int64) * entry["weight"]
+
+
+def _sparse(
+    tables: CoreTables, edge: int, entry: Entry, first: int, last: int
+) -> NDArray[np.int64]:
+    params = tables.params
+    per_word, half = params.lanes // 4, params.lanes // 2
+    p = (np.arange(first, last + 1) + entry["offset"]) % _WRAP
+    words = (entry["base"] + p // per_word) % (1 << bits_for(params.weight_words))
+    _check_addresses(tables, edge, words)
+    pointers = tables.weights[words].view("<u4")[np.arange(len(p)), p % per_word]
+    block = np.zeros((params.n_neurons, len(p)), np.int64)
+    layout = MemoryLayouts(params).synapse
+    low_row, low_half = layout.offset_of("row"), layout.offset_of("half")
+    for j, pointer in enumerate(pointers.tolist()):
+        address, count = pointer & 0xFFFF, pointer >> 16
+        if not count:
+            continue
+        span = np.arange(address, address + count)
+        _check_addresses(tables, edge, span)
+        packed = tables.weights[span].view("<u2").astype(np.int64)
+        weight = (packed & 0xFF) - ((packed & 0x80) << 1)
+        row = packed >> low_row & 0x7F
+        lane = np.arange(half) + (packed >> low_half & 1) * half
+        neuron = row * params.lanes + lane
+        if (neuron[weight != 0] >= params.n_neurons).any():
+            raise ImageError(
+                f"Edge {edge} of core {tables.core} must stay within {params.n_neurons} "
+                f"accumulators for index {first + j}"
+            )
+        np.add.at(block[:, j], neuron[weight != 0], weight[weight != 0])
+    return block
+
+
+def _check_addresses(tables: CoreTables, edge: int, address: NDArray[np.integer[Any]]) -> None:
+    if address.size and int(address.max()) >= len(tables.weights):
+        raise ImageError(
+            f"Edge {edge} of core {tables.core} must read its {len(tables.weights)} weight words, "
+            f"not word {int(address.max())}"
+        )
