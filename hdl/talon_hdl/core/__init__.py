@@ -1,0 +1,1 @@
+"""The neuron core: synapse engine, neuron engine, configuration and counters, wired."""

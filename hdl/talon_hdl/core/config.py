@@ -1,0 +1,230 @@
+"""Configuration of a core: sections under CRC-32, read back, arming."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+
+from talon.arch.memories import LOADED, Counter, Memory, MemoryLayouts, words_per_entry
+from talon.arch.packet import ConfigOp, Kind, PacketLayouts
+from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.core.table import ENTRY_WIDTH, ConfigPortSignature
+from talon_hdl.shapes import packed, struct
+
+_WORD = 32
+_READ_LATENCY = 4  # of the slowest memory, see ConfigPortSignature
+
+
+class ConfigUnit(wiring.Component):
+    """Execute CONFIG packets.
+
+    A WRITE clears the mark that its memory is good; only a COMMIT with the right CRC sets it.
+    An ARM that is refused also disarms.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(config packet))`
+        CONFIG packets, one a cycle except while words are read back.
+    o : :py:`Out(stream.Signature(packet width))`
+        HOST_CONFIG packets.
+    weight, record, edge, group, route, token, init
+        A :class:`~talon_hdl.core.table.ConfigPortSignature` for each memory.
+    counter, count : :py:`Out`, :py:`In`
+        Counter to read, and its value.
+    core : :py:`In(range(n_cores))`
+        Number of this core.
+    unarmed : :py:`In(1)`
+        Strobe: a packet came to a core that is not armed.
+    armed, probe : :py:`Out(1)`
+        The core runs; every neuron sends its potential.
+    arm, clear_counters : :py:`Out(1)`
+        Strobes: the core is armed just now; the counters are to be cleared.
+    busy : :py:`Out(1)`
+        A word is read back or written.
+    error : :py:`Out(1)`
+        Some error bit of the status is set.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    counter: Signal
+    count: Signal
+    core: Signal
+    unarmed: Signal
+    armed: Signal
+    probe: Signal
+    arm: Signal
+    clear_counters: Signal
+    busy: Signal
+    error: Signal
+
+    def __init__(self, params: ArrayParams) -> None:
+        self._params = params
+        self._packets = PacketLayouts(params)
+        self._layouts = MemoryLayouts(params)
+        self._n_words = {memory: words_per_entry(memory, params) for memory in LOADED}
+        widths = {memory: layout.width for memory, layout in self._layouts.of_memory.items()}
+        widths[Memory.WEIGHT] = params.lanes * params.weight_width
+        super().__init__(
+            {
+                "i": In(stream.Signature(self._packets.config.width)),
+                "o": Out(stream.Signature(self._packets.width)),
+                **{
+                    memory.name.lower(): Out(ConfigPortSignature(widths[memory]))
+                    for memory in LOADED
+                },
+                "counter": Out(range(len(Counter))),
+                "count": In(_WORD),
+                "core": In(bits_for(params.n_cores)),
+                "unarmed": In(1),
+                "armed": Out(1),
+                "probe": Out(1),
+                "arm": Out(1),
+                "clear_counters": Out(1),
+                "busy": Out(1),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        command = data.View(struct(self._packets.config), self.i.payload)
+        self._memory = Signal(4)
+        self._entry = Signal(ENTRY_WIDTH)
+        self._word = Signal(range(max(self._n_words.values())))
+        self._last_word = Signal()
+        self._status = Signal(struct(self._layouts.status))
+        m.submodules.crc = self._crc = CRC32_ISO_HDLC(data_width=_WORD).create()
+
+        reading = self._read_back(m)
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~reading),
+            take.eq(self.i.valid & self.i.ready),
+            self.armed.eq(self._status.armed),
+            self._crc.data.eq(command.data),
+            self.counter.eq(self._entry),
+        ]
+        self._count_words(m)
+        writing = self._write(m, command, take)
+        with m.If(take):
+            self._execute(m, command)
+        with m.If(self.unarmed):
+            m.d.sync += self._status.unarmed_event.eq(1)
+        status = self._status
+        m.d.comb += [
+            self.busy.eq(reading | writing),
+            self.error.eq(
+                status.crc_error | status.hash_error | status.incomplete | status.unarmed_event
+            ),
+        ]
+        return m
+
+    def _execute(self, m: Module, command) -> None:
+        status = self._status
+        with m.Switch(command.op):
+            with m.Case(ConfigOp.SELECT):
+                m.d.comb += self._crc.start.eq(1)
+                m.d.sync += [
+                    self._memory.eq(command.data[28:]),
+                    self._entry.eq(command.data),
+                    self._word.eq(0),
+                ]
+            with m.Case(ConfigOp.WRITE):
+                m.d.comb += self._crc.valid.eq(1)
+                m.d.sync += status.good.bit_select(self._memory, 1).eq(0)
+                self._advance(m)
+            with m.Case(ConfigOp.COMMIT):
+                with m.If(self._crc.crc == command.data):
+                    m.d.sync += status.good.bit_select(self._memory, 1).eq(1)
+                with m.Else():
+                    m.d.sync += status.crc_error.eq(1)
+            with m.Case(ConfigOp.READ):
+                m.d.sync += self._words_left.eq(command.data)
+            with m.Case(ConfigOp.ARM):
+                matches = command.data == self._params.hardware_hash
+                complete = status.good.all()
+                m.d.comb += self.arm.eq(matches & complete)
+                m.d.sync += status.armed.eq(matches & complete)
+                with m.If(~matches):
+                    m.d.sync += status.hash_error.eq(1)
+                with m.If(~complete):
+                    m.d.sync += status.incomplete.eq(1)
+            with m.Case(ConfigOp.DISARM):
+                m.d.sync += status.eq(Const(0, self._layouts.status.width))
+            with m.Case(ConfigOp.CONTROL):
+                m.d.sync += self.probe.eq(command.data[0])
+                m.d.comb += self.clear_counters.eq(command.data[1])
+
+    def _count_words(self, m: Module) -> None:
+        """Find out whether this is the last word of an entry of the selected memory."""
+        m.d.comb += self._last_word.eq(1)  # STATUS, COUNTER
+        with m.Switch(self._memory):
+            for memory, n_words in self._n_words.items():
+                with m.Case(memory):
+                    m.d.comb += self._last_word.eq(self._word == n_words - 1)
+
+    def _advance(self, m: Module) -> None:
+        with m.If(self._last_word):
+            m.d.sync += [self._word.eq(0), self._entry.eq(self._entry + 1)]
+        with m.Else():
+            m.d.sync += self._word.eq(self._word + 1)
+
+    def _write(self, m: Module, command, take: Signal) -> Signal:
+        """Collect the words of an entry; write it in the cycle after its last word."""
+        is_write = take & (command.op == ConfigOp.WRITE)
+        n_words = max(self._n_words.values())
+        words = Signal(data.ArrayLayout(_WORD, n_words))
+        entry = Signal(ENTRY_WIDTH)
+        strobe, lend = Signal(len(LOADED)), Signal(len(LOADED))
+        chosen = Cat(self._memory == memory for memory in LOADED)
+        m.d.sync += [
+            entry.eq(self._entry),
+            strobe.eq(chosen & (is_write & self._last_word).replicate(len(LOADED))),
+        ]
+        m.d.comb += lend.eq(strobe | (chosen & self._reading.replicate(len(LOADED))))
+        with m.If(is_write):
+            m.d.sync += words[self._word].eq(command.data)
+        for i, memory in enumerate(LOADED):
+            port = getattr(self, memory.name.lower())
+            m.d.comb += [
+                port.en.eq(lend[i]),
+                port.addr.eq(Mux(strobe.any(), entry, self._entry)),
+                port.w_en.eq(strobe[i]),
+                port.w_data.eq(Cat(words[k] for k in range(self._n_words[memory]))),
+            ]
+        return strobe.any()
+
+    def _read_back(self, m: Module) -> Signal:
+        """Read word by word: wait for the memory, send, step on."""
+        self._words_left = words_left = Signal(_WORD)
+        self._reading = reading = Signal()
+        wait = Signal(range(_READ_LATENCY + 1), init=_READ_LATENCY)
+        value = Signal(_WORD)
+        m.d.comb += reading.eq(words_left != 0)
+        fields = {"kind": Const(Kind.HOST_CONFIG, 3), "core": self.core, "data": value}
+        m.d.comb += self.o.payload.eq(packed(self._packets.host_config, fields))
+        m.d.sync += value.eq(self._selected_word(m))
+        with m.If(reading):
+            with m.If(wait != 0):
+                m.d.sync += wait.eq(wait - 1)
+            with m.Else():
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.sync += [wait.eq(_READ_LATENCY), words_left.eq(words_left - 1)]
+                    self._advance(m)
+        return reading
+
+    def _selected_word(self, m: Module) -> Signal:
+        word = Signal(_WORD)
+        with m.Switch(self._memory):
+            for memory, n_words in self._n_words.items():
+                port = getattr(self, memory.name.lower())
+                entry = Cat(port.r_data, Const(0, n_words * _WORD - len(port.r_data)))
+                with m.Case(memory):
+                    m.d.comb += word.eq(entry.word_select(self._word, _WORD))
+            with m.Case(Memory.STATUS):
+                m.d.comb += word.eq(self._status)
+            with m.Case(Memory.COUNTER):
+                m.d.comb += word.eq(self.count)
+        return word

@@ -1,0 +1,81 @@
+"""Small configuration memories in distributed RAM, and the port by which they are written."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+SHARED_FROM = 64
+"""Depth from which one address for both ports is smaller (single-port distributed RAM)."""
+
+ENTRY_WIDTH = 16
+"""Bits of the entry number in a configuration access."""
+
+
+class ConfigPortSignature(wiring.Signature):
+    """Access of the configuration unit to one memory; seen from the unit.
+
+    ``addr`` is an entry. ``en`` lends the memory to the unit: in that cycle its run-time address is
+    ignored. ``r_data`` is valid at the latest four cycles after ``en`` and ``addr`` were set.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(
+            {
+                "en": Out(1),
+                "addr": Out(ENTRY_WIDTH),
+                "w_en": Out(1),
+                "w_data": Out(width),
+                "r_data": In(width),
+            }
+        )
+
+
+class Table(wiring.Component):
+    """A memory with one combinational read port, filled by the configuration unit.
+
+    Parameters
+    ----------
+    width, depth
+        Bits of an entry, number of entries.
+
+    Members
+    -------
+    config : :class:`ConfigPortSignature`
+        Write and read back.
+    addr : :py:`In(range(depth))`
+        Entry to read.
+    data : :py:`Out(width)`
+        Its contents, in the same cycle.
+    """
+
+    config: wiring.PureInterface
+    addr: Signal
+    data: Signal
+
+    def __init__(self, *, width: int, depth: int) -> None:
+        self._width = width
+        self._depth = depth
+        super().__init__(
+            {
+                "config": In(ConfigPortSignature(width)),
+                "addr": In(range(depth)),
+                "data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = table = memory.Memory(shape=self._width, depth=self._depth, init=[])
+        write = table.write_port()
+        read = table.read_port(domain="comb")
+        addr = Signal.like(read.addr)
+        m.d.comb += [
+            addr.eq(Mux(self.config.en, self.config.addr, self.addr)),
+            read.addr.eq(addr),
+            write.addr.eq(addr if self._depth >= SHARED_FROM else self.config.addr),
+            write.data.eq(self.config.w_data),
+            write.en.eq(self.config.w_en),
+            self.data.eq(read.data),
+            self.config.r_data.eq(read.data),
+        ]
+        return m

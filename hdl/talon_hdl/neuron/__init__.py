@@ -1,0 +1,1 @@
+"""The neuron engine: groups of neurons are updated and send their packets."""

@@ -1,0 +1,238 @@
+"""Which group may update next: token counts, polling, and the reset of all state."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from talon.arch.memories import MemoryLayouts
+from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.core.table import ConfigPortSignature, Table
+from talon_hdl.shapes import struct, view
+from talon_hdl.synapse.job import fetch_layout, token_layout
+
+_DRAIN = 16  # cycles for the last row of a sweep to be written
+
+
+def run_layout(params: ArrayParams) -> data.StructLayout:
+    """Return a group that is updated: its number, the slot of the timestep, its descriptor."""
+    return data.StructLayout(
+        {
+            "group": bits_for(params.n_groups),
+            "slot": bits_for(params.n_slots),
+            "descriptor": struct(MemoryLayouts(params).group),
+        }
+    )
+
+
+class GroupScheduler(wiring.Component):
+    """Count tokens for each (group, slot), and start a group when it has all of a timestep.
+
+    Groups are polled one a cycle, beginning with the one that a token came for. One group runs at a
+    time. The counts are one memory with one address: tokens go first.
+
+    Members
+    -------
+    token : :py:`In(stream.Signature(token_layout))`
+        Tokens that arrive.
+    groups, grants : :class:`~talon_hdl.core.table.ConfigPortSignature`
+        The GROUP and INIT memories.
+    enable : :py:`In(1)`
+        Groups may start: the core is armed.
+    reset : :py:`In(1)`
+        Strobe: reset the state as soon as no group runs.
+    run : :py:`Out(run_layout)`
+        The group that runs.
+    start : :py:`Out(1)`
+        Strobe: ``run`` is new.
+    done : :py:`In(1)`
+        Strobe: ``run`` has sent its last packet.
+    sweep : :py:`Out(stream.Signature(fetch_layout, always_ready=True))`
+        Accumulator rows to clear while the state is reset.
+    sweep_addr : :py:`Out`
+        Count of the sweep: words of potentials to clear, too.
+    resetting : :py:`Out(1)`
+        The state is being reset.
+    quiet : :py:`Out(1)`
+        No group runs, none can start, no reset is due.
+    """
+
+    token: stream.Interface
+    groups: wiring.PureInterface
+    grants: wiring.PureInterface
+    enable: Signal
+    reset: Signal
+    run: data.View
+    start: Signal
+    done: Signal
+    sweep: stream.Interface
+    sweep_addr: Signal
+    resetting: Signal
+    quiet: Signal
+
+    def __init__(self, params: ArrayParams) -> None:
+        self._params = params
+        self._layouts = layouts = MemoryLayouts(params)
+        self._row_bits = bits_for(params.n_rows)
+        self._slot_bits = bits_for(params.n_slots)
+        self._group_bits = bits_for(params.n_groups)
+        beats = params.n_neurons // params.update_lanes
+        self._sweep_bits = max(
+            self._row_bits + self._slot_bits, bits_for(beats), self._group_bits + self._slot_bits
+        )
+        super().__init__(
+            {
+                "token": In(stream.Signature(token_layout(params))),
+                "groups": In(ConfigPortSignature(layouts.group.width)),
+                "grants": In(ConfigPortSignature(layouts.init.width)),
+                "enable": In(1),
+                "reset": In(1),
+                "run": Out(run_layout(params)),
+                "start": Out(1),
+                "done": In(1),
+                "sweep": Out(stream.Signature(fetch_layout(params), always_ready=True)),
+                "sweep_addr": Out(self._sweep_bits),
+                "resetting": Out(1),
+                "quiet": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        running, reset_due = Signal(), Signal()
+        poll = Signal(self._group_bits)  # group to look at next
+        self._sweep(m, running, reset_due)
+
+        # Stage 1 of a poll: what the group waits for.
+        m.submodules.groups = groups = Table(
+            width=self._layouts.group.width, depth=self._params.n_groups
+        )
+        wiring.connect(m, wiring.flipped(self.groups), groups.config)
+        m.d.comb += groups.addr.eq(poll)
+        slot = self._slots(m, poll)
+        looked = Signal(run_layout(self._params))
+        looked_valid = Signal()
+        may_poll = (
+            self.enable & ~running & ~self.resetting & ~reset_due & ~self.groups.en & ~self.start
+        )
+
+        # Stage 2: compare with the counts; tokens use the memory first.
+        counts, counted, ready = self._counts(m, looked)
+        hit, miss = Signal(), Signal()
+        can_judge = looked_valid & may_poll & ~self.token.valid
+        m.d.comb += [
+            self.token.ready.eq(~self.resetting),
+            ready.eq(
+                (counted.sources == looked.descriptor.n_sources)
+                & (counted.dests == looked.descriptor.n_dests)
+                & (looked.descriptor.n_neurons != 0)
+            ),
+            hit.eq(can_judge & ready),
+            miss.eq(can_judge & ~ready),
+        ]
+        self._hit = hit
+        self._write_counts(m, counts, counted, hit)
+
+        with m.If(miss | (may_poll & ~looked_valid)):
+            m.d.sync += [
+                looked.group.eq(poll),
+                looked.slot.eq(slot),
+                looked.descriptor.eq(view(self._layouts.group, groups.data)),
+                looked_valid.eq(1),
+                poll.eq(Mux(poll == self._params.n_groups - 1, 0, poll + 1)),
+            ]
+        with m.If(~may_poll | hit):
+            m.d.sync += looked_valid.eq(0)
+        m.d.sync += self.start.eq(hit)
+        with m.If(hit):
+            m.d.sync += [self.run.eq(looked), running.eq(1)]
+        with m.Elif(self.done):
+            m.d.sync += running.eq(0)
+        with m.If(self.token.valid & self.token.ready):
+            m.d.sync += [poll.eq(self.token.payload.group), looked_valid.eq(0)]
+        self._quiet(m, miss, running, reset_due)
+        return m
+
+    def _sweep(self, m: Module, running: Signal, reset_due: Signal) -> None:
+        """Reset of all state: one count runs through all memories, then the pipeline drains."""
+        total = (1 << self._sweep_bits) + _DRAIN
+        count = Signal(range(total + 1))
+        m.d.comb += [
+            self.sweep_addr.eq(count),
+            self.sweep.payload.row.eq(count),
+            self.sweep.payload.slot.eq(count[self._row_bits :]),
+            self.sweep.valid.eq(self.resetting & ~count[self._sweep_bits :].any()),
+        ]
+        with m.If(self.resetting):
+            m.d.sync += count.eq(count + 1)
+            with m.If(count == total):
+                m.d.sync += [self.resetting.eq(0), count.eq(0)]
+        with m.Elif(reset_due & ~running & ~self.start):
+            m.d.sync += [self.resetting.eq(1), reset_due.eq(0)]
+        with m.If(self.reset):
+            m.d.sync += reset_due.eq(1)
+
+    def _slots(self, m: Module, poll: Signal):
+        """Slot of the next timestep of each group; advanced by a start, zero after a reset."""
+        m.submodules.slots = slots = memory.Memory(
+            shape=self._slot_bits, depth=self._params.n_groups, init=[]
+        )
+        read, write = slots.read_port(domain="comb"), slots.write_port()
+        m.d.comb += [
+            read.addr.eq(poll),
+            write.addr.eq(Mux(self.resetting, self.sweep_addr, self.run.group)),
+            write.data.eq(Mux(self.resetting, 0, self.run.slot + 1)),
+            write.en.eq(self.start | self.resetting),
+        ]
+        return read.data
+
+    def _counts(self, m: Module, looked):
+        """Memory of token counts, addressed by the token that arrives or the poll."""
+        layout = self._layouts.init
+        m.submodules.grants = grants = Table(
+            width=layout.width, depth=self._params.n_groups * self._params.n_slots
+        )
+        wiring.connect(m, wiring.flipped(self.grants), grants.config)
+        m.submodules.counts = counts = memory.Memory(
+            shape=struct(layout), depth=1 << (self._group_bits + self._slot_bits), init=[]
+        )
+        write, read = counts.write_port(), counts.read_port(domain="comb")
+        addr = Signal.like(read.addr)
+        token = self.token.payload
+        with m.If(self.resetting):
+            m.d.comb += addr.eq(self.sweep_addr)
+        with m.Elif(self.token.valid):
+            m.d.comb += addr.eq(Cat(token.slot, token.group))
+        with m.Else():
+            m.d.comb += addr.eq(Cat(looked.slot, looked.group))
+        m.d.comb += [
+            grants.addr.eq(self.sweep_addr),
+            write.addr.eq(addr),
+            read.addr.eq(addr),
+        ]
+        self._granted = view(layout, grants.data)
+        return write, read.data, Signal(name="ready")
+
+    def _write_counts(self, m: Module, write, counted, hit: Signal) -> None:
+        credit = self.token.payload.credit
+        with m.If(self.resetting):
+            m.d.comb += [write.data.eq(self._granted), write.en.eq(1)]
+        with m.Elif(self.token.valid):
+            m.d.comb += [
+                write.data.sources.eq(counted.sources + ~credit),
+                write.data.dests.eq(counted.dests + credit),
+                write.en.eq(1),
+            ]
+        with m.Else():
+            m.d.comb += [write.data.eq(Const(0, self._layouts.init.width)), write.en.eq(hit)]
+
+    def _quiet(self, m: Module, miss: Signal, running: Signal, reset_due: Signal) -> None:
+        """All groups were polled in vain since the last token and the last run."""
+        misses = Signal(range(self._params.n_groups + 1))
+        enough = misses == self._params.n_groups
+        with m.If(self.token.valid | running | self.start | self.resetting | reset_due):
+            m.d.sync += misses.eq(0)
+        with m.Elif(miss & ~enough):
+            m.d.sync += misses.eq(misses + 1)
+        m.d.comb += self.quiet.eq(
+            ~running & ~self.start & ~self.resetting & ~reset_due & (enough | ~self.enable)
+        )

@@ -1,0 +1,1 @@
+"""The synapse engine: events become rows of multiply-accumulates."""

@@ -1,0 +1,101 @@
+"""From a row and its weight word to what every lane multiplies, and where it adds."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from talon.arch.memories import MemoryLayouts
+from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.shapes import view
+from talon_hdl.synapse.job import RowKind, row_layout
+
+
+def lanes_layout(params: ArrayParams) -> data.StructLayout:
+    """Return one row of work for all lanes: ``acc[row of the lane] += value * weight``.
+
+    ``clear`` sets the accumulators to zero instead.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "clear": 1,
+            "slot": bits_for(params.n_slots),
+            "value": signed(params.acc_width),
+            "rows": data.ArrayLayout(bits_for(params.n_rows), params.lanes),
+            "weights": data.ArrayLayout(signed(params.weight_width), params.lanes),
+        }
+    )
+
+
+class LaneExpander(wiring.Component):
+    """Give every lane its weight (zero: nothing to add) and its accumulator row; one cycle.
+
+    Members
+    -------
+    i : :py:`In(row_layout)`
+        The row.
+    word : :py:`In(8 * lanes)`
+        Its weight word.
+    o : :py:`Out(lanes_layout)`
+        Work for the lanes.
+    n_synapses : :py:`Out(range(lanes + 1))`
+        Synaptic operations of ``o``.
+    """
+
+    i: data.View
+    word: Signal
+    o: data.View
+    n_synapses: Signal
+
+    def __init__(self, params: ArrayParams) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "i": In(row_layout(params)),
+                "word": In(params.lanes * params.weight_width),
+                "o": Out(lanes_layout(params)),
+                "n_synapses": Out(range(params.lanes + 1)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        lanes, width = self._params.lanes, self._params.weight_width
+        layout = MemoryLayouts(self._params).synapse
+        sparse = self.i.kind == RowKind.SPARSE
+        single = self.i.kind == RowKind.SINGLE
+        m.d.sync += [
+            self.o.valid.eq(self.i.valid),
+            self.o.clear.eq(self.i.valid & (self.i.kind == RowKind.CLEAR)),
+            self.o.slot.eq(self.i.slot),
+            self.o.value.eq(self.i.value),
+        ]
+        for lane in range(lanes):
+            entry = view(layout, self.word.word_select(lane % (lanes // 2), layout.width))
+            upper = lane >= lanes // 2
+            weight = Signal(signed(width), name=f"weight_{lane}")
+            with m.If(sparse):
+                m.d.comb += weight.eq(Mux(entry.half == upper, entry.weight, 0))
+            with m.Elif(single):
+                m.d.comb += weight.eq(Mux(self.i.lane == lane, self.i.weight, 0))
+            with m.Else():
+                m.d.comb += weight.eq(self.word.word_select(lane, width).as_signed())
+            m.d.sync += [
+                self.o.weights[lane].eq(weight),
+                self.o.rows[lane].eq(Mux(sparse, entry.row, self.i.row)),
+            ]
+        self._count(m, layout, sparse)
+        return m
+
+    def _count(self, m: Module, layout, sparse) -> None:
+        nonzero = Cat(
+            view(layout, self.word.word_select(k, layout.width)).weight != 0
+            for k in range(self._params.lanes // 2)
+        )
+        n_entries = sum(nonzero[k] for k in range(len(nonzero)))
+        with m.If(~self.i.valid | (self.i.kind == RowKind.CLEAR)):
+            m.d.sync += self.n_synapses.eq(0)
+        with m.Elif(sparse):
+            m.d.sync += self.n_synapses.eq(n_entries)
+        with m.Else():
+            m.d.sync += self.n_synapses.eq(self.i.n_synapses)

@@ -1,0 +1,86 @@
+"""What the parts of the synapse engine hand to each other."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, enum
+
+from talon.arch.params import ArrayParams, bits_for
+
+
+class JobKind(enum.Enum, shape=2):
+    """What the streamer does with a job."""
+
+    DENSE = 0  # `rows` rows from weight word `address` on
+    POINTER = 1  # fetch a pointer at `address`, position `lane`; then its rows
+    SINGLE = 2  # one row, whose only lane is `lane`
+    TOKEN = 3  # hand a token to the scheduler, behind all earlier rows
+
+
+class RowKind(enum.Enum, shape=2):
+    """Where the weights of a row come from."""
+
+    DENSE = 0  # the weight word: lane by lane
+    SPARSE = 1  # the weight word: packed synapses
+    SINGLE = 2  # the `weight` of the row, for one lane
+    CLEAR = 3  # none: accumulators are fetched and set to zero
+
+
+def job_layout(params: ArrayParams) -> data.StructLayout:
+    """Return a decoded packet; ``value`` is the payload, or the partial sum."""
+    row = bits_for(params.n_rows)
+    lane = bits_for(params.lanes)
+    return data.StructLayout(
+        {
+            "kind": JobKind,
+            "slot": unsigned(bits_for(params.n_slots)),
+            "address": unsigned(bits_for(params.weight_words)),
+            "rows": unsigned(row + 1),
+            "row": unsigned(row),
+            "lane": unsigned(lane),
+            "last_lanes": unsigned(lane + 1),
+            "weight": signed(params.weight_width),
+            "value": signed(params.acc_width),
+        }
+    )
+
+
+def row_layout(params: ArrayParams) -> data.StructLayout:
+    """Return a row on its way to the accumulators.
+
+    ``valid`` marks a row, ``pointer`` a pointer fetch (never both); ``n_synapses`` is the count for
+    DENSE and SINGLE rows. ``lane`` is the position of a pointer in its word, too.
+    """
+    lane = bits_for(params.lanes)
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "pointer": 1,
+            "kind": RowKind,
+            "slot": unsigned(bits_for(params.n_slots)),
+            "row": unsigned(bits_for(params.n_rows)),
+            "lane": unsigned(lane),
+            "n_synapses": unsigned(lane + 1),
+            "weight": signed(params.weight_width),
+            "value": signed(params.acc_width),
+        }
+    )
+
+
+def token_layout(params: ArrayParams) -> data.StructLayout:
+    """Return a token that has arrived."""
+    return data.StructLayout(
+        {
+            "group": unsigned(bits_for(params.n_groups)),
+            "slot": unsigned(bits_for(params.n_slots)),
+            "credit": 1,
+        }
+    )
+
+
+def fetch_layout(params: ArrayParams) -> data.StructLayout:
+    """Return the name of an accumulator row."""
+    return data.StructLayout(
+        {
+            "slot": unsigned(bits_for(params.n_slots)),
+            "row": unsigned(bits_for(params.n_rows)),
+        }
+    )
