@@ -5,6 +5,7 @@ then moved there, so it is either the old one or the new one. It ends with a che
 reader of plain HDF5 does not see.
 """
 
+import json
 import os
 import secrets
 import struct
@@ -18,9 +19,8 @@ import h5py
 import numpy as np
 
 from talon.errors import T1CFormatError
-from talon.ir.checks import check_dims
 from talon.ir.graph import Graph
-from talon.ir.hdf5 import TreeReader, plain, write_value
+from talon.ir.hdf5 import KIND, SIGNATURE, Dataset, Group, read_tree, write_value
 from talon.ir.node import Node, str_to_node
 from talon.ir.types import Edge
 
@@ -34,7 +34,6 @@ _ORDER = "talon_order"
 _PORTS = ("input_type", "output_type")
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"T1C\0CRC\n"
-_READ_BYTES = 1 << 20
 
 
 def write(path: str | os.PathLike[str], graph: Graph) -> None:
@@ -78,15 +77,18 @@ def read(path: str | os.PathLike[str]) -> Graph:
     T1CFormatError
         If the file is damaged, is something else, or is of an unknown version.
     """
-    with _opened(path) as (file, reader):
-        _read_version(file, reader)
-        return _read_graph(file, reader)
+    source = _as_source(path)
+    with _blaming(source):
+        root = read_tree(_read_sealed(source))
+        _version(root)
+        return _read_graph(_group(root, "graph"))
 
 
 def read_version(path: str | os.PathLike[str]) -> str:
     """Return the version of a file's format; raises as :func:`read` does."""
-    with _opened(path) as (file, reader):
-        return _read_version(file, reader)
+    source = _as_source(path)
+    with _blaming(source):
+        return _version(read_tree(_read_sealed(source)))
 
 
 def _as_path(path: object) -> Path:
@@ -130,117 +132,116 @@ def _is_extended(graph: Graph) -> bool:
 
 def _seal(path: Path) -> None:
     """Append length and CRC-32 of the file, and force it to the disk."""
-    n_bytes = path.stat().st_size
-    with path.open("r+b") as file:
-        crc = _crc(file, n_bytes)
-        file.seek(0, os.SEEK_END)
-        file.write(_TRAILER.pack(_MAGIC, n_bytes, crc))
+    content = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(_TRAILER.pack(_MAGIC, len(content), zlib.crc32(content)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _check_seal(path: Path) -> int:
-    """Compare a file with its checksum, if it has one; return the size without it."""
-    n_bytes = path.stat().st_size - _TRAILER.size
-    if n_bytes < 0:
-        return n_bytes + _TRAILER.size
+def _read_sealed(path: Path) -> bytes:
+    """Return a file's content; if it ends with a checksum, the content must agree with it."""
     with path.open("rb") as file:
-        file.seek(n_bytes)
-        magic, n_sealed, crc = _TRAILER.unpack(file.read(_TRAILER.size))
-        if magic != _MAGIC:
-            return n_bytes + _TRAILER.size
+        if file.read(len(SIGNATURE)) != SIGNATURE:
+            raise T1CFormatError("it does not begin as an HDF5 file")
         file.seek(0)
-        if n_sealed != n_bytes or _crc(file, n_bytes) != crc:
-            raise T1CFormatError(f"{path}: the checksum does not match; the file was changed")
-    return n_bytes
+        content = file.read()
+    if len(content) < _TRAILER.size:
+        return content
+    magic, n_bytes, crc = _TRAILER.unpack_from(content, len(content) - _TRAILER.size)
+    if magic != _MAGIC:
+        return content
+    content = content[: -_TRAILER.size]
+    if n_bytes != len(content) or zlib.crc32(content) != crc:
+        raise T1CFormatError("its checksum does not match; it was changed after it was written")
+    return content
 
 
-def _crc(file: Any, n_bytes: int) -> int:
-    crc = 0
-    while n_bytes > 0 and (block := file.read(min(n_bytes, _READ_BYTES))):
-        crc = zlib.crc32(block, crc)
-        n_bytes -= len(block)
-    return crc
-
-
-@contextmanager
-def _opened(path: object) -> Iterator[tuple[h5py.File, TreeReader]]:
-    """Open a file; whatever goes wrong inside is its fault and is reported with its path."""
+def _as_source(path: object) -> Path:
     source = _as_path(path)
     if not source.exists():
         raise FileNotFoundError(f"TALON IR file not found: {source}")
     if not source.is_file():
         raise ValueError(f"Path is not a file: {source}")
-    n_bytes = _check_seal(source)
+    return source
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Report what goes wrong inside as an error of the file."""
     try:
-        file = h5py.File(source, "r")
-    except (OSError, RuntimeError, ValueError, MemoryError) as exc:
-        raise T1CFormatError(f"Cannot read file as HDF5: {source} ({exc})") from exc
-    try:
-        with file:
-            yield file, TreeReader(n_bytes)
+        yield
     except Exception as exc:
-        # HDF5 and the constructors of nodes raise errors of many classes over a damaged file.
-        raise T1CFormatError(
-            f"Invalid TALON IR file {source}: {exc or type(exc).__name__}"
-        ) from exc
+        # A damaged file makes NumPy, zlib and the constructors of nodes raise errors of any class.
+        cause = str(exc) or type(exc).__name__
+        raise T1CFormatError(f"Cannot read TALON IR file {path}: {cause}") from exc
 
 
-def _read_version(file: h5py.File, reader: TreeReader) -> str:
-    version = reader.read_dataset(_dataset(reader, file, "version"))
+def _version(root: Group) -> str:
+    version = _dataset(root, "version").value
     if version not in VERSIONS:
         raise T1CFormatError(f"version {version!r} is unknown; {', '.join(VERSIONS)} can be read")
     return version
 
 
-def _read_graph(file: h5py.File, reader: TreeReader) -> Graph:
-    root = _group(reader.child(file, "graph"))
-    fields: dict[str, Any] = {}
-    for name, child in reader.children(root):
-        if name == "nodes":
-            fields[name] = _read_nodes(_group(child), reader)
-        elif name == "edges":
-            fields[name], fields["delays"] = _read_edges(reader.read_group(_group(child)))
-        else:
-            fields[name] = plain(reader.read(child, 1))
+def _read_graph(root: Group) -> Graph:
+    fields = {name: _plain(_value(child)) for name, child in root.children.items()}
     if fields.get("type") != "Graph":
         raise T1CFormatError(f"/graph/type must be 'Graph', got {fields.get('type')!r}")
-    for name in ("nodes", "edges"):
-        if name not in fields:
-            raise T1CFormatError(f"missing '/graph/{name}'")
+    fields["edges"], fields["delays"] = _read_edges(_value(_group(root, "edges")))
+    fields["nodes"] = _read_nodes(_group(root, "nodes"))
     return Graph.from_dict(fields)
 
 
-def _read_nodes(group: h5py.Group, reader: TreeReader) -> dict[str, Node]:
+def _read_nodes(group: Group) -> dict[str, Node]:
     found: list[tuple[int, str, Node]] = []
-    for position, (name, found_child) in enumerate(reader.children(group)):
-        child = _group(found_child)
-        attributes = child.attrs
-        data = {key: _unnest(value) for key, value in reader.read_group(child, 1).items()}
-        for field in _PORTS:
-            ports = {
-                key.partition(":")[2]: check_dims(key, attributes[key])
-                for key in attributes
-                if key.startswith(f"{field}:")
-            }
-            data.update({field: ports} if ports else {})
-        order = attributes.get(_ORDER, position)
-        found.append((int(order), name, _build_node(name, data)))
+    for position, name in enumerate(group.children):
+        child = _group(group, name)
+        order = int(child.attributes.get(_ORDER, position))
+        found.append((order, name, _read_node(name, child)))
     return {name: node for _, name, node in sorted(found, key=lambda entry: entry[0])}
 
 
-def _unnest(value: Any) -> Any:
-    return plain(value) if isinstance(value, Mapping) else value
-
-
-def _build_node(name: str, data: Mapping[str, Any]) -> Node:
-    kind = data.get("type")
-    if not isinstance(kind, str):
+def _read_node(name: str, group: Group) -> Node:
+    values = {key: _value(child) for key, child in group.children.items()}
+    data = {key: _plain(v) if isinstance(v, dict) else v for key, v in values.items()}
+    for field in _PORTS:
+        ports = {
+            key.partition(":")[2]: dims
+            for key, dims in group.attributes.items()
+            if key.startswith(f"{field}:")
+        }
+        data.update({field: ports} if ports else {})
+    if not isinstance(data.get("type"), str):
         raise T1CFormatError(f"node {name!r} has no type")
     try:
-        return str_to_node(kind).from_dict(data)
+        return str_to_node(data["type"]).from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
         raise T1CFormatError(f"node {name!r}: {exc}") from exc
+
+
+def _value(found: Group | Dataset) -> Any:
+    """Return what :func:`~talon.ir.hdf5.write_value` was given."""
+    if isinstance(found, Group):
+        return {name: _value(child) for name, child in found.children.items()}
+    match found.attributes.get(KIND):
+        case None:
+            return found.value
+        case "json":
+            return json.loads(found.value)
+        case "list":
+            return found.value.tolist()
+        case "tuple":
+            return tuple(found.value.tolist())
+        case kind:
+            raise T1CFormatError(f"{found.path} has the unknown kind {kind!r}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a tree with NumPy's scalars turned into Python's."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _read_edges(columns: Mapping[str, Any]) -> tuple[list[Edge], dict[Edge, int]]:
@@ -258,14 +259,21 @@ def _read_edges(columns: Mapping[str, Any]) -> tuple[list[Edge], dict[Edge, int]
     return edges, {edge: d for edge, d in zip(edges, delay.tolist(), strict=True) if d != 0}
 
 
-def _group(found: h5py.Group | h5py.Dataset) -> h5py.Group:
-    if not isinstance(found, h5py.Group):
-        raise T1CFormatError(f"{found.name} must be a group")
+def _child(group: Group, name: str) -> Group | Dataset:
+    if name not in group.children:
+        raise T1CFormatError(f"missing {name!r} in {group.path}")
+    return group.children[name]
+
+
+def _group(parent: Group, name: str) -> Group:
+    found = _child(parent, name)
+    if not isinstance(found, Group):
+        raise T1CFormatError(f"{found.path} must be a group")
     return found
 
 
-def _dataset(reader: TreeReader, group: h5py.Group, name: str) -> h5py.Dataset:
-    found = reader.child(group, name)
-    if not isinstance(found, h5py.Dataset):
-        raise T1CFormatError(f"{found.name} must be a dataset")
+def _dataset(parent: Group, name: str) -> Dataset:
+    found = _child(parent, name)
+    if not isinstance(found, Dataset):
+        raise T1CFormatError(f"{found.path} must be a dataset")
     return found
