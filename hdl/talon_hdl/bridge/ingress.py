@@ -122,7 +122,7 @@ class Ingress(wiring.Component):
         """Return the packet with the step added to its slot."""
         start = self._layouts.spike.offset_of("slot")
         end = start + self._slot_width
-        slot = (word[start:end] + self.step)[: self._slot_width]
+        slot = (word[start:end] + self.step[: self._slot_width])[: self._slot_width]
         return Cat(word[:start], slot, word[end:])
 
 

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Module, Mux, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,6 +88,8 @@ class Route(wiring.Component):
     def _split(self, mask: str, position: Value) -> tuple[Value, Value, Value]:
         """Return whether bits of ``mask`` are set below, at and above ``position``."""
         bits = view(self._layout.spike, self.packet)[mask]
-        below = Cat(position > i for i in range(len(bits)))
+        # The last position has nothing beyond it; comparing with it would be constant.
+        before = [position > i for i in range(len(bits) - 1)]
         at = Cat(position == i for i in range(len(bits)))
+        below = Cat(*before, Const(0, 1))
         return (bits & below).any(), (bits & at).any(), (bits & ~(below | at)).any()
