@@ -1,0 +1,149 @@
+"""The face: compile a graph, run the program anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from talon.arch.params import ArrayParams, preset
+from talon.backend.cpu.simulator import simulate_float
+from talon.backend.encoding import Encoding
+from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
+from talon.backend.target import Progress, get_target
+from talon.compiler import program as compiled
+from talon.compiler.calibration import Calibration, calibrate
+from talon.compiler.compile import compile_graph
+from talon.compiler.inputs import quantize_inputs
+from talon.compiler.network import IntNetwork
+from talon.compiler.tile import Objective
+from talon.ir import Graph, Input, Node, Output
+
+if TYPE_CHECKING:
+    from talon_sim.trace import Trace
+
+
+class Program(compiled.Program):
+    """A program that can be run."""
+
+    def run(
+        self,
+        inputs: Source,
+        n_steps: int | None = None,
+        *,
+        target: str = "golden",
+        layout: Layout | None = None,
+        encoding: Encoding = "hold",
+        seed: int = 0,
+        probe: bool = True,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Trace:
+        """Run the program and return the record of the run.
+
+        Parameters
+        ----------
+        inputs, n_steps, layout, encoding, seed
+            Data, as :func:`talon.backend.inputs.prepare_inputs` takes them: a raster
+            ``(n_steps, *shape)`` or ``(n_steps, n_samples, *shape)`` unless ``layout`` is
+            ``"images"`` or ``"events"``.
+        target
+            ``"golden"``, ``"interpreter"``, ``"cosim"`` or another installed target.
+        probe
+            Record spikes and potentials of all populations, not of the outputs alone.
+        progress
+            Called with the number of samples done and of all samples.
+        **options
+            Options of the target.
+        """
+        data = prepare_inputs(
+            ports_of(self.network),
+            inputs,
+            n_steps,
+            layout=layout,
+            encoding=encoding,
+            seed=seed,
+        )
+        payloads = quantize_inputs(self.network, data.values)
+        run = get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
+        return cast("Trace", run)
+
+
+def compile(
+    graph: Graph,
+    *,
+    hw: str | ArrayParams = "zynq_us_plus",
+    calibration: Source | None = None,
+    n_steps: int | None = None,
+    layout: Layout | None = None,
+    input_range: Mapping[str, tuple[float, float]] | None = None,
+    objective: Objective = "latency",
+) -> Program:
+    """Compile a graph for an array.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    hw
+        The array, or the name of a preset.
+    calibration
+        Samples that set the integer formats and tell the traffic. Without them, and without
+        ``input_range``, every input takes spikes, 0 or 1.
+    n_steps, layout
+        How the samples are to be read, see :func:`talon.backend.inputs.prepare_inputs`.
+    input_range
+        Ranges (low, high) of graded inputs by name.
+    objective
+        ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest.
+
+    Returns
+    -------
+    Program
+        Checked: every synapse is met exactly once, no accumulator can wrap, tokens balance.
+
+    Raises
+    ------
+    MappingError, QuantizationError, ModelError
+        The graph cannot become a program; the message names the node and the ways out.
+    """
+    params = preset(hw) if isinstance(hw, str) else hw
+    statistics = None
+    if calibration is not None:
+        data = prepare_inputs(graph, calibration, n_steps, layout=layout)
+        statistics = statistics_of(graph, data)
+    program = compile_graph(
+        graph,
+        params,
+        calibration=statistics,
+        input_range=input_range,
+        objective=objective,
+    )
+    return Program(program.image)
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """Read a program from a file, see :meth:`talon.compiler.program.Program.load`."""
+    return Program(compiled.Program.load(path).image)
+
+
+def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
+    """Return what a float simulation of samples tells the compiler."""
+    trace = simulate_float(graph, inputs)
+    return calibrate(
+        inputs=inputs.values,
+        potentials={**trace.potentials, **trace.outputs},
+        spikes=trace.spikes,
+    )
+
+
+def ports_of(network: IntNetwork) -> Graph:
+    """Return a graph that has the inputs of a program and nothing else, to fit data to."""
+    nodes: dict[str, Node] = {}
+    for port in network.inputs:
+        nodes[port.name] = Input(np.array(port.shape))
+        nodes[f"{port.name} (end)"] = Output(np.array(port.shape))
+    edges = [(port.name, f"{port.name} (end)") for port in network.inputs]
+    return Graph(nodes, edges, metadata=dict(network.metadata))
