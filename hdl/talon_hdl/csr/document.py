@@ -10,8 +10,8 @@ _HEAD = """# Registers
 Generated from `talon.arch.registers` by `python -m talon_hdl.csr.document`.
 
 AXI4-Lite, 32-bit words, byte offsets. Every access is answered with OKAY; words that are not listed
-read as zero and ignore writes. A `wo` register acts in the cycle of the write and reads as zero; byte
-enables are respected. What the values mean is told in [the host bridge](host_bridge.md).
+read as zero and ignore writes. A `wo` register acts in the cycle of the write and reads as zero;
+byte enables are respected. What the values mean is told in [the host bridge](host_bridge.md).
 
 | Offset | Name | Access | Meaning |
 |---|---|---|---|
