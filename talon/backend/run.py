@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from talon.arch.params import ArrayParams, preset
 from talon.backend.cpu.simulator import simulate_float
 from talon.backend.encoding import Encoding
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
-from talon.backend.target import Progress, get_target
+from talon.backend.target import Progress, Run, get_target
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
@@ -20,9 +20,6 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.network import IntNetwork
 from talon.compiler.tile import Objective
 from talon.ir import Graph, Input, Node, Output
-
-if TYPE_CHECKING:
-    from talon_sim.trace import Trace
 
 
 class Program(compiled.Program):
@@ -40,7 +37,7 @@ class Program(compiled.Program):
         probe: bool = True,
         progress: Progress | None = None,
         **options: Any,
-    ) -> Trace:
+    ) -> Run:
         """Run the program and return the record of the run.
 
         Parameters
@@ -67,8 +64,7 @@ class Program(compiled.Program):
             seed=seed,
         )
         payloads = quantize_inputs(self.network, data.values)
-        run = get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
-        return cast("Trace", run)
+        return get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
 
 
 def compile(

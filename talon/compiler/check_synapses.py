@@ -112,7 +112,7 @@ def _receivers(
         if low < high:
             inside[low - start : high - start] = True
             part = block[low - start : high - start]
-            if part.any():
+            if always or part.any():
                 parts.append(((core, number), low, part))
     if block[~inside].any():
         neuron = start + int(np.flatnonzero(block.any(axis=1) & ~inside)[0])
