@@ -16,7 +16,6 @@ from talon.sdk.execution import (
     answers,
     compile_model,
     cores_used,
-    manifest_of,
     run_target,
 )
 from talon.sdk.mnist import require_mnist
@@ -26,8 +25,8 @@ from talon_sim.trace import Comparison, compare
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.backend.inputs import Inputs
+    from talon.backend.run import Program
     from talon.compiler.plan import Plan
-    from talon.compiler.program import Program
     from talon.ir import Graph
     from talon.sdk.console import Console
     from talon_sim.trace import Trace
@@ -96,7 +95,7 @@ class Demonstration:
     @property
     def manifest(self) -> dict[str, Any]:
         """What the host knows of the program."""
-        return manifest_of(self.program)
+        return self.program.manifest
 
     def busy_share(self, core: int) -> float | None:
         """Return the share of all simulated cycles in which a core retired a row."""
@@ -177,7 +176,7 @@ def demonstrate(
         outputs=outputs,
         probed_golden=probed_golden,
         probed=probed,
-        first=first_divergence(manifest_of(program), {"rtl": probed}),
+        first=first_divergence(program.manifest, {"rtl": probed}),
         rtl_seconds=rtl_seconds,
         seconds=time.monotonic() - start,
     )

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
+from talon.backend.run import Program
+from talon.backend.run import compile as compile_graph
 from talon.errors import BackendError, TalonError
 from talon.image.container import MAGIC
-from talon.ir import Graph, Input, Output, read
+from talon.ir import Graph, read
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
-    from talon.compiler.network import IntNetwork
-    from talon.compiler.program import Program
+    from talon.compiler.tile import Objective
+    from talon.image.container import Image
     from talon.sdk.console import Console
     from talon_sim.trace import Trace
 
@@ -67,12 +69,10 @@ def compile_model(
     graph: Graph,
     params: ArrayParams,
     *,
-    objective: str = "latency",
+    objective: Objective = "latency",
     calibration: Inputs | None = None,
 ) -> Program:
     """Compile for an array."""
-    from talon.backend.run import compile as compile_graph
-
     return compile_graph(graph, hw=params, calibration=calibration, objective=objective)
 
 
@@ -85,17 +85,6 @@ def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | 
     return inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))
 
 
-def ports_of(network: IntNetwork) -> Graph:
-    """Return a graph that has the inputs of a program, to fit data to."""
-    nodes: dict[str, Any] = {}
-    edges: list[tuple[str, str]] = []
-    for port in network.inputs:
-        nodes[port.name] = Input(np.array(port.shape))
-        nodes[f"{port.name} (end)"] = Output(np.array(port.shape))
-        edges.append((port.name, f"{port.name} (end)"))
-    return Graph(nodes, edges, metadata=dict(network.metadata))
-
-
 def run_target(
     console: Console,
     name: str,
@@ -106,25 +95,22 @@ def run_target(
     **options: Any,
 ) -> Trace:
     """Run a program on a target, with progress."""
-    from talon.backend.target import get_target
-    from talon.compiler.inputs import quantize_inputs
-
-    payloads: Mapping[str, NDArray[np.int16]] = quantize_inputs(program.network, inputs.values)
-    with console.progress(f"{name}") as progress:
-        target = get_target(name, **options)
-        return target.run(program, payloads, probe=probe, progress=progress)  # type: ignore[return-value]
+    with console.progress(name) as progress:
+        return program.run(inputs, target=name, probe=probe, progress=progress, **options)
 
 
 def cores_used(program: Program) -> list[int]:
     """Return the cores that a program loads, ascending."""
-    return sorted({int(group["core"]) for group in manifest_of(program)["groups"]})
+    return list(program.contents.cores)
 
 
-def manifest_of(program: Program) -> dict[str, Any]:
-    """Return what the host knows of a program."""
-    from talon.image.container import read_image
+def check_image(image: Image) -> list[str]:
+    """Run the compiler's checkers on an image, and return their names."""
+    from talon.compiler.check import CHECKERS, check_program
+    from talon.compiler.network_io import network_from_bytes
 
-    return read_image(program.image).manifest
+    check_program(image, network_from_bytes(image.network))
+    return [checker.__name__.removeprefix("check_").replace("_", " ") for checker in CHECKERS]
 
 
 def core_of(manifest: Mapping[str, Any], population: str, neuron: int) -> int | None:

@@ -62,8 +62,8 @@ def _notes(found: Demonstration) -> Iterator[str]:
         "was trained on none of the images."
     )
     yield (
-        f"Latency is simulated cycles at an assumed clock of {CLOCK_HZ / 1e6:.0f} MHz. No board was "
-        "at hand: nothing on this page is measured."
+        f"Latency is simulated cycles at an assumed clock of {CLOCK_HZ / 1e6:.0f} MHz. No board "
+        "was at hand: nothing on this page is measured."
     )
     yield (
         "A synaptic operation (SOP) is one weight added to one membrane potential because of one "

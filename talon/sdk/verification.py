@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talon.sdk.execution import answers, core_of, manifest_of, run_target
+from talon.sdk.execution import answers, core_of, run_target
 from talon_sim.trace import Comparison, compare
 
 if TYPE_CHECKING:
     from talon.backend.cpu.simulator import FloatTrace
     from talon.backend.inputs import Inputs
-    from talon.compiler.program import Program
+    from talon.backend.run import Program
     from talon.sdk.console import Console
     from talon_sim.trace import Trace
 
@@ -98,9 +98,7 @@ def verify(
         golden=golden,
         agreement=agree(program, golden, reference),
         rungs=tuple(found),
-        first=first_divergence(
-            manifest_of(program), {rung.name: rung.comparison for rung in found}
-        ),
+        first=first_divergence(program.manifest, {rung.name: rung.comparison for rung in found}),
     )
 
 

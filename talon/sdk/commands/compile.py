@@ -11,6 +11,7 @@ from talon.sdk.options import MODEL, command, compiling
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
+    from talon.compiler.tile import Objective
 
 
 @command("compile")
@@ -37,7 +38,7 @@ def compile_command(
     output: str,
     hw: ArrayParams,
     calibrate: str | None,
-    objective: str,
+    objective: Objective,
     steps: int | None,
 ) -> None:
     """Compile MODEL into a program for an array.
@@ -47,7 +48,7 @@ def compile_command(
     from pathlib import Path
 
     from talon.sdk.execution import Feed, compile_model, cores_used, read_model
-    from talon.sdk.tables import fields, layers
+    from talon.sdk.tables import fields
 
     graph = read_model(model)
     samples = None
@@ -67,7 +68,7 @@ def compile_command(
         "cores_used": len(cores_used(program)),
         "cores_available": hw.n_cores,
     }
-    quantization = layers(program)
+    quantization = program.report["layers"]
     console.emit(
         {**facts, "layers": quantization},
         lambda out: fields(out, facts, table=quantization, title="Integer formats"),

@@ -70,7 +70,7 @@ def diff_command(console: Console, *, left: str, right: str) -> int:
     found = difference(_read(left), _read(right))
     console.emit(
         {"left": left, "right": right, "equal": not found, "differences": found},
-        lambda out: [out.print(line, markup=False) for line in found or ["equal"]],
+        lambda out: out.print("\n".join(found or ["equal"]), markup=False),
     )
     return 1 if found else 0
 
@@ -85,10 +85,10 @@ def check_command(console: Console, *, program: str, hw: ArrayParams | None) -> 
     image that it fits, that no sum can wrap, that every synapse is met exactly once and that the
     tokens of all timesteps balance.
     """
-    from talon.sdk.execution import check_program
+    from talon.sdk.execution import check_image
 
     image = _read(program, hw)
-    done = check_program(image)
+    done = check_image(image)
     result = {"program": program, "hw": image.params.name, "valid": True, "checks": done}
     console.emit(
         result, lambda out: out.print(f"{program}: valid ({', '.join(done)})", markup=False)

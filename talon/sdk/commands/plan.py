@@ -11,6 +11,7 @@ from talon.sdk.options import MODEL, command, compiling
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
+    from talon.compiler.tile import Objective
 
 
 @command("plan")
@@ -28,7 +29,7 @@ def plan_command(
     model: str,
     hw: ArrayParams,
     calibrate: str | None,
-    objective: str,
+    objective: Objective,
     steps: int | None,
 ) -> int:
     """Say whether MODEL fits, what binds and how fast it will be.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.tile import Objective
     from talon.sdk.execution import Feed
 
 TARGETS = ("golden", "cosim", "interpreter", "reference")
@@ -57,7 +58,7 @@ def simulate_command(
     seed: int,
     hw: ArrayParams,
     calibrate: str | None,
-    objective: str,
+    objective: Objective,
     probe: bool,
     output: str | None,
     waves: str | None,
@@ -132,10 +133,11 @@ def _program(
     *,
     hw: ArrayParams,
     calibrate: str | None,
-    objective: str,
+    objective: Objective,
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    from talon.backend.run import load, ports_of
     from talon.sdk.execution import (
         accuracy,
         answers,
@@ -143,8 +145,6 @@ def _program(
         compile_model,
         cores_used,
         is_program,
-        load_program,
-        ports_of,
         read_model,
         run_target,
     )
@@ -152,7 +152,7 @@ def _program(
     if is_program(path):
         if calibrate is not None:
             raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
-        program = load_program(path)
+        program = load(path)
         inputs = feed.read(ports_of(program.network))
     else:
         graph = read_model(path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.tile import Objective
     from talon.sdk.verification import Verification
 
 RUNGS = ("interpreter", "rtl")
@@ -47,7 +48,7 @@ def verify_command(
     seed: int,
     hw: ArrayParams,
     calibrate: str | None,
-    objective: str,
+    objective: Objective,
     backpressure: float,
     without: tuple[str, ...],
 ) -> int:
