@@ -48,8 +48,28 @@ def records(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Table:
     return table
 
 
+LAYER_COLUMNS = (
+    "population",
+    "kind",
+    "n",
+    "frac",
+    "weight_snr_db",
+    "weights_dropped",
+    "thresholds_clipped",
+    "acc_bound",
+    "spike_agreement",
+)
+
+
+def layer_rows(layers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a person wants to know of each layer's integer format, in that order."""
+    return [{name: layer[name] for name in LAYER_COLUMNS if name in layer} for layer in layers]
+
+
 def show(value: Any) -> str:
     """Return a value as a person wants to read it."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

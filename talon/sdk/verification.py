@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from talon.backend.cpu.simulator import FloatTrace
     from talon.backend.inputs import Inputs
     from talon.backend.run import Program
+    from talon.ir import Graph
     from talon.sdk.console import Console
     from talon_sim.trace import Trace
 
@@ -121,6 +122,14 @@ def agree(program: Program, golden: Trace, reference: FloatTrace) -> Agreement:
         class_mismatches=int(np.count_nonzero(answers(program, golden) != classes)),
         by_population=shares,
     )
+
+
+def spike_agreement(graph: Graph, program: Program, inputs: Inputs) -> Mapping[str, float]:
+    """Return by population the share of spikes in which integers and floats agree."""
+    from talon.backend.cpu.simulator import simulate_float
+
+    golden = program.run(inputs, target="golden", probe=True)
+    return agree(program, golden, simulate_float(graph, inputs)).by_population
 
 
 def first_divergence(

@@ -43,12 +43,14 @@ def compile_command(
 ) -> None:
     """Compile MODEL into a program for an array.
 
-    The same model, samples and options give the same bytes.
+    The same model, samples and options give the same bytes. With calibration samples, the share of
+    spikes in which integers and floats agree on them is told for every layer.
     """
     from pathlib import Path
 
     from talon.sdk.execution import Feed, compile_model, cores_used, read_model
-    from talon.sdk.tables import fields
+    from talon.sdk.tables import fields, layer_rows
+    from talon.sdk.verification import spike_agreement
 
     graph = read_model(model)
     samples = None
@@ -68,8 +70,12 @@ def compile_command(
         "cores_used": len(cores_used(program)),
         "cores_available": hw.n_cores,
     }
-    quantization = program.report["layers"]
+    agreement = {} if samples is None else spike_agreement(graph, program, samples)
+    layers = [
+        {**layer, "spike_agreement": agreement.get(layer["population"])}
+        for layer in program.report["layers"]
+    ]
     console.emit(
-        {**facts, "layers": quantization},
-        lambda out: fields(out, facts, table=quantization, title="Integer formats"),
+        {**facts, "layers": layers},
+        lambda out: fields(out, facts, table=layer_rows(layers), title="Integer formats"),
     )

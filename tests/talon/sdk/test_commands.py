@@ -102,7 +102,21 @@ def test_compile_is_deterministic(folder: Path, tmp_path: Path) -> None:
     found = invoke("compile", folder / "net.t1c", "-o", tmp_path / "again.talon", *HW)
     assert (tmp_path / "again.talon").read_bytes() == (folder / "net.talon").read_bytes()
     assert found["bytes"] == (folder / "net.talon").stat().st_size
-    assert 1 <= found["cores_used"] <= 4 and found["layers"]
+    assert 1 <= found["cores_used"] <= 4
+    assert [layer["spike_agreement"] for layer in found["layers"]] == [None] * len(found["layers"])
+
+
+def test_compile_reports_the_agreement_of_every_layer(folder: Path, tmp_path: Path) -> None:
+    found = invoke(
+        *("compile", folder / "net.t1c", "-o", tmp_path / "p", *HW),
+        *("--calibrate", folder / "x.npz"),
+    )
+    verified = invoke(
+        *("verify", folder / "net.t1c", "--input", folder / "x.npz", *HW, "--without", "rtl")
+    )
+    agreement = {layer["population"]: layer["spike_agreement"] for layer in found["layers"]}
+    assert agreement == verified["golden_spike_agreement"]
+    assert all(0.5 < share <= 1 for share in agreement.values())
 
 
 def test_verify_compares_everything(folder: Path) -> None:
