@@ -213,11 +213,12 @@ def _is_data(key: str) -> bool:
 
 def _load_arrays(name: str) -> dict[str, NDArray[Any]]:
     try:
-        loaded = np.load(name, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {_ONLY: loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
+        with Path(name).open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {_ONLY: loaded}
+            with loaded:
+                return {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError) as exc:
         raise InputError(f"Cannot read inputs from {name}: {exc}") from exc
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as exc:
