@@ -6,27 +6,40 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from talon.errors import BackendError
 from talon_sim.cosim import verilator
 from talon_sim.cosim.cache import cached, digest
+from talon_sim.cosim.tiles import Port, ports_header, tile_ports, without_tiles
 
 LIBRARY = "array.so"
 _HARNESS = Path(__file__).with_name("harness.cpp")
-_VERILATE = ("--cc", "-O3", "--no-assert", "-Wno-fatal", "--prefix", "Vtop")
+_VERILATE = ("--cc", "-O3", "--no-assert", "-Wno-fatal", "-Wno-lint")
 # Hidden symbols: one process may load several arrays, and all of them are called Vtop.
-_CFLAGS = "-fPIC -fvisibility=hidden -fno-gnu-unique -std=c++17"
+_CFLAGS = ("-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-std=c++17")
 _LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--exclude-libs,libverilated.a")
-_OPTIMIZE = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+_OPTIMIZE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """One run of Verilator: ``files`` by name, of which the Verilog ones are ``sources``."""
+
+    prefix: str
+    toplevel: str
+    files: dict[str, str]
+    sources: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    defines: tuple[str, ...] = field(default=())
 
 
 def build_array(
     verilog: str,
     *,
     toplevel: str = "talon_array",
-    keep_modules: Sequence[str] = ("talon_tile",),
+    tile: str | None = "talon_tile",
     random_start: bool = False,
     trace: bool = False,
 ) -> Path:
@@ -38,45 +51,81 @@ def build_array(
         Text of the whole array; its top has the AXI ports of ``talon_hdl.emit``.
     toplevel
         Name of the top module.
-    keep_modules
-        Modules that Verilator must not inline: C++ of 32 copies takes ten times as long to compile.
+    tile
+        Module that is compiled once and placed by the harness; None, or a module that is not
+        there: everything is one model.
     random_start
         Undriven bits start at random, not at zero: a reset that forgets something shows.
     trace
         Waves can be recorded.
     """
-    args = [*_VERILATE, "--top-module", toplevel]
     style = "unique" if random_start else "fast"
-    args += ["--x-assign", style, "--x-initial", style, "-CFLAGS", _CFLAGS]
+    args = [*_VERILATE, "--x-assign", style, "--x-initial", style]
     if trace:
-        args.append("--trace-fst" if verilator.has_fst() else "--trace")
-    control = "".join(
-        f'no_inline -module "{module}"\n'
-        for module in keep_modules
-        if f"module {module}" in verilog
+        args.append("--trace-fst" if verilator.has_fst() else "--trace-vcd")
+    models = _models(verilog, toplevel, tile, tile_ports(verilog, tile) if tile else [])
+    key = digest(
+        repr(models),
+        _HARNESS.read_text(),
+        json.dumps([args, _CFLAGS, _OPTIMIZE, _LINK]),
+        verilator.verilator_version(),
+        platform.machine(),
     )
-    parts = [verilog, control, _HARNESS.read_text(), json.dumps([args, _OPTIMIZE, _LINK])]
-    key = digest(*parts, verilator.verilator_version(), platform.machine())
 
     def build(folder: Path) -> None:
-        (folder / "array.v").write_text(verilog)
-        (folder / "array.vlt").write_text(f"`verilator_config\n{control}")
-        (folder / "harness.cpp").write_text(_HARNESS.read_text())
         env = {**os.environ, **verilator.environment()}
-        objects = folder / "obj"
-        sources = ["array.vlt", "array.v", "../harness.cpp"]
-        libraries = ["libVtop.a", "libverilated.a"]
-        _call(["verilator", *args, "-Mdir", "obj", *sources], folder, env)
-        jobs = str(min(4, os.cpu_count() or 1))
-        _call(["make", "-j", jobs, "-f", "Vtop.mk", *_OPTIMIZE, *libraries], objects, env)
-        whole = ["-Wl,--whole-archive", libraries[0], "-Wl,--no-whole-archive", libraries[1]]
-        extra = ["-lz"] if trace and verilator.has_fst() else []
-        _call(["g++", *_LINK, "-o", f"../{LIBRARY}", *whole, *extra, "-pthread"], objects, env)
-        for waste in objects.iterdir():
-            waste.unlink()
-        objects.rmdir()
+        whole: list[str] = []
+        for model in models:
+            objects = folder / model.prefix
+            objects.mkdir()
+            for name, text in model.files.items():
+                (objects / name).write_text(text)
+            cflags = " ".join([*_CFLAGS, "-I../Vtile", *model.defines])
+            names = ["--prefix", model.prefix, "--top-module", model.toplevel, "-Mdir", "."]
+            options = [*args, *model.options, *names, "-CFLAGS", cflags]
+            _call(["verilator", *options, *model.sources], objects, env)
+            libraries = [f"lib{model.prefix}.a", "libverilated.a"]
+            jobs = str(min(4, os.cpu_count() or 1))
+            make = ["make", "-j", jobs, "-f", f"{model.prefix}.mk", *_OPTIMIZE, *libraries]
+            _call(make, objects, env)
+            whole.append(f"{model.prefix}/{libraries[0]}")
+        link = ["g++", *_LINK, "-o", LIBRARY, "-Wl,--whole-archive", *whole]
+        link += ["-Wl,--no-whole-archive", "Vtop/libverilated.a", "-pthread"]
+        _call([*link, "-lz"] if trace and verilator.has_fst() else link, folder, env)
+        for waste in folder.glob("V*/*"):
+            if waste.suffix not in (".v", ".vlt"):
+                waste.unlink()
 
     return cached(f"array-{toplevel}", key, build) / LIBRARY
+
+
+def _models(verilog: str, toplevel: str, tile: str | None, ports: list[Port]) -> list[_Model]:
+    harness = {"harness.cpp": _HARNESS.read_text()}
+    if not ports or tile is None:
+        return [
+            _Model(
+                prefix="Vtop",
+                toplevel=toplevel,
+                files={"array.v": verilog, **harness},
+                sources=("array.v", "harness.cpp"),
+            )
+        ]
+    header = ports_header(ports, tile)
+    return [
+        _Model(prefix="Vtile", toplevel=tile, files={"tile.v": verilog}, sources=("tile.v",)),
+        _Model(
+            prefix="Vtop",
+            toplevel=toplevel,
+            files={
+                "array.v": without_tiles(verilog, tile, ports),
+                "tile_ports.h": header,
+                **harness,
+            },
+            sources=("array.v", "harness.cpp"),
+            options=("--vpi",),
+            defines=("-DTALON_TILES",),
+        ),
+    ]
 
 
 def _call(command: list[str], folder: Path, env: dict[str, str]) -> None:

@@ -83,6 +83,8 @@ class FastArray:
         File for waves, where it was built with ``trace``.
     quiet_limit
         Cycles without any word moved after which the array is held to hang.
+    skip_idle
+        Pass over tiles that have nothing to do; the results are the same, only sooner.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class FastArray:
         seed: int = 1,
         waves: Path | None = None,
         quiet_limit: int = 100_000,
+        skip_idle: bool = True,
     ) -> None:
         self._lib = _load(library)
         self._quiet_limit = quiet_limit
         self._array = self._lib.talon_new(seed, str(waves).encode() if waves else None)
+        self._lib.talon_skip(self._array, skip_idle)
         self.reset()
 
     def __enter__(self) -> Self:
@@ -119,6 +123,16 @@ class FastArray:
     def cycles(self) -> int:
         """Clock cycles simulated so far."""
         return int(self._lib.talon_cycles(self._array))
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles that are models of their own; 0 where the array was built as one."""
+        return int(self._lib.talon_tiles(self._array))
+
+    @property
+    def tile_cycles(self) -> int:
+        """Cycles in which a tile was evaluated, summed over all of them."""
+        return int(self._lib.talon_tile_cycles(self._array))
 
     def reset(self, cycles: int = 8) -> None:
         """Hold ``aresetn`` low for ``cycles``, which also ends all back-pressure."""
@@ -228,6 +242,9 @@ def _load(path: Path) -> ctypes.CDLL:
         "talon_new": (pointer, (u64, ctypes.c_char_p)),
         "talon_free": (None, (pointer,)),
         "talon_cycles": (u64, (pointer,)),
+        "talon_tiles": (u64, (pointer,)),
+        "talon_tile_cycles": (u64, (pointer,)),
+        "talon_skip": (None, (pointer, ctypes.c_int)),
         "talon_reset": (None, (pointer, i64)),
         "talon_gaps": (None, (pointer, u64, u32, u32, u32)),
         "talon_write": (ctypes.c_int, (pointer, u32, u32, i64)),

@@ -2,12 +2,25 @@
 //
 // In every cycle: set the inputs, evaluate with the clock low, sample the handshakes, evaluate with
 // the clock high. So a handshake counts exactly if valid and ready stood before the rising edge.
+//
+// With TALON_TILES, class Vtop is the array with its tiles cut out (see tiles.py) and class Vtile is
+// one tile. All outputs of a tile are functions of its registers, so carrying values between Vtop and the
+// tiles once a cycle, before the rising edge, is all there is to do. A tile that says it is idle, has
+// been so for a while, and is offered nothing, would not change in this cycle: it is passed over.
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <vector>
 
 #include "Vtop.h"
 #include "verilated.h"
+#ifdef TALON_TILES
+#include "Vtile.h"
+#include "tile_ports.h"
+#include "verilated_sym_props.h"
+#include "verilated_syms.h"
+#endif
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 using Tracer = VerilatedFstC;
@@ -46,9 +59,77 @@ struct Gaps {
     }
 };
 
+#ifdef TALON_TILES
+// Cycles that an idle tile is still evaluated: more than any of its registers needs to settle.
+constexpr uint32_t SETTLE = 32;
+
+struct Tile {
+    Vtile model;
+    uint32_t awake = SETTLE;
+    // Where Vtop keeps the ports of this tile.
+#define DECLARE(port) std::remove_reference_t<decltype(Vtile::port)> *port;
+    TALON_TILE_IN(DECLARE)
+    TALON_TILE_OUT(DECLARE)
+#undef DECLARE
+
+    Tile(VerilatedContext &context, const VerilatedScope &scope) : model(&context, scope.name()) {
+#define FIND(port) port = static_cast<decltype(port)>(scope.varFind(#port)->datap());
+        TALON_TILE_IN(FIND)
+        TALON_TILE_OUT(FIND)
+#undef FIND
+        model.clk = 0;
+        take();
+        model.eval();
+        give();
+    }
+
+    void take() {
+#define TAKE(port) model.port = *port;
+        TALON_TILE_IN(TAKE)
+#undef TAKE
+    }
+
+    void give() {
+#define GIVE(port) *port = model.port;
+        TALON_TILE_OUT(GIVE)
+#undef GIVE
+    }
+
+    bool wakes() const {
+#define WAKES(port) || *port
+        return !*idle TALON_TILE_WAKE(WAKES);
+#undef WAKES
+    }
+
+    // Before the rising edge of Vtop.
+    void before(bool skip) {
+        if (!skip || wakes())
+            awake = SETTLE;
+        else if (awake)
+            --awake;
+        if (awake) take();
+    }
+
+    // After it.
+    void after() {
+        if (!awake) return;
+        model.clk = 1;
+        model.eval();
+        model.clk = 0;
+        model.eval();
+        give();
+    }
+};
+#endif
+
 struct Array {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
+#ifdef TALON_TILES
+    std::vector<std::unique_ptr<Tile>> tiles;
+#endif
+    bool skip = true;
+    uint64_t tile_cycles = 0;
     uint64_t cycles = 0;
     Gaps in_gaps, out_gaps;
     bool in_offered = false;  // a word is on s_axis and must stay until it is taken
@@ -70,8 +151,17 @@ struct Array {
     }
 
     void high() {
+#ifdef TALON_TILES
+        for (auto &tile : tiles) tile->before(skip);
+#endif
         top->aclk = 1;
         top->eval();
+#ifdef TALON_TILES
+        for (auto &tile : tiles) {
+            tile_cycles += tile->awake != 0;
+            tile->after();
+        }
+#endif
 #if VM_TRACE
         if (tracer) tracer->dump(10 * cycles + 5);
 #endif
@@ -81,6 +171,9 @@ struct Array {
     ~Array() {
 #if VM_TRACE
         if (tracer) tracer->close();
+#endif
+#ifdef TALON_TILES
+        for (auto &tile : tiles) tile->model.final();
 #endif
         if (top) top->final();
     }
@@ -112,11 +205,17 @@ API Array *talon_new(uint64_t seed, const char *trace_path) {
 #if VM_TRACE
     if (trace_path && *trace_path) array->context.traceEverOn(true);
 #endif
-    array->top = std::make_unique<Vtop>(&array->context, "top");
+    array->top = std::make_unique<Vtop>(&array->context, "array");
+#ifdef TALON_TILES
+    array->top->eval();
+    for (const auto &entry : *array->context.scopeNameMap())
+        if (entry.second->varFind(TALON_TILE_MARK))
+            array->tiles.push_back(std::make_unique<Tile>(array->context, *entry.second));
+#endif
 #if VM_TRACE
     if (trace_path && *trace_path) {
         array->tracer = std::make_unique<Tracer>();
-        array->top->trace(array->tracer.get(), 99);
+        array->context.trace(array->tracer.get(), 99);
         array->tracer->open(trace_path);
     }
 #else
@@ -128,6 +227,19 @@ API Array *talon_new(uint64_t seed, const char *trace_path) {
 API void talon_free(Array *array) { delete array; }
 
 API uint64_t talon_cycles(const Array *array) { return array->cycles; }
+
+API uint64_t talon_tiles(const Array *array) {
+#ifdef TALON_TILES
+    return array->tiles.size();
+#else
+    return 0 * array->cycles;
+#endif
+}
+
+// Cycles in which a tile was evaluated, summed over all tiles.
+API uint64_t talon_tile_cycles(const Array *array) { return array->tile_cycles; }
+
+API void talon_skip(Array *array, int skip) { array->skip = skip; }
 
 API void talon_reset(Array *array, int64_t cycles) {
     auto &top = *array->top;
