@@ -17,7 +17,9 @@ from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
 from talon.compiler.inputs import quantize_inputs
+from talon.compiler.lower import find_unmapped
 from talon.compiler.network import IntNetwork
+from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.ir import Graph, Input, Node, Output
 
@@ -118,6 +120,36 @@ def compile(
         objective=objective,
     )
     return Program(program.image)
+
+
+def plan(
+    graph: Graph,
+    *,
+    hw: str | ArrayParams = "zynq_us_plus",
+    calibration: Source | None = None,
+    n_steps: int | None = None,
+    layout: Layout | None = None,
+    input_range: Mapping[str, tuple[float, float]] | None = None,
+    objective: Objective = "latency",
+) -> Plan:
+    """Return whether a graph fits an array, why or why not, where, and how fast it will run.
+
+    The arguments are those of :func:`compile`; ``n_steps`` is also the length of an inference.
+    """
+    params = preset(hw) if isinstance(hw, str) else hw
+    statistics = None
+    if calibration is not None and not find_unmapped(graph):
+        data = prepare_inputs(graph, calibration, n_steps, layout=layout)
+        statistics = statistics_of(graph, data)
+        n_steps = data.n_steps
+    return plan_graph(
+        graph,
+        params,
+        calibration=statistics,
+        input_range=input_range,
+        objective=objective,
+        n_steps=n_steps,
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Program:
