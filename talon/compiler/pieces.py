@@ -69,11 +69,15 @@ class Bin:
 
     def fits(self, piece: Piece, params: ArrayParams) -> bool:
         """Tell whether a further piece has room."""
+        return Bin(pieces=[*self.pieces, piece]).within(params)
+
+    def within(self, params: ArrayParams) -> bool:
+        """Tell whether a core holds all this."""
         return (
-            self.words + piece.words <= params.weight_words
-            and self.n_rows + piece.n_rows <= params.n_rows
-            and len(self.pieces) < params.n_groups
-            and self.n_edges + len(piece.feeds) <= params.n_edges
+            self.words <= params.weight_words
+            and self.n_rows <= params.n_rows
+            and len(self.pieces) <= params.n_groups
+            and self.n_edges <= params.n_edges
         )
 
 
@@ -163,6 +167,10 @@ class Costs:
             self.events(feed) * self.cycles(feed, piece.n_rows, piece.row) for feed in piece.feeds
         )
         return synaptic + self.update_cycles(piece)
+
+    def bin_load(self, contents: Bin) -> float:
+        """Return the cycles in a timestep for which the contents of a core keep it busy."""
+        return sum(self.load(piece) for piece in contents.pieces)
 
     def _narrowed(self, feed: Feed, row: int, n_rows: int) -> Feed | None:
         """Return the feed without what has no synapse in these rows.

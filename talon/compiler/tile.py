@@ -93,6 +93,7 @@ def tile(
         _pack(costs, bins, run)
     if objective == "latency":
         _spread(costs, bins)
+    _level(costs, bins)
     return bins
 
 
@@ -230,7 +231,7 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
 def _spread(costs: Costs, bins: list[Bin]) -> None:
     """Split what keeps a core busiest, as long as there are idle cores and it pays."""
     while len(bins) < costs.params.n_cores:
-        loads = [sum(costs.load(piece) for piece in b.pieces) for b in bins]
+        loads = [costs.bin_load(b) for b in bins]
         order = sorted(range(len(bins)), key=lambda i: (-loads[i], i))
         for i in order:
             halves = _halves(costs, bins[i]) if loads[i] >= _WORTH_IT * max(loads) else None
@@ -239,35 +240,47 @@ def _spread(costs: Costs, bins: list[Bin]) -> None:
                 bins.append(other)
                 break
         else:
-            break
-    _level(costs, bins)
+            return
 
 
 def _level(costs: Costs, bins: list[Bin]) -> None:
-    """Give equally many rows to the cores that hold nothing but rows of one population."""
+    """Deal the rows of each population anew over its cores, so that they are equally busy."""
     for population in costs.network.populations:
-        alone = [
-            b
-            for b in bins
-            if len(b.pieces) == 1
-            and b.pieces[0].population == population.name
-            and not b.pieces[0].partial
-        ]
-        alone.sort(key=lambda b: b.pieces[0].row)
-        feeds = costs.feeds(population.name)
-        n_rows = sum(b.pieces[0].n_rows for b in alone)
-        if n_rows != costs.n_rows(population.name):
+        name = population.name
+        mine = [b for b in bins if any(p.population == name for p in b.pieces)]
+        pieces = [p for b in mine for p in b.pieces if p.population == name]
+        # Rows that take partial sums need not have the same feeds.
+        if len(mine) < 2 or len(pieces) != len(mine) or any(p.partial for p in pieces):
             continue
-        if any(p.partial and p.population == population.name for b in bins for p in b.pieces):
-            continue  # the rows may not take the same feeds
-        row, pieces = 0, []
-        for i in range(len(alone)):
-            n = n_rows // len(alone) + (i < n_rows % len(alone))
-            pieces.append(costs.piece(population.name, row, n, feeds))
-            row += n
-        if all(Bin().fits(piece, costs.params) for piece in pieces):
-            for b, piece in zip(alone, pieces, strict=True):
-                b.pieces = [piece]
+        others = [Bin(pieces=[p for p in b.pieces if p.population != name]) for b in mine]
+        dealt = _deal(costs, others, name)
+        if dealt is None or max(map(costs.bin_load, dealt)) >= max(map(costs.bin_load, mine)):
+            continue
+        for b, new in zip(mine, dealt, strict=True):
+            b.pieces = new.pieces
+
+
+def _deal(costs: Costs, others: list[Bin], population: str) -> list[Bin] | None:
+    """Return cores to which the rows of a population were dealt, each to the least busy one."""
+    feeds = costs.feeds(population)
+    counts = [0] * len(others)
+
+    def with_rows(i: int, row: int, n_rows: int) -> Bin:
+        piece = costs.piece(population, row, n_rows, feeds)
+        return Bin(pieces=[*others[i].pieces, piece])
+
+    for _ in range(costs.n_rows(population)):
+        trials = [(with_rows(i, 0, counts[i] + 1), i) for i in range(len(others))]
+        room = [(costs.bin_load(trial), i) for trial, i in trials if trial.within(costs.params)]
+        if not room:
+            return None
+        counts[min(room)[1]] += 1
+    dealt: list[Bin] = []
+    row = 0
+    for i, n_rows in enumerate(counts):
+        dealt.append(with_rows(i, row, n_rows) if n_rows else others[i])
+        row += n_rows
+    return dealt if all(b.within(costs.params) for b in dealt) else None
 
 
 def _halves(costs: Costs, full: Bin) -> tuple[Bin, Bin] | None:
@@ -275,7 +288,7 @@ def _halves(costs: Costs, full: Bin) -> tuple[Bin, Bin] | None:
     if len(full.pieces) > 1:
         left, right = Bin(), Bin()
         for piece in sorted(full.pieces, key=lambda piece: -costs.load(piece)):
-            lighter = min(left, right, key=lambda b: sum(costs.load(p) for p in b.pieces))
+            lighter = min(left, right, key=costs.bin_load)
             lighter.pieces.append(piece)
         return left, right
     (piece,) = full.pieces
