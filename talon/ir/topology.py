@@ -41,7 +41,7 @@ def partial_order(names: Iterable[str], edges: Iterable[Edge]) -> tuple[list[str
 
 
 def find_cycle(names: Iterable[str], edges: Iterable[Edge]) -> list[str] | None:
-    """Return the names along one cycle, the first one only once, or ``None``."""
+    """Return the names along one cycle, from the one that comes first in ``names``, or ``None``."""
     edges = list(edges)
     names = list(names)
     _, rest = partial_order(names, edges)
@@ -54,7 +54,9 @@ def find_cycle(names: Iterable[str], edges: Iterable[Edge]) -> list[str] | None:
     while True:
         name = predecessor[walk[-1]]
         if name in seen:
-            return walk[seen[name] :][::-1]
+            cycle = walk[seen[name] :][::-1]
+            start = cycle.index(min(cycle, key=names.index))
+            return cycle[start:] + cycle[:start]
         seen[name] = len(walk)
         walk.append(name)
 

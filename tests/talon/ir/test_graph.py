@@ -97,7 +97,7 @@ def test_cycle_needs_a_delay_and_the_message_says_how():
     graph = recurrent({})
     with pytest.raises(ModelError, match=r"cycle without delay: '(\w+)' -> '(\w+)' -> '\1'; decl"):
         graph.validate()
-    with pytest.raises(ModelError, match=r"for example delays=\{\('neuron', 'back'\): 1\}"):
+    with pytest.raises(ModelError, match=r"for example delays=\{\('back', 'neuron'\): 1\}"):
         graph.topological_order()
 
 
