@@ -7,7 +7,7 @@ stands in ``docs/reference/numerics.md``: round half to even, then saturate to t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from talon.compiler.network import InputPort, IntNetwork
 from talon.errors import QuantizationError
 
+_CHUNK = 1 << 17
+"""Values looked at at a time: they stay in the second-level cache."""
+
 
 def quantize_inputs(
     network: IntNetwork, inputs: Mapping[str, NDArray[Any]]
-) -> dict[str, NDArray[np.int16]]:
+) -> dict[str, NDArray[np.int8 | np.int16]]:
     """Return the payloads of all inputs, by name, of shape (T, B, n).
 
     Parameters
@@ -48,9 +51,11 @@ def quantize_inputs(
     return payloads
 
 
-def quantize_port(port: InputPort, values: NDArray[Any]) -> NDArray[np.int16]:
+def quantize_port(port: InputPort, values: NDArray[Any]) -> NDArray[np.int8 | np.int16]:
     """Return the payloads of one input, of shape (T, B, n)."""
     values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"Input {port.name!r} must hold real numbers, not the type {values.dtype}")
     if values.ndim < 3 or values.shape[2:] not in (port.shape, (port.n,)):
         raise ValueError(
             f"Input {port.name!r} must have the shape (T, B, {_listed(port.shape)}), "
@@ -74,28 +79,38 @@ def _quantize(port: InputPort, frames: NDArray[Any]) -> NDArray[np.int16]:
     return np.clip(scaled, -port.payload_max, port.payload_max).astype(np.int16)
 
 
-def _quantize_spikes(port: InputPort, frames: NDArray[Any]) -> NDArray[np.int16]:
-    if frames.dtype == np.bool_:
-        return frames.astype(np.int16)
-    _check_finite(port, frames)
-    expressible = (frames == 0) | (frames == port.scale)
+def _quantize_spikes(port: InputPort, frames: NDArray[Any]) -> NDArray[np.int8]:
+    payloads = np.empty(frames.shape, np.int8)
+    chunk = max(1, _CHUNK // max(1, frames[:1].size))
+    one = frames.dtype.type(port.scale)
+    for start in range(0, len(frames), chunk):
+        values, out = frames[start : start + chunk], payloads[start : start + chunk]
+        events = np.equal(values, one, out=out.view(np.bool_))
+        if port.signed and frames.dtype.kind in "fi":
+            negative = values == -one
+            out -= negative.view(np.int8)
+            events = events | negative
+        if not np.not_equal(events, values == 0).all():
+            _refuse(port, values)
+    return payloads
+
+
+def _refuse(port: InputPort, values: NDArray[Any]) -> NoReturn:
+    _check_finite(port, values)
+    expressible = (values == 0) | (values == port.scale)
     if port.signed:
-        expressible |= frames == -port.scale
-    if not expressible.all():
-        rule = "-1, 0 or 1" if port.signed else "0 or 1"
-        raise QuantizationError(
-            f"Input {port.name!r} takes spikes, {rule} (times its scale {port.scale!r}), but has "
-            f"{frames[~expressible].flat[0]!r}; compile with calibration samples (--calibrate) to "
-            "have graded inputs, or encode the values as spikes"
-        )
-    return np.sign(frames).astype(np.int16)
+        expressible |= values == -port.scale
+    rule = "-1, 0 or 1" if port.signed else "0 or 1"
+    raise QuantizationError(
+        f"Input {port.name!r} takes spikes, {rule} (times its scale {port.scale!r}), but has "
+        f"{values[~expressible].flat[0]!r}; compile with calibration samples (--calibrate) to "
+        "have graded inputs, or encode the values as spikes"
+    )
 
 
 def _check_finite(port: InputPort, frames: NDArray[Any]) -> None:
     if frames.dtype.kind == "f" and not np.isfinite(frames).all():
         raise QuantizationError(f"Input {port.name!r} has values that are not finite")
-    if frames.dtype.kind not in "fiub":
-        raise ValueError(f"Input {port.name!r} must hold real numbers, not the type {frames.dtype}")
 
 
 def _listed(shape: tuple[int, ...]) -> str:

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.network import IntArray, IntNetwork, Population
-from talon_sim.golden.checks import check_network
+from talon_sim.golden.checks import accumulator_reach, check_network
 from talon_sim.golden.neurons import Neurons
 from talon_sim.golden.order import is_cyclic, stages
-from talon_sim.golden.synapses import Synapses
+from talon_sim.golden.synapses import Currents, Synapses
 from talon_sim.trace import Trace
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 """Values of a layer's input or drive held at a time: they stay in the second-level cache."""
 
 Events = Mapping[str, NDArray[Any]]
@@ -48,6 +48,11 @@ class GoldenModel:
         for projection in network.projections:
             frac = self._populations[projection.target].frac
             self._synapses[projection.target].append(Synapses(projection, frac=frac))
+        self._reach = {
+            name: float(reach.max(initial=0) << self._populations[name].frac)
+            + float(np.abs(self._populations[name].bias.astype(np.int64)).max(initial=0))
+            for name, reach in accumulator_reach(network).items()
+        }
         self._stages = [(stage, is_cyclic(network, stage)) for stage in stages(network)]
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
@@ -68,7 +73,7 @@ class GoldenModel:
         neurons: dict[str, Neurons] = {}
         for name, population in self._populations.items():
             shape = (n_steps, n_samples, population.n)
-            neurons[name] = Neurons(population, n_samples=n_samples)
+            neurons[name] = Neurons(population, n_samples=n_samples, reach=self._reach[name])
             events[name] = np.empty(shape, np.bool_)
             if name in observed and (probe or population.kind == "readout"):
                 potentials[name] = np.empty(shape, np.int32)
@@ -129,10 +134,11 @@ class GoldenModel:
         widest = max([n, *(synapses.n_source for synapses in self._synapses[name])])
         chunk = max(1, _CHUNK // max(1, n_samples * widest))
         held = self._held_currents(name, events)
-        v = np.empty((min(chunk, n_steps), n_samples, n)) if name in potentials else None
+        buffer = np.empty((min(chunk, n_steps), n_samples, n))
+        v = np.empty_like(buffer) if name in potentials else None
         for start in range(0, n_steps, chunk):
             steps = range(start, min(start + chunk, n_steps))
-            drive = self._drive(name, events, steps, held)
+            drive = self._drive(name, events, steps, held, buffer)
             kept = None if v is None else v[: len(steps)]
             neurons[name].advance(drive, events[name][start : steps.stop], kept)
             if kept is not None:
@@ -148,15 +154,17 @@ class GoldenModel:
         """Run populations that feed each other, one timestep at a time."""
         n_steps = len(events[stage[0]])
         held = {name: self._held_currents(name, events) for name in stage}
+        buffers = {name: np.empty((1, *events[name].shape[1:])) for name in stage}
         for t in range(n_steps):
             for name in stage:
-                drive = self._drive(name, events, range(t, t + 1), held[name])
-                v = np.empty(drive.shape) if name in potentials else None
+                steps = range(t, t + 1)
+                drive = self._drive(name, events, steps, held[name], buffers[name])
+                v = np.empty_like(drive) if name in potentials else None
                 neurons[name].advance(drive, events[name][t : t + 1], v)
                 if v is not None:
                     potentials[name][t] = v[0]
 
-    def _held_currents(self, name: str, events: Events) -> dict[int, NDArray[np.float32]]:
+    def _held_currents(self, name: str, events: Events) -> dict[int, Currents]:
         """Return the currents of sources that hold one frame, by position of the projection."""
         return {
             i: synapses.currents(events[synapses.source][0])
@@ -169,15 +177,14 @@ class GoldenModel:
         name: str,
         events: Events,
         steps: range,
-        held: Mapping[int, NDArray[np.float32]],
+        held: Mapping[int, Currents],
+        out: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return scaled currents plus bias of some timesteps."""
+        """Write scaled currents plus bias of some timesteps into the start of ``out``."""
         population: Population = self._populations[name]
-        n_samples = events[name].shape[1]
-        drive = np.empty((len(steps), n_samples, population.n))
+        drive = out[: len(steps)]
         drive[:] = population.bias
         for i, synapses in enumerate(self._synapses[name]):
-            source = events[synapses.source]
             first = max(steps.start - synapses.delay, 0)
             stop = steps.stop - synapses.delay
             if stop <= first:
@@ -186,7 +193,7 @@ class GoldenModel:
             if i in held:
                 arrives += held[i]
             else:
-                flat = source[first:stop].reshape(-1, synapses.n_source)
+                flat = events[synapses.source][first:stop].reshape(-1, synapses.n_source)
                 arrives += synapses.currents(flat).reshape(arrives.shape)
         return drive
 

@@ -18,11 +18,15 @@ Spikes = NDArray[np.bool_]
 
 
 class Neurons:
-    """A population and its state, for a number of samples."""
+    """A population and its state, for a number of samples.
 
-    def __init__(self, population: Population, *, n_samples: int) -> None:
+    ``reach`` is the largest magnitude that a drive can have, as the weights prove it.
+    """
+
+    def __init__(self, population: Population, *, n_samples: int, reach: float) -> None:
         shape = (n_samples, population.n)
         self.saturations = 0
+        self._reach = reach
         self._threshold = _constant(population.threshold)
         self._level = _constant(population.threshold - (0 if population.strict else 1))
         self._factor = _constant(population.decay / numerics.DECAY_ONE)
@@ -68,12 +72,15 @@ class Neurons:
 
         With ``m`` the largest of the potentials now, the thresholds and the reset values, and
         ``d`` the largest drive, step by step ``|V| <= m + d (1 + a + a^2 + ...)`` for decay ``a``.
+        Where the weights do not prove it, the drive at hand may.
         """
         if not self._bounded or len(drive) < 2:
             return False
-        largest = max(drive.max(), -drive.min())
         start = max(self._v.max(), -self._v.min(), self._floor)
-        return bool(start + largest * min(len(drive), self._memory) < numerics.V_MAX)
+        steps = min(len(drive), self._memory)
+        if start + self._reach * steps < numerics.V_MAX:
+            return True
+        return bool(start + max(drive.max(), -drive.min()) * steps < numerics.V_MAX)
 
     def _integrate(self, drive: Potentials) -> None:
         v = self._v

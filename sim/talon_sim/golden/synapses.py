@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from talon.compiler.network import Projection
 
-Currents = NDArray[np.float32]
+Currents = NDArray[np.float32] | NDArray[np.float64]
 
 _GATHER_COST = 200
 """Multiply-accumulates that BLAS does in the time in which one synapse is gathered (measured)."""
@@ -50,7 +50,7 @@ class Synapses:
     def currents(self, events: NDArray[Any]) -> Currents:
         """Return the currents, of shape (m, n_target), of payloads of shape (m, n_source)."""
         if self._one_to_one:
-            return (events[:, self._sources] * self._picked).astype(np.float32, copy=False)
+            return events[:, self._sources] * self._picked
         if self._is_sparse:
             return self._gather_synapses(events)
         if len(events) == 1:
@@ -75,9 +75,9 @@ class Synapses:
         before = np.cumsum(count) - count
         synapse = np.arange(count.sum()) + np.repeat(first - before, count)
         payload = np.repeat(events[sample, source], count)
-        total = np.bincount(
+        total: NDArray[np.float64] = np.bincount(
             np.repeat(sample * self.n_target, count) + self._target[synapse],
             weights=self._value[synapse] * payload,
             minlength=len(events) * self.n_target,
-        )
-        return total.reshape(-1, self.n_target).astype(np.float32)
+        ).astype(np.float64)  # without events it counts, in integers
+        return total.reshape(-1, self.n_target)
