@@ -68,7 +68,7 @@ def compare(left: Trace, right: Trace) -> Comparison:
     Raises
     ------
     ValueError
-        The two runs differ in timesteps or samples, or share no population.
+        The two runs differ in timesteps, samples or neurons, or share no population.
     """
     if (left.n_steps, left.n_samples) != (right.n_steps, right.n_samples):
         raise ValueError(
@@ -85,6 +85,11 @@ def compare(left: Trace, right: Trace) -> Comparison:
         for name in ours:
             if name not in theirs:
                 continue
+            if ours[name].shape != theirs[name].shape:
+                raise ValueError(
+                    f"Population {name!r} must have one shape, not {ours[name].shape} in "
+                    f"{left.target} and {theirs[name].shape} in {right.target}"
+                )
             differs = ours[name] != theirs[name]
             counts[quantity][0] += int(np.count_nonzero(differs))
             counts[quantity][1] += differs.size
