@@ -54,17 +54,15 @@ class CounterBank(wiring.Component):
         updated, shown = high.read_port(domain="comb"), high.read_port(domain="comb")
         visit = Signal(range(n))  # counter whose high bits are updated
         left = Signal(range(n + 1))  # high bits still to be cleared
-        clearing = Signal()
         low, carry = Signal(data.ArrayLayout(_LOW, n)), Signal(n)
-        m.d.comb += clearing.eq(self.clear | (left != 0))
         m.d.sync += visit.eq(Mux(visit == n - 1, 0, visit + 1))
         with m.If(self.clear):
             m.d.sync += left.eq(n)
-        with m.Elif(clearing):
+        with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         for counter in Counter:
             total = low[counter] + self.gains[counter.name.lower()]
-            with m.If(clearing):
+            with m.If(self.clear):
                 m.d.sync += [low[counter].eq(0), carry[counter].eq(0)]
             with m.Else():
                 m.d.sync += low[counter].eq(total)
@@ -72,11 +70,12 @@ class CounterBank(wiring.Component):
                     m.d.sync += carry[counter].eq(1)
                 with m.Elif(visit == counter):
                     m.d.sync += carry[counter].eq(0)
+        visited = carry.bit_select(visit, 1)
         m.d.comb += [
             updated.addr.eq(visit),
             write.addr.eq(visit),
-            write.data.eq(Mux(clearing, 0, updated.data + 1)),
-            write.en.eq(clearing | carry.bit_select(visit, 1)),
+            write.data.eq(Mux(left != 0, 0, updated.data) + visited),
+            write.en.eq((left != 0) | visited),
             shown.addr.eq(self.select),
             self.value.eq(Cat(low[self.select], shown.data)),
         ]

@@ -1,0 +1,359 @@
+"""Testbench of one neuron core: random programs and traffic against the contract."""
+
+import random
+from collections import deque
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge
+from core_scenario import (
+    Reference,
+    Stimulus,
+    config,
+    crc,
+    load_packets,
+    random_program,
+    sections,
+)
+
+from talon.arch.memories import LOADED, Counter, EdgeKind, Emit, Memory, MemoryLayouts, Reset
+from talon.arch.packet import ConfigOp, Kind, PacketLayouts
+from talon.arch.params import ArrayParams
+from talon_sim.cosim.coverage import Coverage
+from talon_sim.cosim.testbench import parameters, record_coverage
+
+PARAMS = ArrayParams(**parameters()["params"])
+X, Y = parameters()["position"]
+PACKETS = PacketLayouts(PARAMS)
+LAYOUTS = MemoryLayouts(PARAMS)
+CORE = PARAMS.core_id(X, Y)
+MASKS = {"xmask": 1 << X, "ymask": 1 << Y}
+
+
+class CoreBench:
+    """Driver and monitor of a core; all signals change at the falling edge."""
+
+    def __init__(self, dut, seed):
+        self.dut, self.rng = dut, random.Random(seed)
+        self.to_send, self.received = deque(), deque()
+        self.gap = self.stall = 0.0
+        self.full = 0  # cycles in which the core held back a packet
+
+    async def start(self):
+        """Reset the core and start driver and monitor."""
+        dut = self.dut
+        cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
+        dut.rst.value = 1
+        dut.x.value, dut.y.value = X, Y
+        dut.i_valid.value = dut.o_ready.value = dut.state_reset.value = 0
+        for _ in range(3):
+            await FallingEdge(dut.clk)
+        dut.rst.value = 0
+        cocotb.start_soon(self._drive())
+
+    async def _drive(self):
+        dut = self.dut
+        while True:
+            if not dut.i_valid.value and self.to_send and self.rng.random() >= self.gap:
+                dut.i_payload.value = self.to_send.popleft()
+                dut.i_valid.value = 1
+            dut.o_ready.value = int(self.rng.random() >= self.stall)
+            await RisingEdge(dut.clk)  # before the edge takes effect
+            accepted = dut.i_valid.value and dut.i_ready.value
+            self.full += bool(dut.i_valid.value and not dut.i_ready.value)
+            if dut.o_valid.value and dut.o_ready.value:
+                self.received.append(int(dut.o_payload.value))
+            await FallingEdge(dut.clk)
+            if accepted:
+                dut.i_valid.value = 0
+
+    def send(self, *packets):
+        """Queue packets for the core."""
+        self.to_send.extend(packets)
+
+    def configure(self, op, value):
+        """Queue a CONFIG packet."""
+        self.send(config(PARAMS, op, value, **MASKS))
+
+    async def settle(self, limit=200_000):
+        """Wait until everything is sent and the core is idle."""
+        quiet = 0
+        for _ in range(limit):
+            await FallingEdge(self.dut.clk)
+            idle = self.dut.idle.value and not self.to_send and not self.dut.i_valid.value
+            quiet = quiet + 1 if idle else 0
+            if quiet == 3:
+                return
+        raise AssertionError(f"The core is not idle after {limit} cycles")
+
+    async def receive(self, limit=100_000):
+        """Return the next packet."""
+        for _ in range(limit):
+            if self.received:
+                return self.received.popleft()
+            await FallingEdge(self.dut.clk)
+        raise AssertionError(f"No packet came in {limit} cycles")
+
+    async def read(self, memory, n_words, entry=0):
+        """Read words of a memory back."""
+        assert not self.received
+        self.configure(ConfigOp.SELECT, memory << 28 | entry)
+        self.configure(ConfigOp.READ, n_words)
+        words = []
+        for _ in range(n_words):
+            kind, fields = PACKETS.unpack(await self.receive())
+            assert kind is Kind.HOST_CONFIG
+            assert fields["core"] == CORE
+            words.append(fields["data"])
+        await self.settle()
+        assert not self.received
+        return words
+
+    async def status(self):
+        """Return the fields of the status."""
+        return LAYOUTS.status.unpack((await self.read(Memory.STATUS, 1))[0])
+
+    async def load(self, program):
+        """Load and arm a program."""
+        self.send(*load_packets(PARAMS, sections(program, PARAMS), MASKS))
+        await self.settle()
+        assert not self.dut.error.value
+
+    async def reset_state(self):
+        """Strobe the state reset and wait until it is done."""
+        self.dut.state_reset.value = 1
+        await FallingEdge(self.dut.clk)
+        self.dut.state_reset.value = 0
+        assert not self.dut.idle.value
+        await self.settle()
+
+
+async def run_steps(bench, program, reference, *, n_steps, n_events, probing, coverage):
+    """Send some timesteps, as far ahead as the slots allow, and compare every block."""
+    stimulus = Stimulus(bench.rng, program, PARAMS, MASKS)
+    groups = reference.used_groups()
+    finished = dict.fromkeys(groups, 0)
+    events = {t: [stimulus.event(t) for _ in range(n_events)] for t in range(n_steps)}
+    todo = {t: list(events[t]) for t in range(n_steps)}
+    window = PARAMS.n_slots
+    next_end = sent_until = 0
+    expected = {}
+    for t in range(n_steps):  # references run in order: rows of different slots do not interact
+        for packet in events[t]:
+            reference.take(packet)
+        for number in groups:
+            expected[number, t] = reference.run(number, probing)
+    block = []
+    while any(finished[g] < n_steps for g in groups):
+        oldest = min(finished.values())
+        if next_end < n_steps and not bench.to_send:
+            ahead = [t for t in range(next_end, min(n_steps, oldest + window)) if todo[t]]
+            if ahead:
+                # Mostly this timestep; also those whose slots are free already.
+                t = ahead[0] if bench.rng.random() < 0.7 else bench.rng.choice(ahead)
+                for _ in range(min(len(todo[t]), bench.rng.randint(1, 60))):
+                    bench.send(todo[t].pop())
+                coverage.hit("event ahead of its timestep", t != next_end)
+            if next_end < oldest + window and not todo[next_end]:
+                bench.send(*stimulus.tokens(next_end))
+                next_end += 1
+                sent_until = max(sent_until, next_end - oldest)
+        if not bench.received:
+            await FallingEdge(bench.dut.clk)
+            bench.waited += 1
+            assert bench.waited < 200_000, f"stuck: {finished} of {n_steps}"
+        while bench.received:
+            bench.waited = 0
+            block.append(bench.received.popleft())
+            kind, fields = PACKETS.unpack(block[-1])
+            if kind is Kind.HOST_TOKEN and not fields["credit"]:
+                number = fields["group"]
+                _compare(block, expected[number, finished[number]], number, finished[number])
+                finished[number] += 1
+                block = []
+    assert not block
+    coverage.hit("slots wrap", n_steps > 2 * PARAMS.n_slots)
+    coverage.hit("all slots in use", sent_until >= PARAMS.n_slots)
+    await bench.settle()
+
+
+def _compare(block, expected, number, step):
+    if block == expected:
+        return
+    pairs = list(zip(block, expected, strict=False))
+    at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
+    shown = [PACKETS.unpack(b[at]) if at < len(b) else None for b in (block, expected)]
+    raise AssertionError(
+        f"group {number} timestep {step} packet {at} of {len(block)} ({len(expected)} expected): "
+        f"got {shown[0]}, expected {shown[1]}"
+    )
+
+
+def _cover(coverage, program, probing):
+    for edge in program.edges:
+        coverage.hit(f"edge {EdgeKind(edge['kind']).name}")
+    for group in program.groups:
+        if group.get("n_neurons"):
+            coverage.hit(f"emit {Emit(group['emit']).name}")
+            coverage.hit("group without routes", group["n_routes"] == 0)
+            coverage.hit("group with several routes", group["n_routes"] > 1)
+            coverage.hit("group that ends inside a row", group["n_neurons"] % PARAMS.lanes != 0)
+    for record in program.records:
+        if "decay" in record:
+            late = "late" if record["reset_next"] else "at once"
+            coverage.hit(f"reset {Reset(record['reset']).name} {late}")
+    coverage.hit("probing" if probing else "not probing")
+
+
+BINS = (
+    *(f"edge {kind.name}" for kind in EdgeKind),
+    *(f"emit {emit.name}" for emit in Emit),
+    *(f"reset {reset.name} {when}" for reset in Reset for when in ("late", "at once")),
+    "group without routes",
+    "group with several routes",
+    "group that ends inside a row",
+    "probing",
+    "not probing",
+    "slots wrap",
+    "all slots in use",
+    "event ahead of its timestep",
+    "input full",
+    "output blocked",
+    "state reset between runs",
+    "saturated",
+)
+
+
+@cocotb.test()
+async def core_does_what_the_contract_says(dut):
+    """Random programs and traffic, random back-pressure, several runs with a reset between."""
+    coverage = Coverage(BINS)
+    bench = CoreBench(dut, cocotb.RANDOM_SEED)
+    bench.waited = 0
+    await bench.start()
+    for trial in range(parameters()["trials"]):
+        program = random_program(bench.rng, PARAMS)
+        bench.gap, bench.stall = 0.0, 0.0
+        await bench.load(program)
+        reference = Reference(program, PARAMS, CORE)
+        for run in range(2):
+            probing = bench.rng.random() < 0.5
+            bench.configure(ConfigOp.CONTROL, int(probing) | (run == 0) << 1)
+            bench.gap = bench.rng.choice([0.0, 0.0, 0.3])
+            bench.stall = bench.rng.choice([0.0, 0.3, 0.9])
+            bench.full = 0
+            if run:
+                reference.reset()
+                await bench.reset_state()
+                coverage.hit("state reset between runs")
+            await run_steps(
+                bench,
+                program,
+                reference,
+                n_steps=bench.rng.choice([PARAMS.n_slots + 2, 2 * PARAMS.n_slots + 3]),
+                n_events=bench.rng.choice([3, 40, 120]),
+                probing=probing,
+                coverage=coverage,
+            )
+            _cover(coverage, program, probing)
+            coverage.hit("input full", bench.full > 0)
+        bench.gap, bench.stall = 0.0, 0.0
+        await check_counters(bench, reference, coverage)
+        if trial == 0:
+            await check_read_back(bench, program)
+    record_coverage(coverage)
+
+
+async def check_counters(bench, reference, coverage):
+    """Compare the counters since the program was loaded."""
+    values = dict(
+        zip([c.name for c in Counter], await bench.read(Memory.COUNTER, len(Counter)), strict=True)
+    )
+    for name, count in reference.counters.items():
+        assert values[name] == count, f"{name}: {values[name]}, expected {count}"
+    assert values["BUSY"] >= values["ROWS"]
+    coverage.hit("output blocked", values["BLOCKED"] > 0)
+    coverage.hit("saturated", values["SATURATIONS"] > 0)
+
+
+async def check_read_back(bench, program):
+    """Read back what was loaded, from the start and from some entry on."""
+    words = sections(program, PARAMS)
+    for memory in LOADED:
+        layout = LAYOUTS.of_memory.get(memory)
+        size = layout.n_words if layout else PARAMS.lanes // 4
+        count = min(len(words[memory]), 40 * size)
+        assert await bench.read(memory, count) == words[memory][:count], memory.name
+        entry = bench.rng.randrange(len(words[memory]) // size)
+        found = await bench.read(memory, size, entry)
+        assert found == words[memory][entry * size : (entry + 1) * size], memory.name
+
+
+@cocotb.test()
+async def core_refuses_what_is_not_whole(dut):
+    """CRC errors, another hardware, missing sections, events before ARM; DISARM forgives."""
+    bench = CoreBench(dut, cocotb.RANDOM_SEED)
+    await bench.start()
+    program = random_program(bench.rng, PARAMS)
+    words = sections(program, PARAMS)
+    good = load_packets(PARAMS, words, MASKS)
+    assert (await bench.status()) == dict.fromkeys(LAYOUTS.status.unpack(0), 0)
+
+    # One flipped bit in one section.
+    for memory in LOADED:
+        bench.configure(ConfigOp.DISARM, 0)
+        at, bit = bench.rng.randrange(len(words[memory])), bench.rng.randrange(32)
+        bench.configure(ConfigOp.SELECT, memory << 28)
+        for i, word in enumerate(words[memory]):
+            bench.configure(ConfigOp.WRITE, word ^ (1 << bit if i == at else 0))
+        bench.configure(ConfigOp.COMMIT, crc(words[memory]))
+        status = await bench.status()
+        assert status["crc_error"]
+        assert not status["good"]
+        assert dut.error.value
+
+    # Loaded but for one section; then with another hardware's hash.
+    bench.configure(ConfigOp.DISARM, 0)
+    await bench.settle()
+    assert not dut.error.value
+    bench.send(*good[1 : good.index(config(PARAMS, ConfigOp.SELECT, Memory.INIT << 28, **MASKS))])
+    bench.configure(ConfigOp.ARM, PARAMS.hardware_hash)
+    status = await bench.status()
+    assert (status["armed"], status["incomplete"], status["hash_error"]) == (0, 1, 0)
+    bench.send(*good[:-1])
+    bench.configure(ConfigOp.ARM, PARAMS.hardware_hash ^ 1 << bench.rng.randrange(32))
+    status = await bench.status()
+    assert (status["armed"], status["incomplete"], status["hash_error"]) == (0, 0, 1)
+    assert status["good"] == (1 << len(LOADED)) - 1
+    assert dut.error.value
+
+    # Events to a core that is not armed are discarded, each kind of them reported.
+    stimulus = Stimulus(bench.rng, program, PARAMS, MASKS)
+    for packet in (
+        next(p for p in iter(lambda: stimulus.event(0), None) if p & 7 == Kind.SPIKE),
+        next(p for p in iter(lambda: stimulus.event(0), None) if p & 7 == Kind.PSUM),
+        PACKETS.pack(Kind.TOKEN, **MASKS),
+    ):
+        bench.configure(ConfigOp.DISARM, 0)
+        bench.configure(ConfigOp.CONTROL, 2)
+        await bench.settle()
+        assert not dut.error.value
+        bench.send(packet)
+        await bench.settle()
+        assert dut.error.value
+        status = await bench.status()
+        assert status["unarmed_event"]
+        assert await bench.read(Memory.COUNTER, 3) == [0, 0, 0]
+        assert not bench.received
+
+    # Everything right: armed, no error; a write afterwards makes the memory not good.
+    bench.send(*good)
+    status = await bench.status()
+    assert status == {**dict.fromkeys(status, 0), "armed": 1, "good": (1 << len(LOADED)) - 1}
+    assert not dut.error.value
+    bench.configure(ConfigOp.SELECT, Memory.EDGE << 28)
+    bench.configure(ConfigOp.WRITE, words[Memory.EDGE][0])
+    bench.configure(ConfigOp.ARM, PARAMS.hardware_hash)
+    status = await bench.status()
+    assert (status["armed"], status["incomplete"]) == (0, 1)
+    assert status["good"] == (1 << len(LOADED)) - 1 - (1 << Memory.EDGE)

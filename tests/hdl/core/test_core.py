@@ -1,0 +1,35 @@
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from talon.arch.params import ArrayParams, preset
+from talon_hdl.core.core import NeuronCore
+from talon_hdl.verilog import component_verilog
+from talon_sim.cosim.coverage import assert_covered
+from talon_sim.cosim.runner import run_cocotb
+
+BENCH = Path(__file__).with_name("cocotb_core.py")
+SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_slots=4, max_delay=2)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    ("params", "position", "trials"),
+    [
+        (preset("tiny_1x1"), (0, 0), 12),
+        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
+        (SMALL, (1, 0), 12),
+        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 4),
+    ],
+    ids=["tiny", "16-lanes", "48-neurons", "8-lanes"],
+)
+def test_core_follows_the_contract_under_random_traffic(params, position, trials):
+    result = run_cocotb(
+        "core",
+        component_verilog(NeuronCore(params), "core"),
+        BENCH,
+        parameters={"params": asdict(params), "position": position, "trials": trials},
+    )
+    assert len(result.tests) == 2
+    assert_covered(result.coverage)
