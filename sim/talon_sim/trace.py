@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 class Trace:
     """Spikes, potentials and counts of a run.
 
-    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population; potentials
-    are those stored after the timestep. A run without probes has only output populations: for spikes
-    in ``spikes``, for read-outs in ``potentials``. ``counters`` holds totals by name (``events``,
-    ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``), ``cycles`` the cycles of each
-    sample from first input to last output (None where nothing counts them).
+    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population;
+    potentials are those stored after the timestep. A run without probes has only output
+    populations: for spikes in ``spikes``, for read-outs in ``potentials``. ``counters`` holds
+    totals by name (``events``, ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``),
+    ``cycles`` the cycles of each sample from first input to last output (None where nothing
+    counts them), ``cores`` the counters of each core.
     """
 
     target: str
