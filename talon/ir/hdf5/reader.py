@@ -17,8 +17,8 @@ from talon.errors import T1CFormatError
 from talon.ir.hdf5.datatype import Datatype, parse_dataspace, parse_datatype
 from talon.ir.hdf5.source import ByteSource, cut, unpack_from
 from talon.ir.hdf5.storage import Storage, read_tree_node
+from talon.ir.hdf5.write import MAX_DEPTH
 
-MAX_DEPTH = 16
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _SIZES = struct.Struct("<13xBB")

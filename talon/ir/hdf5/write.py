@@ -9,6 +9,9 @@ import numpy as np
 KIND = "talon_kind"
 """Attribute of a dataset that holds a list, a tuple, or JSON."""
 
+MAX_DEPTH = 16
+"""How deep groups may be nested, for the writer and the reader."""
+
 _STRING = h5py.string_dtype("utf-8")
 
 
@@ -26,6 +29,8 @@ def write_value(group: h5py.Group, name: str, value: object, *, nested: bool = F
     """
     if not name or "/" in name or "\0" in name or name in {".", ".."}:
         raise ValueError(f"Key {name!r} below {group.name} cannot name anything in a file")
+    if str(group.name).count("/") >= MAX_DEPTH:
+        raise ValueError(f"Key {name!r} below {group.name} is nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
         child = group.create_group(name)
         for key, item in value.items():

@@ -281,6 +281,34 @@ def test_broken_graph_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def nested(depth):
+    return {"a": nested(depth - 1)} if depth else "end"
+
+
+def test_what_is_nested_too_deep_to_be_read_is_not_written(tmp_path):
+    path = tmp_path / "a.t1c"
+    for depth in range(30):
+        graph = ir.Graph({}, [], metadata=nested(depth + 1))
+        try:
+            ir.write(path, graph)
+        except ValueError as exc:
+            assert "is nested deeper than 16" in str(exc)
+            break
+        assert ir.read(path).metadata == graph.metadata
+    assert depth > 10
+
+
+def test_thousands_of_nodes_survive(tmp_path):
+    ones = np.ones(2, np.float32)
+    nodes = {f"neuron {i}": ir.IF(ones * i) for i in range(600, 0, -1)}
+    edges = list(itertools.pairwise(nodes))
+    ir.write(tmp_path / "a.t1c", ir.Graph(nodes, edges))
+    again = ir.read(tmp_path / "a.t1c")
+    assert list(again.nodes) == list(nodes)
+    assert again.edges == edges
+    assert [n.v_threshold[0] for n in again.nodes.values()] == list(range(600, 0, -1))
+
+
 @pytest.mark.parametrize("version", ["9.9.9", "abc", ""])
 def test_unknown_version_is_refused(tmp_path, version):
     path = tmp_path / "a.t1c"
