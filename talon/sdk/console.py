@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -73,6 +74,16 @@ class Console:
             yield
         if self._object is not None:
             click.echo(to_json(self._object))
+
+    @contextmanager
+    def waiting(self, label: str) -> Iterator[None]:
+        """Say what is awaited, once it has taken two seconds; how long it will take is unknown."""
+        timer = threading.Timer(PATIENCE, self.say, [f"{label} ..."])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def progress(self, label: str, unit: str = "samples") -> Iterator[Callback]:

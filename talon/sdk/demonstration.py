@@ -14,6 +14,7 @@ from talon.sdk.execution import (
     Feed,
     accuracy,
     answers,
+    build_simulator,
     compile_model,
     cores_used,
     run_target,
@@ -92,11 +93,6 @@ class Demonstration:
         """Rows that a synapse engine retired in a busy cycle."""
         return self.rtl.counters["rows"] / max(self.rtl.counters["busy"], 1)
 
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the host knows of the program."""
-        return self.program.manifest
-
     def busy_share(self, core: int) -> float | None:
         """Return the share of all simulated cycles in which a core retired a row."""
         for counters in self.rtl.cores:
@@ -107,7 +103,7 @@ class Demonstration:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, for ``--json``."""
         images = self.rtl.n_samples
-        counters = self.rtl.counters
+        counters, prediction = self.rtl.counters, self.plan.prediction
         return {
             "model": self.model,
             "hw": self.params.name,
@@ -125,6 +121,8 @@ class Demonstration:
             "cores_used": len(cores_used(self.program)),
             "cores_available": self.params.n_cores,
             "cycles_per_inference": self.cycles_per_inference,
+            "cycles_predicted": prediction.cycles_per_inference if prediction else None,
+            "cycles_lower_bound": prediction.lower_bound if prediction else None,
             "sops_per_inference": counters["sops"] / images,
             "events_per_inference": counters["events"] / images,
             "lane_occupancy": self.lane_occupancy,
@@ -142,8 +140,8 @@ def demonstrate(
 ) -> Demonstration:
     """Run the shipped network on everything, and compare."""
     from talon.backend.cpu.simulator import simulate_float
+    from talon.backend.run import plan
     from talon.ir import read
-    from talon.sdk.planning import plan_model
 
     start = time.monotonic()
     model, images = require_mnist()
@@ -152,7 +150,7 @@ def demonstrate(
     calibration = inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))
     console.say(f"{model.name}: {inputs.n_samples} images of {inputs.n_steps} timesteps")
     program = compile_model(graph, params, calibration=calibration)
-    plan = plan_model(graph, params, calibration=calibration)
+    planned = plan(graph, hw=params, calibration=calibration)
     reference = simulate_float(graph, inputs)
     golden = run_target(console, "golden", program, inputs, probe=False)
     few = inputs.take(min(n_probed, inputs.n_samples))
@@ -167,7 +165,7 @@ def demonstrate(
         model=model.name,
         graph=graph,
         program=program,
-        plan=plan,
+        plan=planned,
         inputs=inputs,
         float_accuracy=accuracy(reference.classes(), inputs.labels) or 0.0,
         golden=golden,
@@ -180,8 +178,3 @@ def demonstrate(
         rtl_seconds=rtl_seconds,
         seconds=time.monotonic() - start,
     )
-
-
-def build_simulator(console: Console, params: ArrayParams) -> None:
-    """Build the simulator of an array, or find it built, so that runs can be timed."""
-    raise NotImplementedError

@@ -95,8 +95,22 @@ def run_target(
     **options: Any,
 ) -> Trace:
     """Run a program on a target, with progress."""
+    if name == "cosim":
+        build_simulator(console, program.params, trace=options.get("waves") is not None)
     with console.progress(name) as progress:
         return program.run(inputs, target=name, probe=probe, progress=progress, **options)
+
+
+def build_simulator(console: Console, params: ArrayParams, *, trace: bool = False) -> None:
+    """Build the simulator of an array, or find it built, apart from the run that needs it."""
+    try:
+        from talon_sim.cosim.array import array_library
+    except ImportError as error:
+        raise BackendError(
+            f"Target 'cosim' cannot be loaded: {error}; `talon doctor` names what is missing"
+        ) from error
+    with console.waiting(f"building the simulator of {params.name}, which is kept for next time"):
+        array_library(params, trace=trace)
 
 
 def cores_used(program: Program) -> list[int]:

@@ -159,19 +159,13 @@ def _checks(found: Demonstration) -> Iterator[Check]:
 
 
 def _cores(found: Demonstration) -> Iterator[CoreUse]:
-    holds: dict[int, list[str]] = {}
-    for group in found.manifest["groups"]:
-        first, last = int(group["first"]), int(group["first"]) + int(group["count"]) - 1
-        name = group["population"] or "partial sums"
-        holds.setdefault(int(group["core"]), []).append(f"{name} {first}-{last}")
     for core in found.plan.cores:
-        x, y = found.params.position(core.core)
         yield CoreUse(
             core=core.core,
-            x=x,
-            y=y,
+            x=core.x,
+            y=core.y,
             resources=dict(core.resources),
-            holds=tuple(holds.get(core.core, ())),
+            holds=core.holds,
             busy=found.busy_share(core.core),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,10 @@ from talon.sdk.console import Console
 from talon.sdk.options import MODEL, command, compiling
 
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from talon.arch.params import ArrayParams
+    from talon.compiler.plan import Plan
     from talon.compiler.tile import Objective
 
 
@@ -34,15 +37,78 @@ def plan_command(
 ) -> int:
     """Say whether MODEL fits, what binds and how fast it will be.
 
-    The exit status is 1 if it does not fit; then the reasons and the ways out are printed.
+    What each node becomes, what each core holds of what it has, and the cycles of an inference,
+    estimated from the traffic of the calibration samples (or from a tenth of all lines and neurons
+    active), beside the least that the array could take. The exit status is 1 if the network does
+    not fit; then the node, the limit and the ways out are named.
     """
+    from talon.backend.run import plan
     from talon.sdk.execution import Feed, read_model
-    from talon.sdk.planning import plan_model, render
 
     graph = read_model(model)
     samples = None
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
-    plan = plan_model(graph, hw, objective=objective, calibration=samples, n_steps=steps)
-    console.emit({"model": model, **plan.to_dict()}, lambda out: render(out, model, plan))
-    return 0 if plan.fits else 1
+    found = plan(graph, hw=hw, calibration=samples, objective=objective, n_steps=steps)
+    console.emit({"model": model, **found.to_dict()}, lambda out: render(out, model, found))
+    return 0 if found.fits else 1
+
+
+def render(out: RichConsole, model: str, plan: Plan) -> None:
+    """Print a plan as tables."""
+    from rich.text import Text
+
+    from talon.sdk.tables import fields, layer_rows, records
+
+    if plan.nodes:
+        nodes = [
+            {"node": n.node, "type": n.type, "becomes": n.where, "": n.detail} for n in plan.nodes
+        ]
+        out.print(records(nodes, title="Nodes"))
+    if plan.layers:
+        out.print(records(layer_rows(plan.to_dict()["layers"]), title="Integer formats"))
+    if plan.cores:
+        out.print(records(core_rows(plan), title="Cores, used / available"))
+    fields(out, facts_of(model, plan))
+    for item in plan.unmapped[1:]:
+        out.print(Text(str(item), style="red"))
+    if plan.reason:
+        out.print(Text(plan.reason, style="red"))
+
+
+def core_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Return a record of each core in use."""
+    return [
+        {
+            "core": core.core,
+            **{name: f"{used:,} / {room:,}" for name, (used, room) in core.resources.items()},
+            "binding": core.binding,
+            "cycles a step": core.cycles_per_timestep,
+            "holds": ", ".join(core.holds),
+        }
+        for core in plan.cores
+    ]
+
+
+def facts_of(model: str, plan: Plan) -> dict[str, Any]:
+    """Return the facts of a plan, one a line."""
+    facts: dict[str, Any] = {
+        "model": model,
+        "hw": plan.hw,
+        "fits": plan.fits,
+        "objective": plan.objective,
+        "cores": f"{plan.cores_used} of {plan.cores_available}" if plan.fits else None,
+    }
+    if plan.bounds is not None:
+        words, rows = plan.bounds.weight_words, plan.bounds.rows
+        facts["least cores"] = f"{plan.bounds.cores}, by {plan.bounds.binding}"
+        facts["weight words"] = f"{words[0]:,} of {words[1]:,}"
+        facts["accumulator rows"] = f"{rows[0]:,} of {rows[1]:,}"
+    if plan.prediction is not None:
+        guess = plan.prediction
+        facts["cycles an inference"] = (
+            f"{guess.cycles_per_inference:,} estimated for {guess.n_steps} timesteps, "
+            f"{guess.lower_bound:,} at least"
+        )
+        facts["cycles a timestep"] = f"{guess.cycles_per_timestep:,} estimated, in the pipeline"
+    return facts

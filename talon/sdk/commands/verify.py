@@ -92,6 +92,7 @@ def verify_command(
         "samples": inputs.n_samples,
         "timesteps": inputs.n_steps,
         "cores_used": len(cores_used(program)),
+        "cores_available": hw.n_cores,
         "seed": seed,
         "backpressure": backpressure,
         **summary(found),
@@ -118,7 +119,8 @@ def _render(out: RichConsole, result: dict[str, Any], found: Verification) -> No
     out.print(
         Text(
             f"{result['model']} on {result['hw']}: {result['samples']} samples of "
-            f"{result['timesteps']} timesteps, {result['cores_used']} cores"
+            f"{result['timesteps']} timesteps, "
+            f"{result['cores_used']} of {result['cores_available']} cores"
         )
     )
     table = Table(box=None, pad_edge=False)
