@@ -145,9 +145,11 @@ def _random_projection(
 ) -> Projection:
     shape = (target.n, source.n)
     form = str(rng.choice(["dense", "dense", "sparse", "identity"]))
-    if form == "identity":
-        shift = int(rng.integers(-2, 3))
-        weight = np.eye(*shape, k=shift, dtype=np.int8) * np.int8(rng.choice([-90, 1, 127]))
+    if form == "identity" and target.n < source.n:
+        form = "sparse"
+    if form == "identity":  # every source has its synapse
+        shift = int(rng.integers(0, target.n - source.n + 1))
+        weight = np.eye(*shape, k=-shift, dtype=np.int8) * np.int8(rng.choice([-90, 1, 127]))
     else:
         weight = rng.integers(numerics.WEIGHT_MIN, numerics.WEIGHT_MAX + 1, shape).astype(np.int8)
         density = rng.choice([0.02, 0.2]) if form == "sparse" else rng.choice([0.3, 1.0])
