@@ -86,15 +86,38 @@ def tile(
     if objective not in OBJECTIVES:
         raise ValueError(f"Objective must be one of {OBJECTIVES}, not {objective!r}")
     costs = Costs(network, params, rates)
-    runs = [run for p in network.populations for run in _runs_of(costs, p.name)]
-    runs.sort(key=lambda run: -_whole(costs, run).words)
-    bins: list[Bin] = []
-    for run in runs:
-        _pack(costs, bins, run)
+    bins = _pack_all(costs)
     if objective == "latency":
         _spread(costs, bins)
     _level(costs, bins)
     return bins
+
+
+def _pack_all(costs: Costs) -> list[Bin]:
+    """Return the fewest cores that any of several orders of packing needs."""
+    runs = [run for p in costs.network.populations for run in _runs_of(costs, p.name)]
+    orders: tuple[Callable[[_Run], float], ...] = (
+        lambda run: -_whole(costs, run).words,
+        lambda run: -run.n_rows,
+        lambda _: 0,
+        lambda run: _whole(costs, run).words,
+    )
+    best: list[Bin] | None = None
+    failure: MappingError | None = None
+    for order in orders:
+        bins: list[Bin] = []
+        try:
+            for run in sorted(runs, key=order):
+                _pack(costs, bins, run)
+        except MappingError as error:
+            failure = failure or error
+            continue
+        if best is None or len(bins) < len(best):
+            best = bins
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best
 
 
 def _runs_of(costs: Costs, population: str) -> list[_Run]:
