@@ -48,7 +48,7 @@ class Tile(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.router = router = Router(self._params)
-        m.submodules.core = core = self._core
+        m.submodules.neurons = core = self._core
         for port in NEIGHBOURS:
             wiring.connect(m, wiring.flipped(self.i[port]), router.i[port])
             wiring.connect(m, router.o[port], wiring.flipped(self.o[port]))
