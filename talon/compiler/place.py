@@ -2,8 +2,8 @@
 
 The cost of a placement is the traffic: over all multicasts, how often they are sent times the
 packets that they take and the links that these cross. Layers start as rectangles, which a single
-product multicast reaches; swaps then improve the whole. Nothing is random, so equal networks give
-equal images.
+product multicast reaches, or in order; swaps then improve the whole. Nothing is random, so equal
+networks give equal images.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def place(wiring: Wiring, costs: Costs, n_bins: int) -> list[int]:
     """Return the core of each bin."""
     params = costs.params
     nets = nets_of(wiring, costs)
-    cores = _rectangles(wiring, params, n_bins)
-    return _improve(cores, nets, params)
+    starts = (_rectangles(wiring, params, n_bins), list(range(n_bins)))
+    found = [_improve(start, nets, params) for start in starts]
+    return min(found, key=lambda cores: cost_of(cores, nets, params))
 
 
 def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:

@@ -1,0 +1,71 @@
+"""The face: compile, plan, load and run."""
+
+import numpy as np
+import pytest
+
+import talon
+from talon.arch.params import PRESETS
+from talon.errors import QuantizationError
+from talon.testing import random_graph, random_inputs
+from talon_sim.trace import compare
+
+
+def make_case(seed=0, n_steps=6, n_samples=3):
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng)
+    return graph, random_inputs(rng, graph, n_steps, n_samples)
+
+
+def test_program_runs_on_every_software_target():
+    graph, inputs = make_case()
+    program = talon.compile(graph, hw="zynq_us_plus", calibration=inputs)
+    golden = program.run(inputs)
+    assert (golden.target, golden.n_steps, golden.n_samples) == ("golden", 6, 3)
+    assert compare(golden, program.run(inputs, target="interpreter")).equal
+
+
+def test_saved_program_runs_alike(tmp_path):
+    graph, inputs = make_case(1)
+    program = talon.compile(graph, hw=PRESETS["zynq_us_plus"])
+    program.save(tmp_path / "p.talon")
+    assert compare(program.run(inputs), talon.load(tmp_path / "p.talon").run(inputs)).equal
+
+
+def test_values_on_an_input_of_spikes_name_the_way_out():
+    graph, inputs = make_case(2)
+    program = talon.compile(graph)
+    halves = {name: values * np.float32(0.5) for name, values in inputs.items()}
+    with pytest.raises(QuantizationError, match=r"takes spikes, 0 or 1 .* \(--calibrate\)"):
+        program.run(halves)
+
+
+def test_graded_inputs_follow_the_samples_or_the_declared_range():
+    graph, inputs = make_case(2)
+    rng = np.random.default_rng(0)
+    graded = {n: rng.uniform(-1, 3, x.shape).astype(np.float32) for n, x in inputs.items()}
+    ranges = dict.fromkeys(graph.inputs, (-1.0, 3.0))
+    for program in (
+        talon.compile(graph, calibration=graded),
+        talon.compile(graph, input_range=ranges),
+    ):
+        for port in program.network.inputs:
+            assert (port.payload_max, port.signed) == (255, True)
+            assert port.scale == pytest.approx(3 / 255, rel=0.1)
+        assert compare(program.run(graded), program.run(graded, target="interpreter")).equal
+
+
+def test_plan_takes_its_traffic_from_the_samples():
+    graph, inputs = make_case(3)
+    from talon.backend.run import plan
+
+    found = plan(graph, calibration=inputs)
+    assert found.fits
+    assert found.prediction.n_steps == 6
+    (name, *_) = graph.inputs
+    assert found.rates[name] == pytest.approx(inputs[name].mean(), rel=0.1)
+
+
+def test_unknown_preset_lists_those_there_are():
+    graph, _ = make_case()
+    with pytest.raises(ValueError, match=r"^Array preset must be one of tiny_1x1, .* not 'loihi'"):
+        talon.compile(graph, hw="loihi")

@@ -1,0 +1,100 @@
+"""The plan: used and available of each core, what binds, cycles, and why something does not fit."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from talon.arch.params import PRESETS
+from talon.compiler.calibration import Calibration
+from talon.compiler.compile import compile_graph
+from talon.compiler.plan import plan_graph
+from talon.ir import Graph, Input, Node, Output
+from talon.testing import random_graph
+
+ZYNQ = PRESETS["zynq_us_plus"]
+
+
+def test_plan_tells_what_a_core_uses_of_what_it_has(make_mlp):
+    plan = plan_graph(make_mlp(784, 128, 10), ZYNQ, objective="cores")
+    assert plan.fits
+    assert (plan.cores_used, plan.bounds.cores, plan.binding) == (2, 2, "weight memory")
+    used = sum(core.resources["weight words"][0] for core in plan.cores)
+    assert used == plan.bounds.weight_words[0] == 784 * 8 + 128
+    for core in plan.cores:
+        assert core.binding == "weight words"
+        assert core.resources["accumulator rows"][1] == 32
+        for taken, available in core.resources.values():
+            assert 0 <= taken <= available
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_plan_agrees_with_the_image(seed):
+    graph = random_graph(np.random.default_rng(seed))
+    plan = plan_graph(graph, ZYNQ)
+    program = compile_graph(graph, ZYNQ)
+    assert [core.core for core in plan.cores] == list(program.contents.cores)
+    for core in plan.cores:
+        groups = [g for g in program.manifest["groups"] if g["core"] == core.core]
+        assert core.resources["groups"][0] == len(groups) == len(core.holds)
+
+
+def test_prediction_is_above_its_bound_and_spreading_is_faster(make_mlp):
+    graph = make_mlp(784, 128, 10)
+    spread = plan_graph(graph, ZYNQ, n_steps=10).prediction
+    few = plan_graph(graph, ZYNQ, objective="cores", n_steps=10).prediction
+    assert spread.lower_bound == 784  # one of 78.4 events a step, a cycle
+    assert spread.lower_bound < spread.cycles_per_inference < 1600
+    assert few.cycles_per_inference > 2 * spread.cycles_per_inference
+    longer = plan_graph(graph, ZYNQ, n_steps=20).prediction
+    gained = longer.cycles_per_inference - spread.cycles_per_inference
+    assert gained == pytest.approx(10 * spread.cycles_per_timestep, abs=10)
+
+
+def test_more_events_take_more_cycles(make_mlp):
+    graph = make_mlp(100, 64, 10)
+    busy = Calibration(rates={"in": 0.5, "lif1": 0.5})
+    quiet = Calibration(rates={"in": 0.01, "lif1": 0.01})
+    assert (
+        plan_graph(graph, ZYNQ, calibration=busy).prediction.cycles_per_inference
+        > plan_graph(graph, ZYNQ, calibration=quiet).prediction.cycles_per_inference
+    )
+
+
+def test_network_that_does_not_fit_has_a_reason_and_bounds(make_mlp):
+    plan = plan_graph(make_mlp(784, 128, 10), PRESETS["zynq_1x1"])
+    assert not plan.fits
+    assert plan.cores == ()
+    assert plan.prediction is None
+    assert "use a larger array (zynq_us_plus or zynq_2x2)" in plan.reason
+    assert (plan.bounds.cores, plan.cores_available) == (2, 1)
+
+
+@dataclass(eq=False, repr=False)
+class Odd(Node):
+    def output_shape(self, shape):
+        return shape
+
+
+def test_foreign_node_is_listed_with_ways_out():
+    nodes = {"in": Input((3,)), "odd": Odd(), "out": Output((3,))}
+    plan = plan_graph(Graph(nodes, [("in", "odd"), ("odd", "out")]), ZYNQ)
+    assert not plan.fits
+    (unmapped,) = plan.unmapped
+    assert unmapped.node == "odd"
+    assert plan.reason == str(unmapped)
+
+
+def test_plan_is_plain_data(make_mlp):
+    for params in (ZYNQ, PRESETS["zynq_1x1"]):
+        data = plan_graph(make_mlp(784, 128, 10), params).to_dict()
+        assert json.loads(json.dumps(data)) == data
+        assert [node["where"] for node in data["nodes"]] == [
+            "host",
+            "chip",
+            "chip",
+            "chip",
+            "chip",
+            "host",
+        ]
