@@ -32,7 +32,7 @@ def random_network(
     sizes = rng.integers(1, max_neurons + 1, n_spiking)
     if n_spiking > 1 and rng.random() < 0.5:
         sizes[1] = sizes[0]
-    populations = [_random_population(rng, f"pop{i}", int(n)) for i, n in enumerate(sizes)]
+    populations = [random_population(rng, f"pop{i}", int(n)) for i, n in enumerate(sizes)]
     projections: list[Projection] = []
     for i, target in enumerate(populations):
         sources: list[InputPort | Population] = [*inputs, *populations[:i]]
@@ -65,32 +65,8 @@ def random_network(
     )
 
 
-def random_payloads(
-    rng: np.random.Generator, network: IntNetwork, *, n_steps: int, n_samples: int
-) -> dict[str, NDArray[np.int16]]:
-    """Return payloads for all inputs, most of them zero."""
-    payloads = {}
-    for port in network.inputs:
-        shape = (n_steps, n_samples, port.n)
-        values = rng.integers(1, port.payload_max + 1, shape)
-        if port.signed:
-            values *= rng.choice([-1, 1], shape)
-        payloads[port.name] = (values * (rng.random(shape) < 0.3)).astype(np.int16)
-    return payloads
-
-
-def _random_input(rng: np.random.Generator, number: int, max_neurons: int) -> InputPort:
-    graded = rng.random() < 0.4
-    return InputPort(
-        name=f"in{number}",
-        shape=(int(rng.integers(1, max_neurons + 1)),),
-        scale=0.125 if graded else 1.0,
-        payload_max=int(rng.integers(2, 256)) if graded else 1,
-        signed=bool(rng.random() < 0.5),
-    )
-
-
-def _random_population(rng: np.random.Generator, name: str, n: int) -> Population:
+def random_population(rng: np.random.Generator, name: str, n: int) -> Population:
+    """Return spiking neurons with any mode; some of them saturate, some fire at rest."""
     frac = int(rng.integers(0, numerics.FRAC_MAX + 1))
     top = 150 << frac
     threshold = rng.integers(1, top, n)
@@ -120,6 +96,31 @@ def _random_population(rng: np.random.Generator, name: str, n: int) -> Populatio
         reset_next=bool(rng.random() < 0.5),
         strict=bool(rng.random() < 0.5),
         v_scale=np.full(n, 2.0**-frac),
+    )
+
+
+def random_payloads(
+    rng: np.random.Generator, network: IntNetwork, *, n_steps: int, n_samples: int
+) -> dict[str, NDArray[np.int16]]:
+    """Return payloads for all inputs, most of them zero."""
+    payloads = {}
+    for port in network.inputs:
+        shape = (n_steps, n_samples, port.n)
+        values = rng.integers(1, port.payload_max + 1, shape)
+        if port.signed:
+            values *= rng.choice([-1, 1], shape)
+        payloads[port.name] = (values * (rng.random(shape) < 0.3)).astype(np.int16)
+    return payloads
+
+
+def _random_input(rng: np.random.Generator, number: int, max_neurons: int) -> InputPort:
+    graded = rng.random() < 0.4
+    return InputPort(
+        name=f"in{number}",
+        shape=(int(rng.integers(1, max_neurons + 1)),),
+        scale=0.125 if graded else 1.0,
+        payload_max=int(rng.integers(2, 256)) if graded else 1,
+        signed=bool(rng.random() < 0.5),
     )
 
 

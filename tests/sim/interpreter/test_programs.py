@@ -1,0 +1,144 @@
+"""Integer networks through the real compiler: the bytes of the image against the golden model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from talon.arch.memories import Emit, Memory
+from talon.arch.params import preset
+from talon.backend.target import Target, get_target
+from talon.compiler.compile import program_of
+from talon.compiler.mapping import map_network
+from talon.compiler.network import InputPort, IntNetwork, OutputPort, Projection
+from talon.errors import ImageError
+from talon.image.container import memories, read_image
+from talon_sim.golden import golden_run
+from talon_sim.interpreter import Interpreter
+from talon_sim.testing import random_network, random_payloads, random_population
+from talon_sim.trace import compare
+
+COUNTED = ("sops", "spikes", "updates", "saturations")
+
+
+def compiled(network, hw, objective="latency"):
+    placed = map_network(network, preset(hw), objective=objective)
+    return program_of(placed, graph_hash=bytes(32), report={})
+
+
+@pytest.mark.parametrize("objective", ["latency", "cores"])
+@pytest.mark.parametrize(
+    ("hw", "max_neurons", "max_populations"),
+    [("tiny_1x1", 8, 2), ("tiny_2x2", 24, 3), ("zynq_us_plus", 90, 3)],
+)
+@pytest.mark.parametrize("seed", range(8))
+def test_images_equal_golden(seed, hw, max_neurons, max_populations, objective):
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, max_neurons=max_neurons, max_populations=max_populations)
+    inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 15)), n_samples=2)
+    program = compiled(network, hw, objective)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    trace = get_target("interpreter", seed=seed).run(program, inputs, probe=True)
+    result = compare(golden, trace)
+    assert result.equal, result.first
+    assert set(trace.potentials) == set(golden.potentials)
+    for name in COUNTED:
+        assert trace.counters[name] == golden.counters[name]
+
+
+@pytest.mark.parametrize(("n_inputs", "n"), [(1500, 4), (1500, 8), (2100, 4)])
+def test_split_inputs_equal_golden_and_cost_one_sop_a_partial_sum(n_inputs, n):
+    rng = np.random.default_rng(n_inputs + n)
+    target = random_population(rng, "a", n)
+    port = InputPort(name="in", shape=(n_inputs,), scale=1.0, payload_max=1)
+    network = IntNetwork(
+        inputs=(port,),
+        populations=(target,),
+        projections=(
+            Projection(
+                source="in",
+                target="a",
+                delay=1,
+                weight=rng.integers(-127, 128, (n, n_inputs)).astype(np.int8),
+            ),
+            Projection(
+                source="a",
+                target="a",
+                delay=2,
+                weight=rng.integers(-127, 128, (n, n)).astype(np.int8),
+            ),
+        ),
+        outputs=(OutputPort(name="out", population="a", shape=(n,), kind="spike"),),
+    )
+    inputs = random_payloads(rng, network, n_steps=9, n_samples=2)
+    program = compiled(network, "tiny_2x2")
+    image = read_image(program.image)
+    sums = [g for g in image.manifest["groups"] if g["emit"] == Emit.PSUM.name.lower()]
+    assert sums
+    golden = golden_run(network, inputs)
+    trace = Interpreter(image.params, memories(image.sections), image.manifest).run(inputs)
+    assert compare(golden, trace).equal
+    most = 9 * 2 * sum(group["count"] for group in sums)
+    extra = trace.counters["sops"] - golden.counters["sops"]
+    assert 0 < extra <= most  # a sum of zero is not sent
+    assert trace.counters["updates"] - golden.counters["updates"] == most
+
+
+def test_the_interpreter_is_a_target_and_reports_progress():
+    target = get_target("interpreter", seed=1)
+    assert isinstance(target, Target)
+    rng = np.random.default_rng(0)
+    network = random_network(rng, max_neurons=8)
+    inputs = random_payloads(rng, network, n_steps=2, n_samples=3)
+    seen = []
+    target.run(compiled(network, "tiny_2x2"), inputs, progress=lambda *done: seen.append(done))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_bytes_rule_and_not_the_network():
+    rng = np.random.default_rng(2)
+    weight = rng.integers(1, 100, (5, 7)).astype(np.int8)
+    target = replace(
+        random_population(rng, "a", 5),
+        reset="none",
+        frac=0,
+        bias=np.zeros(5, np.int32),
+        decay=np.full(5, 65536, np.int32),
+    )
+    network = IntNetwork(
+        inputs=(InputPort(name="in", shape=(7,), scale=1.0, payload_max=1),),
+        populations=(target,),
+        projections=(Projection(source="in", target="a", delay=0, weight=weight),),
+        outputs=(OutputPort(name="out", population="a", shape=(5,), kind="spike"),),
+    )
+    image = read_image(compiled(network, "tiny_1x1").image)
+    words = memories(image.sections)
+    ones = {"in": np.ones((1, 1, 7), np.int8)}
+
+    def run():
+        return Interpreter(image.params, words, image.manifest).run(ones).potentials["a"][0, 0]
+
+    np.testing.assert_array_equal(run(), weight.sum(axis=1))
+    changed = words[0][Memory.WEIGHT].copy()
+    changed[0] ^= 1  # lane 0 of the first word
+    words[0][Memory.WEIGHT] = changed
+    difference = run() - weight.sum(axis=1)
+    assert np.count_nonzero(difference) == 1
+    assert abs(difference).max() == 1
+
+
+def test_a_corrupt_image_is_not_run():
+    rng = np.random.default_rng(0)
+    network = random_network(rng, max_neurons=8)
+    inputs = random_payloads(rng, network, n_steps=2, n_samples=1)
+    program = compiled(network, "tiny_2x2")
+    data = bytearray(program.image)
+    data[len(data) // 2] ^= 4
+
+    class Corrupt:
+        image = bytes(data)
+
+    with pytest.raises(ImageError, match=r"corrupt"):
+        get_target("interpreter").run(Corrupt(), inputs)
