@@ -128,8 +128,9 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
     for item in header["populations"]:
         shape = _shape(item["shape"])
         n = int(np.prod(shape))
-        arrays = {name: take((n,), dtype) for name, dtype in _POPULATION_ARRAYS.items()}
-        populations.append(Population(**{**item, "shape": shape}, **arrays))
+        fields: dict[str, Any] = {**item, "shape": shape}
+        fields |= {name: take((n,), dtype) for name, dtype in _POPULATION_ARRAYS.items()}
+        populations.append(Population(**fields))
     projections = [
         Projection(
             **{key: value for key, value in item.items() if key != "shape"},

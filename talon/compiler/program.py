@@ -28,9 +28,13 @@ class Program:
         """The image, read and checked."""
         return read_image(self.image)
 
-    @cached_property
+    @property
     def network(self) -> IntNetwork:
         """The integer network that the image expresses."""
+        return self._network
+
+    @cached_property
+    def _network(self) -> IntNetwork:
         return network_from_bytes(self.contents.network)
 
     @property

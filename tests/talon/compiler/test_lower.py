@@ -188,14 +188,14 @@ def run(network, inputs, n_steps, n_samples):
     for t in range(n_steps):
         for p in network.populations:
             v = potentials[p.name][t - 1] if t else np.zeros((n_samples, p.n))
-            total = v * p.decay + p.bias
+            drive = np.broadcast_to(p.bias, v.shape)
             for s in network.synapses:
                 if s.target == p.name and t >= s.delay:
-                    total = total + values[s.source][t - s.delay] @ s.weight.T
+                    drive = drive + values[s.source][t - s.delay] @ s.weight.T
+            total = v * p.decay + drive
             if p.reset_next and p.reset != "none":
-                fired = fires(p, v)
-                reset = p.v_reset if p.reset == "zero" else total - p.threshold
-                total = np.where(fired, reset, total)
+                reset = p.v_reset + drive if p.reset == "zero" else total - p.threshold
+                total = np.where(fires(p, v), reset, total)
             fired = fires(p, total)
             if not p.reset_next and p.reset != "none":
                 reset = p.v_reset if p.reset == "zero" else total - p.threshold
