@@ -76,9 +76,16 @@ def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, b
         ``(v, spike, saturated)``: the potential stored for the next timestep, whether the neuron
         fires in this one, and whether the potential was clamped on the way.
     """
-    total = leak(v, params.decay) + (acc << frac) + params.bias
-    if params.reset_next and params.reset is not Reset.NONE and fires(v, params):
-        total = params.v_reset if params.reset is Reset.ZERO else total - params.threshold
+    drive = (acc << frac) + params.bias
+    late = params.reset_next and fires(
+        v, params
+    )  # it fired a timestep ago and is reset in this one
+    if late and params.reset is Reset.ZERO:
+        total = params.v_reset + drive
+    else:
+        total = leak(v, params.decay) + drive
+        if late and params.reset is Reset.SUBTRACT:
+            total -= params.threshold
     after = saturate(total)
     saturated = after != total
     spike = fires(after, params)

@@ -145,7 +145,7 @@ PRESETS: dict[str, ArrayParams] = {
             n_edges=8,
             n_groups=4,
             n_routes=16,
-            n_tokens=16,
+            n_tokens=32,
             fifo_depth=16,
             weight_memory="bram",
         ),

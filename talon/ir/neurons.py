@@ -2,21 +2,21 @@
 
 With ``x`` the input current and ``v`` the membrane potential, zero before the first timestep:
 
-=========  ==========================================================
-``LIF``    ``beta = 1 - 1/tau``; ``base = beta*v + (1-beta)*(v_leak + r*x)``
-``IF``     ``base = v + r*x``
-=========  ==========================================================
+=========  ==================================================================================
+``LIF``    ``beta = 1 - 1/tau``; ``d = (1-beta)*(v_leak + r*x)``; ``base = beta*v + d``
+``IF``     ``d = r*x``; ``base = v + d``
+=========  ==================================================================================
 
 A neuron compares with ``>=``, or with ``>`` if ``strict``. The reset then is
 
-============  ====================================  =============================================
+============  ====================================  ==============================================
 ``reset``     at once (``reset_delay=False``)       one timestep later (``reset_delay=True``)
-============  ====================================  =============================================
-``zero``      ``v = v_reset`` where ``s``           ``v = v_reset`` where ``f``, else ``base``
+============  ====================================  ==============================================
+``zero``      ``v = v_reset`` where ``s``           ``v = v_reset + d`` where ``f``, else ``base``
 ``subtract``  ``v = base - v_threshold`` where      ``v = base - v_threshold`` where ``f``,
               ``s``                                 else ``base``
 ``none``      ``v = base``                          ``v = base``
-============  ====================================  =============================================
+============  ====================================  ==============================================
 
 At once: ``s = compare(base)``. One timestep later: ``f = compare(v before the timestep)``,
 ``s = compare(v)``, and the potential that is kept is not reset.

@@ -65,14 +65,14 @@ class NeuronDatapath(wiring.Component):
             records.append(Signal(self._record, name=f"record_{stage}"))
             m.d.sync += records[stage].eq(records[stage - 1])
         self._registered = records
-        total, to_reset = self._gather(m)
-        potential, clamped = self._clamp(m, total, to_reset)
+        total = self._gather(m)
+        potential, clamped = self._clamp(m, total)
         self._fire(m, potential, clamped)
         return m
 
-    def _gather(self, m: Module) -> tuple[Signal, Signal]:
-        """Stages 1 to 4: leak + (acc << frac) + bias, minus the threshold of a late reset."""
-        record_0, record_1 = self._registered[:2]
+    def _gather(self, m: Module) -> Signal:
+        """Stages 1 to 4: leak + (acc << frac) + bias, with a late reset."""
+        record_0, record_1, record_2 = self._registered[:3]
         width = self._params.v_width
         # Stage 1: products. The factor 1 is 65536: no second path for neurons without leak.
         factor = Cat(record_0.decay & ~record_0.no_leak.replicate(16), record_0.no_leak)
@@ -84,19 +84,17 @@ class NeuronDatapath(wiring.Component):
         m.d.sync += [
             product.eq(self.v * factor),
             shifted.eq(self.acc * one_hot),
-            late.eq(
-                record_0.reset_next & (record_0.reset != Reset.NONE) & self._fires(self.v, record_0)
-            ),
+            late.eq(record_0.reset_next & self._fires(self.v, record_0)),
         ]
         # Stage 2: what is added besides the products.
-        late_subtract = late & (record_1.reset != Reset.ZERO)
+        late_subtract = late & (record_1.reset == Reset.SUBTRACT)
         offset = Signal(signed(width + 1))
-        to_reset = [Signal(name=f"to_reset_{stage}") for stage in (2, 3, 4)]
+        restart = Signal()  # from v_reset in place of the leaked potential
         m.d.sync += [
             product_2.eq(product),
             shifted_2.eq(shifted),
             offset.eq(record_1.bias - Mux(late_subtract, record_1.threshold, 0)),
-            to_reset[0].eq(late & (record_1.reset == Reset.ZERO)),
+            restart.eq(late & (record_1.reset == Reset.ZERO)),
         ]
         # Stage 3. A negative product was floored: one more truncates it toward zero.
         leaked = Signal(signed(width))
@@ -104,23 +102,19 @@ class NeuronDatapath(wiring.Component):
         driven = Signal(signed(width + FRAC_MAX + 1))
         total = Signal(signed(width + FRAC_MAX + 1))
         m.d.sync += [
-            leaked.eq(product_2 >> 16),
-            round_up.eq(product_2[-1] & product_2[:16].any()),
+            leaked.eq(Mux(restart, record_2.v_reset, product_2 >> 16)),
+            round_up.eq(~restart & product_2[-1] & product_2[:16].any()),
             driven.eq(shifted_2 + offset),
-            to_reset[1].eq(to_reset[0]),
         ]
         # Stage 4.
-        m.d.sync += [total.eq(driven + leaked + round_up), to_reset[2].eq(to_reset[1])]
-        return total, to_reset[2]
+        m.d.sync += total.eq(driven + leaked + round_up)
+        return total
 
-    def _clamp(self, m: Module, total: Signal, to_reset: Signal) -> tuple[Signal, Signal]:
+    def _clamp(self, m: Module, total: Signal) -> tuple[Signal, Signal]:
         """Stage 5: the potential that is compared with the threshold."""
         potential, clamped = Signal(self._v), Signal()
         limited, over = _saturated(total, self._params.v_width)
-        m.d.sync += [
-            potential.eq(Mux(to_reset, self._registered[4].v_reset, limited)),
-            clamped.eq(over & ~to_reset),
-        ]
+        m.d.sync += [potential.eq(limited), clamped.eq(over)]
         return potential, clamped
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:

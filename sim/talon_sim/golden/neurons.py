@@ -87,9 +87,9 @@ class Neurons:
         if self._leaks:
             np.multiply(v, self._factor, out=v)
             np.trunc(v, out=v)
-        np.add(v, drive, out=v)
         if self._next:
             self._reset(self._fired)
+        np.add(v, drive, out=v)
 
     def _reset(self, fired: Spikes) -> None:
         if self._subtract:

@@ -30,9 +30,11 @@ def update(v: Integers, acc: Integers, record: Fields, *, frac: int) -> tuple[In
     """
     decay = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
     leaked = np.abs(v) * decay >> 16
-    total = np.where(v < 0, -leaked, leaked) + (acc << frac) + record["bias"]
-    later = (record["reset_next"] == 1) & _fires(v, record)
-    total = _reset(total, record, later)
+    leaked = np.where(v < 0, -leaked, leaked)
+    late = (record["reset_next"] == 1) & _fires(v, record)
+    start = np.where(late & (record["reset"] == Reset.ZERO), record["v_reset"], leaked)
+    start -= np.where(late & (record["reset"] == Reset.SUBTRACT), record["threshold"], 0)
+    total = start + (acc << frac) + record["bias"]
     after = _saturate(total)
     clamped = after != total
     fired = _fires(after, record)

@@ -56,11 +56,16 @@ class NeuronState:
     def step(self, drive: FloatArray, v: FloatArray) -> BoolArray:
         """Advance by one timestep, write the potentials to ``v`` and return the spikes."""
         np.multiply(self._v, self._decay, out=v)
-        v += drive
         if self._node.reset_delay:
-            self._reset(v, self._fires)
+            if self._node.reset == "zero":
+                self._reset(v, self._fires)
+                v += drive
+            else:  # in snnTorch's order: float rounding depends on it
+                v += drive
+                self._reset(v, self._fires)
             self._fires = self._compare(v)
         else:
+            v += drive
             self._fires = self._compare(v)
             self._reset(v, self._fires)
         self._v = v

@@ -76,7 +76,8 @@ def test_strict_and_non_strict_differ_at_the_threshold_alone(v, params):
 
 def reference(v, acc, p, frac):
     """Follow docs/reference/numerics.md line by line, over rationals."""
-    total = int(Fraction(v) * p.decay / DECAY_ONE) + acc * 2**frac + p.bias
+    drive = acc * 2**frac + p.bias
+    leaked = int(Fraction(v) * p.decay / DECAY_ONE)
 
     def above(x):
         return x > p.threshold if p.strict else x >= p.threshold
@@ -84,8 +85,7 @@ def reference(v, acc, p, frac):
     def reset(x):
         return {Reset.NONE: x, Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}[p.reset]
 
-    if p.reset_next and above(v):
-        total = reset(total)
+    total = (reset(leaked) if p.reset_next and above(v) else leaked) + drive
     first = int(np.clip(total, V_MIN, V_MAX))
     spike = above(first)
     stored = reset(first) if spike and not p.reset_next else first
@@ -143,14 +143,14 @@ def test_the_forms_of_the_reset_by_example():
     later = replace(subtract, reset_next=True)
     assert run(later, currents) == [(12, True), (7, False), (12, True)]
     later = replace(base, reset=Reset.ZERO, reset_next=True)
-    assert run(later, currents) == [(12, True), (3, False), (8, False)]
+    assert run(later, currents) == [(12, True), (8, False), (13, True)]
 
 
 def test_a_reset_at_the_next_timestep_compares_the_potential_of_rest_too():
     params = NeuronParams(threshold=0, reset=Reset.SUBTRACT, reset_next=True, v_reset=9)
     assert update(0, 0, params, frac=0) == (0, True, False)
     to_value = replace(params, reset=Reset.ZERO)
-    assert update(0, -4, to_value, frac=0) == (9, True, False)
+    assert update(0, -4, to_value, frac=0) == (5, True, False)
 
 
 def test_fractional_bits_shift_the_sum_and_not_the_bias():
