@@ -4,6 +4,9 @@ Amaranth joins the members of an interface with two underscores; Verilator mangl
 does not recognise a stream by them. Here they are joined by one.
 """
 
+import itertools
+import re
+
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Value
 from amaranth.hdl._ir import PortDirection  # the dict form of ports= keeps constant outputs
@@ -38,7 +41,38 @@ def component_verilog(
     Ports are ``clk``, ``rst`` and those of :func:`flat_ports`. Source locations are left out: they
     would make the text, and so every cached build, depend on where the checkout lies.
     """
-    return verilog.convert(component, name, platform, ports=flat_ports(component), emit_src=False)
+    text = verilog.convert(component, name, platform, ports=flat_ports(component), emit_src=False)
+    return fold_memories(text)
+
+
+_ROWS = re.compile(
+    r"^  initial begin\n"
+    r"(?P<rows>    (?P<name>\\?\S+ ?)\[0\] = (?P<width>\d+)'h0+;\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=width)'h0+;\n)+)"
+    r"  end\n",
+    re.MULTILINE,
+)
+
+
+def fold_memories(text: str) -> str:
+    """Replace the initial zeros of each memory, written row by row, by a loop.
+
+    A weight memory has thousands of rows: their lines would be most of the text of an array, and
+    of the program that Verilator makes of it. Memories with other initial contents stay.
+    """
+    numbers = itertools.count()
+
+    def loop(match: re.Match[str]) -> str:
+        name, width = match["name"], match["width"]
+        depth = match["rows"].count("\n")
+        return (
+            f"  initial begin : clear_memory_{next(numbers)}\n"
+            "    integer row;\n"
+            f"    for (row = 0; row < {depth}; row = row + 1) {name}[row] = {width}'h0;\n"
+            "  end\n"
+        )
+
+    return _ROWS.sub(loop, text)
 
 
 def component_rtlil(
