@@ -101,6 +101,14 @@ def _facts(found: Demonstration) -> Iterator[Fact]:
         kind=simulated,
         note="from the first input word to the last output word, mean of all images",
     )
+    if (guess := found.plan.prediction) is not None:
+        yield Fact(
+            label="Cycles predicted",
+            value=f"{guess.cycles_per_inference:,}",
+            unit=f"least {guess.lower_bound:,}",
+            kind=estimated,
+            note="by the plan, and what an array of this kind cannot go below",
+        )
     yield Fact(
         label="Latency",
         value=f"{found.latency_us:.1f}",

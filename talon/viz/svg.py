@@ -100,7 +100,7 @@ def potential(
     highlight: bool = False,
 ) -> Markup:
     """Draw one neuron's potential over time, its threshold, and a mark where it fired."""
-    width, height, top = 132.0, 62.0, 16.0
+    width, height, top = 132.0, 70.0, 22.0
     low, high = bounds
     span = (high - low) or 1.0
     step = (width - 8) / max(len(v) - 1, 1)
