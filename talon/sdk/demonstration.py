@@ -149,7 +149,7 @@ def demonstrate(
     inputs = Feed(path=str(images), n_steps=None, n_samples=n_samples).read(graph)
     calibration = inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))
     console.say(f"{model.name}: {inputs.n_samples} images of {inputs.n_steps} timesteps")
-    program = compile_model(graph, params, calibration=calibration)
+    program = compile_model(console, graph, params, calibration=calibration)
     planned = plan(graph, hw=params, calibration=calibration)
     reference = simulate_float(graph, inputs)
     golden = run_target(console, "golden", program, inputs, probe=False)

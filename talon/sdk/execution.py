@@ -66,6 +66,7 @@ def read_model(path: str) -> Graph:
 
 
 def compile_model(
+    console: Console,
     graph: Graph,
     params: ArrayParams,
     *,
@@ -73,7 +74,8 @@ def compile_model(
     calibration: Inputs | None = None,
 ) -> Program:
     """Compile for an array."""
-    return compile_graph(graph, hw=params, calibration=calibration, objective=objective)
+    with console.waiting(f"compiling for {params.name}"):
+        return compile_graph(graph, hw=params, calibration=calibration, objective=objective)
 
 
 def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | None) -> Inputs:

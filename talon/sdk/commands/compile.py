@@ -56,7 +56,7 @@ def compile_command(
     samples = None
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
-    program = compile_model(graph, hw, objective=objective, calibration=samples)
+    program = compile_model(console, graph, hw, objective=objective, calibration=samples)
     program.save(output)
     facts: dict[str, Any] = {
         "model": model,

@@ -81,6 +81,8 @@ def simulate_command(
         options: dict[str, Any] = {}
         if target == "cosim" and waves is not None:
             options["waves"] = Path(waves)
+        if target == "interpreter":
+            options["seed"] = seed
         result, arrays = _program(
             console,
             model,
@@ -158,7 +160,7 @@ def _program(
         graph = read_model(path)
         inputs = feed.read(graph)
         samples = calibration_of(graph, calibrate, feed, inputs)
-        program = compile_model(graph, hw, objective=objective, calibration=samples)
+        program = compile_model(console, graph, hw, objective=objective, calibration=samples)
     trace = run_target(console, target, program, inputs, probe=probe, **options)
     found = answers(program, trace)
     arrays: dict[str, NDArray[Any]] = {f"spikes:{k}": v for k, v in trace.spikes.items()}

@@ -73,6 +73,7 @@ def verify_command(
     feed = Feed(path=input_path, n_steps=steps, n_samples=samples, encoding=encoding, seed=seed)
     inputs = feed.read(graph)
     program = compile_model(
+        console,
         graph,
         hw,
         objective=objective,

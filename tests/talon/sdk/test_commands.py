@@ -14,6 +14,8 @@ from talon import ir
 from talon.backend.cpu.simulator import simulate_float
 from talon.sdk.cli import main
 from talon.testing import GraphLimits, divider, random_graph, random_inputs
+from talon_sim.interpreter.target import InterpreterTarget
+from talon_sim.trace import Trace
 
 HW = ("--hw", "tiny_2x2")
 
@@ -29,8 +31,9 @@ def failing(*arguments: object) -> str:
     """Run a command that must fail with one line, and return the line."""
     result = CliRunner().invoke(main, list(map(str, arguments)))
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    return result.stderr
+    *progress, line = result.stderr.splitlines()  # what takes long may say so first
+    assert result.stdout == "" and all(text.endswith(" ...") for text in progress)
+    return line
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,43 @@ def test_verify_compares_everything(folder: Path) -> None:
     assert (found["samples"], found["timesteps"], found["hw"]) == (3, 7, "tiny_2x2")
 
 
+def test_a_fault_in_one_execution_is_found_and_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = InterpreterTarget.run
+
+    def faulty(self: InterpreterTarget, *arguments: Any, **options: Any) -> Trace:
+        trace = whole(self, *arguments, **options)
+        population = next(iter(trace.potentials))
+        trace.potentials[population][5, 1, 0] += 3
+        trace.potentials[population][6, 0, 0] += 1
+        return trace
+
+    monkeypatch.setattr(InterpreterTarget, "run", faulty)
+    arguments = ("verify", folder / "net.t1c", "--input", folder / "x.npz", *HW)
+    found = invoke(*arguments, "--without", "rtl", status=1)
+    assert found["equal"] is False
+    assert (found["interpreter_v_mismatches"], found["interpreter_spike_mismatches"]) == (2, 0)
+    first = found["first_divergence"]
+    assert (first["execution"], first["quantity"]) == ("interpreter", "V")
+    assert (first["timestep"], first["sample"], first["neuron"]) == (5, 1, 0)
+    assert first["interpreter"] == first["golden"] + 3 and first["core"] in range(4)
+    text = CliRunner().invoke(main, [*map(str, arguments), "--without", "rtl"])
+    assert text.exit_code == 1
+    assert "first divergence: interpreter differs from golden in V at sample 1" in text.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.cosim
+def test_waves_of_the_rtl(folder: Path, tmp_path: Path) -> None:
+    waves = tmp_path / "waves.vcd"
+    invoke(
+        *("simulate", folder / "net.talon", "--input", folder / "x.npz", "--samples", 1),
+        *("--target", "cosim", "--waves", waves),
+    )
+    assert waves.stat().st_size > 10_000
+
+
 @pytest.mark.cosim
 def test_verify_on_rtl(folder: Path) -> None:
     found = invoke(
@@ -164,7 +204,7 @@ def test_plan_says_what_fits(folder: Path) -> None:
 
 
 def test_plan_of_a_network_that_does_not_fit(tmp_path: Path) -> None:
-    n = 4000
+    n = 1500
     graph = ir.Graph(
         {
             "input": ir.Input([n]),
