@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,8 @@ def run_target(
     if name == "cosim":
         build_simulator(console, program.params, trace=options.get("waves") is not None)
     with console.progress(name) as progress:
-        return program.run(inputs, target=name, probe=probe, progress=progress, **options)
+        run = program.run(inputs, target=name, probe=probe, progress=progress, **options)
+    return cast("Trace", run)
 
 
 def build_simulator(console: Console, params: ArrayParams, *, trace: bool = False) -> None:

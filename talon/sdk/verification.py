@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def spike_agreement(graph: Graph, program: Program, inputs: Inputs) -> Mapping[s
     """Return by population the share of spikes in which integers and floats agree."""
     from talon.backend.cpu.simulator import simulate_float
 
-    golden = program.run(inputs, target="golden", probe=True)
+    golden = cast("Trace", program.run(inputs, target="golden", probe=True))
     return agree(program, golden, simulate_float(graph, inputs)).by_population
 
 
