@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
@@ -68,7 +69,11 @@ def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:
         for group in groups
         if group.emit is Emit.READOUT
     ]
-    return nets
+    weights: dict[tuple[int, tuple[int, ...]], float] = {}
+    for net in nets:
+        key = (net.sender, net.receivers)
+        weights[key] = weights.get(key, 0.0) + net.weight
+    return [Net(sender=s, receivers=to, weight=w) for (s, to), w in weights.items()]
 
 
 def _bin(wiring: Wiring, sender: object) -> int:
@@ -88,9 +93,14 @@ def _net_cost(net: Net, cores: list[int], columns: int) -> float:
     mask = 0
     for receiver in net.receivers:
         mask |= 1 << cores[receiver]
+    return net.weight * _multicast_cost(origin, mask, columns)
+
+
+@lru_cache(maxsize=1 << 18)
+def _multicast_cost(origin: int, mask: int, columns: int) -> int:
     products = cover(mask, columns)
     links = sum(hops(origin, xmask, ymask, columns) for xmask, ymask in products)
-    return net.weight * (_PACKET_COST * len(products) + links)
+    return _PACKET_COST * len(products) + links
 
 
 def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int) -> list[int]:
