@@ -153,6 +153,58 @@ def test_the_largest_provable_sum_is_exact_in_every_order():
     assert golden_run(exact, {"in": payloads}).potentials["a"][0, 0, 0] == 8_355_330
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("decay", [65536, 65000])
+def test_saturation_is_found_wherever_the_bound_lets_it_be(sign, decay):
+    # each timestep adds a sixth of the range: only the potential at hand tells that the next clamps
+    zeros = np.zeros(2, np.int32)
+    network = one_layer(
+        np.ones((2, 1)), reset="none", bias=zeros + sign * 1_400_000, decay=zeros + decay
+    )
+    inputs = {"in": np.zeros((12, 1, 1), np.int8)}
+    trace, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
+    assert compare(trace, expected).equal
+    assert trace.counters == expected.counters
+    assert trace.counters["saturations"] > 0
+
+
+@pytest.mark.parametrize("chunk", [2, 3, 1 << 19])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_saturation_in_a_later_chunk_is_found(sign, chunk, monkeypatch):
+    monkeypatch.setattr("talon_sim.golden.model._CHUNK", chunk)
+    network = one_layer([[sign * 100]], payload_max=255, reset="none", frac=7)
+    inputs = {"in": np.full((9, 1, 1), 255, np.int16)}
+    trace, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
+    assert compare(trace, expected).equal
+    assert trace.counters == expected.counters
+    assert trace.counters["saturations"] > 0
+
+
+@pytest.mark.parametrize("reset_next", [False, True])
+def test_a_negative_threshold_subtracted_raises_the_potential_to_its_limit(reset_next):
+    zeros = np.zeros(1, np.int32)
+    network = one_layer([[1]], reset="subtract", reset_next=reset_next, threshold=zeros - 3_000_000)
+    inputs = {"in": np.zeros((8, 1, 1), np.int8)}
+    trace, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
+    assert compare(trace, expected).equal
+    assert trace.counters == expected.counters
+    assert trace.counters["saturations"] > 0
+
+
+def test_read_outs_never_count_as_spikes():
+    zeros = np.zeros(2, np.int32)
+    network = one_layer(np.ones((2, 2)), kind="readout", reset="none", threshold=zeros)
+    trace = golden_run(network, {"in": np.ones((3, 1, 2), np.int8)})
+    assert trace.counters["spikes"] == 0
+    assert not trace.spikes
+
+
+def test_the_bound_knows_the_weight_that_has_no_opposite():
+    network = one_layer(np.full((1, 258), -128), payload_max=255)
+    with pytest.raises(ValueError, match=r"not 8421120$"):
+        GoldenModel(network)
+
+
 def test_many_sources_at_batch_one_gather_rows():
     rng = np.random.default_rng(1)
     n = 300

@@ -14,7 +14,7 @@ import numpy as np
 
 from talon.arch import numerics
 from talon.arch.memories import EdgeKind, Emit, Memory, MemoryLayouts, Reset
-from talon.arch.params import ArrayParams
+from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.network import IntNetwork, Population, Projection
 
 HOST = "host"
@@ -44,6 +44,7 @@ class Mapping:
     def __init__(self, network: IntNetwork, params: ArrayParams, rng: np.random.Generator):
         self.network, self.params, self.rng = network, params, rng
         self.layouts = MemoryLayouts(params)
+        self.address_width = bits_for(params.weight_words)
         self.rows_used = [0] * params.n_cores
         self.words = [[] for _ in range(params.n_cores)]  # weight words, bytes of lanes
         self.edges = [[] for _ in range(params.n_cores)]
@@ -98,39 +99,48 @@ class Mapping:
             self.host_sources.add((target, delay))
 
     def _project(self, projection: Projection, target: Node) -> None:
-        via = target
-        n_groups = sum(n.emit is Emit.PSUM for n in self.nodes)
-        if n_groups < 3 and self.rng.random() < 0.3:
+        via, late = target, 0
+        n_sums = sum(n.emit is Emit.PSUM for n in self.nodes)
+        if n_sums < 3 and self.rng.random() < 0.3:
+            # a delay may lie before or behind the partial sums
+            late = int(self.rng.integers(0, projection.delay + 1))
             via = self._node(target.population, target.first, target.count, Emit.PSUM)
-            via.routes.append(
-                dict(
-                    **self._mask(target.core),
-                    offset=(target.start - via.start) % 65536,
-                    first=via.start,
-                    last=via.start + via.count - 1,
+            cut = int(self.rng.integers(0, via.count))
+            for first, last in ((0, cut), (cut + 1, via.count - 1)):
+                if first > last:
+                    continue
+                via.routes.append(
+                    {
+                        **self._mask(target.core),
+                        "offset": (target.start - via.start) % 65536,
+                        "delay": late,
+                        "first": via.start + first,
+                        "last": via.start + last,
+                    }
                 )
-            )
-            self._link(via, target, 0)
+            self._link(via, target, late)
+        early = projection.delay - late
+        shift = int(self.rng.integers(0, 4))  # of the index, taken back by the edge
         weight = projection.weight[target.first : target.first + target.count]
-        edge, used = self._edge(projection, weight, via)
+        edge, used = self._edge(projection, weight, via, shift)
         lines = np.flatnonzero(used)
         if projection.source in self.slices:
             for source in self.slices[projection.source]:
-                self._route(source, via, edge, projection.delay, lines)
+                self._route(source, via, edge, early, lines, shift)
         else:
-            self._link(HOST, via, projection.delay)
+            self._link(HOST, via, early)
             self.input_routes[projection.source].append(
                 dict(
                     **self._mask(via.core),
                     edge=edge,
-                    delay=projection.delay,
-                    offset=0,
+                    delay=early,
+                    offset=shift,
                     first=int(lines[0]) if len(lines) else 1,
                     last=int(lines[-1]) if len(lines) else 0,
                 )
             )
 
-    def _route(self, source: Node, via: Node, edge: int, delay: int, lines: np.ndarray) -> None:
+    def _route(self, source: Node, via: Node, edge: int, delay: int, lines, shift: int) -> None:
         self._link(source, via, delay)
         mine = lines[(lines >= source.first) & (lines < source.first + source.count)]
         if len(mine):
@@ -139,7 +149,7 @@ class Mapping:
                     **self._mask(via.core),
                     edge=edge,
                     delay=delay,
-                    offset=(source.first - source.start) % 65536,
+                    offset=(source.first - source.start + shift) % 65536,
                     first=source.start + int(mine[0]) - source.first,
                     last=source.start + int(mine[-1]) - source.first,
                 )
@@ -149,7 +159,7 @@ class Mapping:
         x, y = self.params.position(core)
         return {"xmask": 1 << x, "ymask": 1 << y}
 
-    def _edge(self, projection: Projection, weight: np.ndarray, via: Node):
+    def _edge(self, projection: Projection, weight: np.ndarray, via: Node, shift: int):
         """Add an edge to the core of ``via``; return its number and the sources that it may get."""
         lanes, words = self.params.lanes, self.words[via.core]
         n_source = weight.shape[1]
@@ -162,16 +172,18 @@ class Mapping:
             words.extend(padded.reshape(-1, lanes))
             last = len(weight) - (rows - 1) * lanes
             values.update(kind=EdgeKind.DENSE, rows=rows, last_lanes=last)
+            values["base"] = (values["base"] - shift * rows) % (1 << self.address_width)
         elif projection.form == "sparse":
-            values.update(kind=EdgeKind.SPARSE, offset=0)
+            values.update(kind=EdgeKind.SPARSE, offset=-shift % 65536)
             values["base"] = self._pack_sparse(words, weight, via.start)
         else:
             target, source = np.nonzero(weight)
             used[:] = False
             used[source] = True
             constant = int(weight[target[0], source[0]]) if len(target) else 0
-            shift = via.start + int(target[0] - source[0]) if len(target) else 0
-            values.update(kind=EdgeKind.IDENTITY, weight=constant, offset=shift % 65536, base=0)
+            to_target = via.start + int(target[0] - source[0]) if len(target) else 0
+            offset = (to_target - shift) % 65536
+            values.update(kind=EdgeKind.IDENTITY, weight=constant, offset=offset, base=0)
         self.edges[via.core].append(values)
         return len(self.edges[via.core]) - 1, used
 
