@@ -63,7 +63,7 @@ def _notes(found: Demonstration) -> Iterator[str]:
     )
     yield (
         f"Latency is simulated cycles at an assumed clock of {CLOCK_HZ / 1e6:.0f} MHz. No board "
-        "was at hand: nothing on this page is measured."
+        "was at hand: no figure of the hardware is measured."
     )
     yield (
         "A synaptic operation (SOP) is one weight added to one membrane potential because of one "
@@ -138,7 +138,6 @@ def _facts(found: Demonstration) -> Iterator[Fact]:
         label="Speed of the simulation",
         value=f"{values['cosim_cycles_per_s'] / 1e3:,.0f}",
         unit="kcycles/s",
-        kind=counted,
         note="cycles of the whole array that this machine simulates in a second",
     )
 
@@ -178,16 +177,15 @@ def _cores(found: Demonstration) -> Iterator[CoreUse]:
         )
 
 
-def chosen(found: Demonstration) -> list[int]:
-    """Return samples to show: the first of each digit, and wrong answers among them."""
-    labels, given = found.inputs.labels, found.golden_answers
-    few = found.probed_golden.n_samples
+def chosen(labels: NDArray[np.int64] | None, given: NDArray[np.int64], n_samples: int) -> list[int]:
+    """Return which of the first samples to show: two wrong answers, then one of each class."""
     if labels is None:
-        return list(range(min(few, N_SHOWN)))
-    wrong = [i for i in range(few) if given[i] != labels[i]]
-    first = [int(np.flatnonzero(labels[:few] == digit)[0]) for digit in np.unique(labels[:few])]
-    rest = [i for i in range(few) if i not in wrong and i not in first]
-    return list(dict.fromkeys([*wrong[:2], *first, *rest]))[:N_SHOWN]
+        return list(range(min(n_samples, N_SHOWN)))
+    few, answers = labels[:n_samples], given[:n_samples]
+    wrong = np.flatnonzero(answers != few)[:2]
+    first = [np.flatnonzero(few == label)[0] for label in np.unique(few)]
+    order = [*wrong, *first, *range(n_samples)]
+    return list(dict.fromkeys(int(i) for i in order))[:N_SHOWN]
 
 
 def _samples(found: Demonstration) -> Iterator[Sample]:
@@ -196,7 +194,7 @@ def _samples(found: Demonstration) -> Iterator[Sample]:
     (port, *_), output = network.inputs, network.outputs[0]
     (last,) = [p for p in network.populations if p.name == output.population]
     labels = found.inputs.labels
-    for i in chosen(found):
+    for i in chosen(labels, found.golden_answers, trace.n_samples):
         answer = int(found.golden_answers[i])
         label = None if labels is None else int(labels[i])
         right = label is None or label == answer

@@ -33,7 +33,12 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
 def help_of(path: str, command: click.Command) -> str:
     """Return what ``--help`` prints, the same on every terminal."""
     context = click.Context(
-        command, info_name=path, terminal_width=100, max_content_width=100, color=False
+        command,
+        info_name=path,
+        terminal_width=100,
+        max_content_width=100,
+        color=False,
+        help_option_names=main.context_settings["help_option_names"],
     )
     return command.get_help(context)
 

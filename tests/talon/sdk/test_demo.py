@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from talon.sdk.cli import main
 from talon.sdk.mnist import IMAGES, MODEL, find_mnist, require_mnist
+from talon.sdk.pages import N_SHOWN, chosen
 
 ASKED_FOR = {
     *("model", "float_accuracy", "golden_accuracy", "images", "rtl_samples", "timesteps"),
@@ -54,6 +55,15 @@ def test_shipped_network_is_as_good_in_integers_as_in_floats() -> None:
         found[target] = json.loads(result.stdout)
     assert found["reference"]["accuracy"] >= 0.955
     assert abs(found["golden"]["accuracy"] - found["reference"]["accuracy"]) <= 0.005
+
+
+def test_page_shows_wrong_answers_first_and_then_every_class() -> None:
+    labels = np.array([3, 3, 1, 1, 0, 3, 2])
+    given = np.array([3, 3, 1, 0, 0, 2, 1])
+    assert chosen(labels, given, 7) == [3, 5, 4, 2, 6, 0, 1]
+    assert chosen(labels, given, 3) == [2, 0, 1]
+    assert chosen(None, given, 3) == [0, 1, 2]
+    assert len(chosen(np.zeros(50, int), np.zeros(50, int), 50)) == N_SHOWN
 
 
 @pytest.mark.cosim
