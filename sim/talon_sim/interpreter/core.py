@@ -102,6 +102,7 @@ class Core:
         self.number = number
         self._params = params
         self._memories = memories
+        self._address_mask = (1 << bits_for(params.weight_words)) - 1
         self._flat = memories.weights.reshape(-1).astype(np.int64)
         self._edges = [entry(memories.edge, i) for i in range(len(memories.edge["kind"]))]
         self._gathered: dict[tuple[int, int], Gathered] = {}
@@ -253,7 +254,7 @@ class Core:
 
     def _address(self, address: int, count: int, spike: Spike) -> int:
         """Return a weight address as the hardware computes it; refuse one that is not loaded."""
-        address %= 1 << bits_for(self._params.weight_words)
+        address &= self._address_mask
         if count and address + count > len(self._memories.weights):
             raise ImageError(
                 f"Core {self.number} edge {spike.edge} index {spike.source} reads weight words "
