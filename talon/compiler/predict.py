@@ -1,7 +1,8 @@
 """Predicted cycles: the pipeline of groups over timesteps, from mean numbers of events.
 
 Estimated, not simulated: events are means, and the network on chip is taken as free of contention.
-What the gateware does in fact is counted by co-simulation.
+The constants are those of the gateware as co-simulation counts them (small networks, one to four
+cores); what it does in fact with a given input only co-simulation tells.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ from talon.compiler.wiring import HOST, Group
 HOP_CYCLES = 2
 """Cycles of a packet in a router."""
 
-ENGINE_CYCLES = 12
-"""Cycles from the last packet of a timestep to the first neuron updated, and on to the router."""
+ENGINE_CYCLES = 6
+"""Cycles from the last packet of a timestep to the start of the update."""
+
+UPDATE_CYCLES = 21
+"""Cycles of an update besides those of its neurons and packets: its pipeline fills and drains."""
+
+_MAX_FOLLOWED = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +50,15 @@ class _Stage:
 def predict(mapping: Mapping, n_steps: int) -> Prediction:
     """Return the predicted cycles of an inference."""
     stages = {g.id: _stage(mapping, g) for g in mapping.wiring.groups}
-    host = _host_words(mapping)
-    ends = _run(mapping, stages, host, n_steps)
-    per_step = ends[-1] - ends[-2] if n_steps > 1 else ends[-1]
+    followed = min(n_steps, _MAX_FOLLOWED)
+    ends = _run(mapping, stages, _host_words(mapping), followed)
+    # In the middle the pipeline is neither filling nor draining.
+    low, high = followed // 4, followed - 1 - followed // 4
+    per_step = (ends[high] - ends[low]) / (high - low) if high > low else ends[-1] / followed
+    total = ends[-1] + (n_steps - followed) * per_step
     return Prediction(
         n_steps=n_steps,
-        cycles_per_inference=round(ends[-1]),
+        cycles_per_inference=round(total),
         cycles_per_timestep=round(per_step),
         lower_bound=round(n_steps * _bound(mapping)),
     )
@@ -79,10 +88,10 @@ def _stage(mapping: Mapping, group: Group) -> _Stage:
         packets = float(sum(_width(route) for route in plan.routes))
     else:
         packets = float(piece.n_neurons)
-    update = piece.n_neurons / params.update_lanes
+    update = -(-piece.n_neurons // params.update_lanes)
     return _Stage(
         work=work + partial + piece.n_rows,  # the update reads each row through the engine's port
-        sending=max(update, packets) + len(plan.tokens),
+        sending=max(update, packets) + UPDATE_CYCLES + len(plan.tokens),
     )
 
 
@@ -113,44 +122,60 @@ def _bound(mapping: Mapping) -> float:
 def _run(
     mapping: Mapping, stages: dict[int, _Stage], host_words: float, n_steps: int
 ) -> list[float]:
-    """Return when the host has everything of each timestep, by the rules of the tokens."""
-    params, plans = mapping.params, mapping.plans
-    groups = _ordered(mapping)
-    ends: dict[tuple[int, int], float] = {}
+    """Return when the host has everything of each timestep, by the rules of the tokens.
+
+    Whatever can start first does; groups of a core share its two engines.
+    """
+    n_slots = mapping.params.n_slots
+    plans, groups = mapping.plans, mapping.wiring.groups
+    ways = {
+        (sender, g.id): HOP_CYCLES * _distance(mapping, sender, g)
+        for g in groups
+        for sender, _ in plans[g.id].sources
+    }
     starts: dict[tuple[int, int], float] = {}
+    ends: dict[tuple[int, int], float] = {}
     engine_free = [0.0] * len(mapping.bins)
     update_free = [0.0] * len(mapping.bins)
-    done: list[float] = []
-    for t in range(n_steps):
-        permit = _permit(plans[HOST].dests, ends, t, params.n_slots)
-        starts[HOST, t] = max(ends.get((HOST, t - 1), 0.0), permit)
-        ends[HOST, t] = starts[HOST, t] + host_words
-        for group in groups:
-            first = last = 0.0
-            for sender, delay in plans[group.id].sources:
-                if t < delay:
-                    continue
-                way = HOP_CYCLES * _distance(mapping, sender, group)
-                first = max(first, starts[sender, t - delay] + way)
-                last = max(last, ends[sender, t - delay] + way)
-            stage = stages[group.id]
-            ready = max(last, max(first, engine_free[group.bin]) + stage.work)
-            engine_free[group.bin] = ready
-            permit = _permit(plans[group.id].dests, ends, t, params.n_slots)
-            start = max(ready + ENGINE_CYCLES, update_free[group.bin], permit)
-            starts[group.id, t] = start
-            ends[group.id, t] = update_free[group.bin] = start + stage.sending
-        done.append(max(ends[g.id, t] + HOP_CYCLES * _distance(mapping, HOST, g) for g in groups))
-    return done
+    following = {HOST: 0, **{g.id: 0 for g in groups}}
 
+    def begin(sender: int) -> tuple[float, float] | None:
+        """Return when a sender can start its next timestep, and when its engine is then done."""
+        t = following[sender]
+        needs = [(d, t - n_slots + delay) for d, delay in plans[sender].dests.items()]
+        if any(k >= 0 and (d, k) not in ends for d, k in needs):
+            return None
+        permit = max((ends.get(need, 0.0) for need in needs), default=0.0)
+        if sender == HOST:
+            return max(permit, ends.get((HOST, t - 1), 0.0)), 0.0
+        first = last = 0.0
+        for source, delay in plans[sender].sources:
+            if t < delay:
+                continue
+            if (source, t - delay) not in ends:
+                return None
+            way = ways[source, sender]
+            first = max(first, starts[source, t - delay] + way)
+            last = max(last, ends[source, t - delay] + way)
+        b = groups[sender].bin
+        done = max(first, engine_free[b]) + stages[sender].work
+        return max(max(last, done) + ENGINE_CYCLES, update_free[b], permit), done
 
-def _permit(
-    dests: dict[int, int], ends: dict[tuple[int, int], float], t: int, n_slots: int
-) -> float:
-    """Return when the CREDIT tokens for a timestep are there."""
-    return max(
-        (ends.get((dest, t - n_slots + delay), 0.0) for dest, delay in dests.items()), default=0.0
-    )
+    while True:
+        waiting = [sender for sender, t in following.items() if t < n_steps]
+        able = [(found, sender) for sender in waiting if (found := begin(sender)) is not None]
+        if not able:
+            break
+        (start, done), sender = min(able)
+        t = following[sender]
+        following[sender] = t + 1
+        starts[sender, t] = start
+        ends[sender, t] = start + (host_words if sender == HOST else stages[sender].sending)
+        if sender != HOST:
+            b = groups[sender].bin
+            engine_free[b], update_free[b] = done, ends[sender, t]
+    home = {g.id: HOP_CYCLES * _distance(mapping, HOST, g) for g in groups}
+    return [max(ends[g.id, t] + home[g.id] for g in groups) for t in range(n_steps)]
 
 
 def _distance(mapping: Mapping, sender: int, group: Group) -> int:
@@ -158,12 +183,3 @@ def _distance(mapping: Mapping, sender: int, group: Group) -> int:
     core = mapping.cores[group.bin]
     origin = 0 if sender == HOST else mapping.cores[mapping.wiring.groups[sender].bin]
     return 1 + hops(origin, 1 << core % columns, 1 << core // columns, columns)
-
-
-def _ordered(mapping: Mapping) -> list[Group]:
-    """Return the groups so that each stands behind those that it waits for in a timestep."""
-    order = {p.name: i for i, p in enumerate(mapping.network.populations)}
-    return sorted(
-        mapping.wiring.groups,
-        key=lambda g: (order[g.piece.population], not g.piece.partial, g.id),
-    )
