@@ -82,8 +82,13 @@ def range_of(name: str, values: NDArray[Any]) -> InputRange:
     return InputRange(low=low, high=high, level=level if binary else None)
 
 
-def input_port(source: FloatInput, limits: InputRange | None) -> InputPort:
-    """Return how an input is quantized: as spikes, unless its range needs graded payloads."""
+def input_port(
+    source: FloatInput, limits: InputRange | None, *, payload_max: int = PAYLOAD_MAX
+) -> InputPort:
+    """Return how an input is quantized: as spikes, unless its range needs graded payloads.
+
+    ``payload_max`` is the largest payload of a graded input.
+    """
     if limits is None or limits.low == limits.high == 0:
         return InputPort(name=source.name, shape=source.shape, scale=1.0, payload_max=1)
     signed = limits.low < 0
@@ -91,7 +96,7 @@ def input_port(source: FloatInput, limits: InputRange | None) -> InputPort:
         return InputPort(
             name=source.name, shape=source.shape, scale=limits.level, payload_max=1, signed=signed
         )
-    scale = max(-limits.low, limits.high) / PAYLOAD_MAX
+    scale = max(-limits.low, limits.high) / payload_max
     if not (np.isfinite(scale) and scale > 0):
         raise QuantizationError(
             f"Input {source.name!r} must have a finite range that is not empty, not "
@@ -101,6 +106,6 @@ def input_port(source: FloatInput, limits: InputRange | None) -> InputPort:
         name=source.name,
         shape=source.shape,
         scale=scale,
-        payload_max=PAYLOAD_MAX,
+        payload_max=payload_max,
         signed=signed,
     )

@@ -61,5 +61,43 @@ def hops(core: int, xmask: int, ymask: int, columns: int) -> int:
 
 
 def _reach(here: int, mask: int) -> int:
+    low, high = _ends(here, mask)
+    return high - low
+
+
+_EAST, _WEST, _NORTH, _SOUTH, _CORE, _SENDER, _PORTS = range(7)
+
+
+def tree(origin: int, xmask: int, ymask: int, columns: int, n_cores: int) -> list[int]:
+    """Return the directed links that a packet crosses, as numbers of no meaning but their own.
+
+    Parameters
+    ----------
+    origin
+        The sending core; negative for the host.
+    xmask, ymask
+        The product that it goes to; zero for the host.
+    columns, n_cores
+        The mesh.
+    """
+    start = max(origin, 0)
+    x, y = start % columns, start // columns
+    host = n_cores * _PORTS
+    links = [host if origin < 0 else start * _PORTS + _SENDER]
+    if not xmask:
+        links += [(y * columns + i) * _PORTS + _WEST for i in range(1, x + 1)]
+        links += [j * columns * _PORTS + _NORTH for j in range(1, y + 1)]
+        return [*links, host + 1]
+    west, east = _ends(x, xmask)
+    north, south = _ends(y, ymask)
+    links += [(y * columns + i) * _PORTS + _WEST for i in range(west + 1, x + 1)]
+    links += [(y * columns + i) * _PORTS + _EAST for i in range(x, east)]
+    for i in (i for i in range(columns) if xmask >> i & 1):
+        links += [(j * columns + i) * _PORTS + _NORTH for j in range(north + 1, y + 1)]
+        links += [(j * columns + i) * _PORTS + _SOUTH for j in range(y, south)]
+    return links + [core * _PORTS + _CORE for core in members(xmask, ymask, columns)]
+
+
+def _ends(here: int, mask: int) -> tuple[int, int]:
     lowest = (mask & -mask).bit_length() - 1
-    return max(0, mask.bit_length() - 1 - here) + max(0, here - lowest)
+    return min(here, lowest), max(here, mask.bit_length() - 1)

@@ -1,9 +1,10 @@
 """Placement: which core of the mesh takes which pieces.
 
-The cost of a placement is the traffic: over all multicasts, how often they are sent times the
-packets that they take and the links that these cross. Layers start as rectangles, which a single
-product multicast reaches, or in order; swaps then improve the whole. Nothing is random, so equal
-networks give equal images.
+What counts first is the load of the busiest link, for a timestep cannot be shorter; then the
+traffic: over all multicasts, how often they are sent times the packets that they take and the links
+that these cross. Layers start as rectangles of several widths, which a single product multicast
+reaches, or in order; swaps then lower the traffic, and moves the busiest link. Nothing is random,
+so equal networks give equal images.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
-from talon.compiler.cover import cover, hops
+from talon.compiler.cover import cover, hops, tree
 from talon.compiler.pieces import Costs
 from talon.compiler.wiring import HOST, Wiring
 
@@ -35,9 +39,14 @@ def place(wiring: Wiring, costs: Costs, n_bins: int) -> list[int]:
     """Return the core of each bin."""
     params = costs.params
     nets = nets_of(wiring, costs)
-    starts = (_rectangles(wiring, params, n_bins), list(range(n_bins)))
+    starts = [list(range(n_bins))]
+    for width in range(params.columns, 0, -1):
+        start = _rectangles(wiring, params, n_bins, width=width)
+        if start not in starts:
+            starts.append(start)
     found = [_improve(start, nets, params) for start in starts]
-    return min(found, key=lambda cores: cost_of(cores, nets, params))
+    best = min(found, key=lambda cores: _rank(cores, nets, params))
+    return _unload(best, nets, params)
 
 
 def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:
@@ -86,6 +95,29 @@ def cost_of(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
     return sum(_net_cost(net, cores, params.columns) for net in nets)
 
 
+def busiest_link(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
+    """Return the packets in a timestep over the link that has most, links of cores included."""
+    crossed: list[NDArray[np.intp]] = []
+    for net in nets:
+        origin = HOST if net.sender == HOST else cores[net.sender]
+        mask = sum(1 << cores[b] for b in net.receivers if b != HOST)
+        crossed.append(_links(origin, mask, params.columns, params.n_cores))
+    weights = np.repeat([net.weight for net in nets], [len(links) for links in crossed])
+    return float(np.bincount(np.concatenate(crossed), weights).max()) if crossed else 0.0
+
+
+@lru_cache(maxsize=1 << 16)
+def _links(origin: int, mask: int, columns: int, n_cores: int) -> NDArray[np.intp]:
+    """Return the numbers of the links that a multicast crosses, once for each packet.
+
+    ``mask`` is the set of receiving cores; an empty one stands for the host.
+    """
+    products = cover(mask, columns) if mask else ((0, 0),)
+    return np.array(
+        [link for p in products for link in tree(origin, *p, columns, n_cores)], np.intp
+    )
+
+
 def _net_cost(net: Net, cores: list[int], columns: int) -> float:
     origin = 0 if net.sender == HOST else cores[net.sender]
     if net.receivers == (HOST,):
@@ -103,8 +135,32 @@ def _multicast_cost(origin: int, mask: int, columns: int) -> int:
     return _PACKET_COST * len(products) + links
 
 
-def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int) -> list[int]:
-    """Return a first placement: the bins of each population in a rectangle near its sources."""
+def _rank(cores: list[int], nets: list[Net], params: ArrayParams) -> tuple[float, float]:
+    return round(busiest_link(cores, nets, params), 6), cost_of(cores, nets, params)
+
+
+def _unload(cores: list[int], nets: list[Net], params: ArrayParams) -> list[int]:
+    """Move bins, to idle cores or in exchange, as long as that helps the busiest link."""
+    best = _rank(cores, nets, params)
+    for _ in range(_MAX_PASSES):
+        before = best
+        for b in range(len(cores)):
+            for core in range(params.n_cores):
+                moved = [cores[b] if c == core else c for c in cores]
+                moved[b] = core
+                rank = _rank(moved, nets, params)
+                if rank < best:
+                    cores, best = moved, rank
+        if best == before:
+            break
+    return cores
+
+
+def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int, *, width: int) -> list[int]:
+    """Return a first placement: the bins of each population in a rectangle near its sources.
+
+    Rectangles are ``width`` cores wide where there are as many bins and it can be had.
+    """
     cores = [-1] * n_bins
     free = set(range(params.n_cores))
     by_population: dict[str, list[int]] = {}
@@ -121,15 +177,18 @@ def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int) -> list[int]:
             for link in wiring.links
             if wiring.groups[link.receiver].piece.population == population
         ]
-        cells = _best_cells(len(pending), free, [a for a in anchors if a >= 0] or [0], params)
+        near = [a for a in anchors if a >= 0] or [0]
+        cells = _best_cells(len(pending), free, near, params, width=min(width, len(pending)))
         for b, core in zip(pending, cells, strict=True):
             cores[b] = core
             free.discard(core)
     return cores
 
 
-def _best_cells(n: int, free: set[int], anchors: list[int], params: ArrayParams) -> list[int]:
-    columns = params.columns
+def _best_cells(
+    n: int, free: set[int], anchors: list[int], params: ArrayParams, *, width: int
+) -> list[int]:
+    columns, preferred = params.columns, width
     x0 = sum(a % columns for a in anchors) / len(anchors)
     y0 = sum(a // columns for a in anchors) / len(anchors)
 
@@ -148,6 +207,7 @@ def _best_cells(n: int, free: set[int], anchors: list[int], params: ArrayParams)
         candidates,
         key=lambda cells: (
             len(cover(sum(1 << core for core in cells), columns)),
+            len({core % columns for core in cells}) != preferred,
             sum(distance(core) for core in cells),
             cells,
         ),

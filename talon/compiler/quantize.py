@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
 from talon.compiler.calibration import Calibration, InputRange, input_port
 from talon.compiler.forms import choose_form, diagonal_of
-from talon.compiler.lower import FloatNetwork, FloatPopulation, FloatSynapses
+from talon.compiler.lower import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
+from talon.compiler.payload import payload_limit
 from talon.errors import QuantizationError
 
 FloatArray = NDArray[np.float64]
@@ -87,7 +88,7 @@ def quantize(
     """
     stats = calibration or Calibration()
     ports = {
-        source.name: input_port(source, _limits(source.name, stats, input_range or {}))
+        source.name: _port(network, source, _limits(source.name, stats, input_range or {}))
         for source in network.inputs
     }
     unknown = set(input_range or {}) - set(ports)
@@ -128,6 +129,13 @@ def quantize(
         ),
     )
     return result, reports
+
+
+def _port(network: FloatNetwork, source: FloatInput, limits: InputRange | None) -> InputPort:
+    if limits is None or limits.level is not None:
+        return input_port(source, limits)
+    largest = max(-limits.low, limits.high)
+    return input_port(source, limits, payload_max=payload_limit(network, source.name, largest))
 
 
 def _limits(

@@ -238,3 +238,29 @@ def test_the_smaller_form_is_chosen():
     assert choose_form(sparse, lanes=16) == "sparse"
     assert sparse_words(sparse, lanes=16) < 32 * 4
     assert choose_form(np.eye(64, dtype=np.int8), lanes=16) == "identity"
+
+
+def test_graded_input_beside_spikes_keeps_its_weights(make_affine, make_lif):
+    rng = np.random.default_rng(0)
+    nodes = {
+        "in": Input((30,)),
+        "fc": make_affine(rng, 8, 30, bias=False),
+        "n": make_lif(8),
+        "rec": make_affine(rng, 8, 8, bias=False, scale=3.0),
+        "out": Output((8,)),
+    }
+    edges = [("in", "fc"), ("fc", "n"), ("n", "out")]
+    forward = {name: node for name, node in nodes.items() if name != "rec"}
+    alone, _ = quantize(lower(Graph(forward, edges)), input_range={"in": (0, 1)})
+    assert alone.inputs[0].payload_max == 255
+    loop = Graph(nodes, [*edges, ("n", "rec"), ("rec", "n")], delays={("rec", "n"): 1})
+    network, _ = quantize(lower(loop), input_range={"in": (0, 1)})
+    (port,) = network.inputs
+    assert 1 < port.payload_max < 255
+    assert port.scale == pytest.approx(1 / port.payload_max)
+    (projection,) = [p for p in network.projections if p.source == "in"]
+    (population,) = network.populations
+    unit = population.v_scale * (1 << population.frac) / port.scale
+    wanted = nodes["fc"].weight / 4.0
+    error = projection.weight * unit[:, None] - wanted
+    assert np.abs(error).max() < 0.2 * np.abs(wanted).max()
