@@ -85,7 +85,8 @@ class NeuronCore(wiring.Component):
             neurons.core.eq(core),
             neurons.enable.eq(config.armed),
             neurons.probe.eq(config.probe),
-            neurons.reset.eq(self.state_reset | config.arm),
+            # ARM resets: a core that is not armed has no state, and need not spend the sweep.
+            neurons.reset.eq((self.state_reset & config.armed) | config.arm),
             neurons.fetched.eq(synapses.fetched),
             neurons.fetched_stb.eq(synapses.fetched_stb),
             self.error.eq(config.error),
