@@ -7,10 +7,11 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.core.dsp import PRODUCT, Z_C, Z_P, dsp48e2, has_dsp48e2
 from talon_hdl.synapse.expand import lanes_layout
 
-READ, ADD, WRITE = 0, 2, 3
-"""Cycles after a row has come in which it reads, adds, and writes its accumulators."""
+WRITE = 3
+"""Cycles after which a row writes its accumulators; it reads at once and adds after two."""
 
 
 class AccumulatorLane(wiring.Component):
@@ -22,33 +23,40 @@ class AccumulatorLane(wiring.Component):
 
     Members
     -------
-    addr, value, weight : :py:`In`
+    row, slot, value, weight : :py:`In`
         Accumulator, and the two factors of what it gains.
-    valid : :py:`In(3)`
-        Bit ``i``: the row that came ``i + 1`` cycles ago is a row.
+    same_slot : :py:`In(3)`
+        Bit ``i``: the row that came ``i + 1`` cycles ago is a row, and of this slot.
+    w_en : :py:`In(1)`
+        The row that came three cycles ago is a row.
     clear : :py:`In(1)`
         The row that came two cycles ago sets the accumulator to zero.
     fetched : :py:`Out(signed(acc_width))`
-        The accumulator of the row that came two cycles ago, before it was added to; not yet with
-        the gain of a row immediately ahead.
+        The accumulator of the row that came one cycle ago, before it is added to; not yet with the
+        gain of a row immediately ahead.
     """
 
-    addr: Signal
+    row: Signal
+    slot: Signal
+    same_slot: Signal
     value: Signal
     weight: Signal
-    valid: Signal
+    w_en: Signal
     clear: Signal
     fetched: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
-        width = bits_for(params.n_slots) + bits_for(params.n_rows)
+        self._has_dsp = has_dsp48e2(params, synthesis=synthesis)
+        self._row_bits = bits_for(params.n_rows)
         super().__init__(
             {
-                "addr": In(width),
+                "row": In(self._row_bits),
+                "slot": In(bits_for(params.n_slots)),
+                "same_slot": In(3),
                 "value": In(signed(params.acc_width)),
                 "weight": In(signed(params.weight_width)),
-                "valid": In(3),
+                "w_en": In(1),
                 "clear": In(1),
                 "fetched": Out(signed(params.acc_width)),
             }
@@ -57,40 +65,56 @@ class AccumulatorLane(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         acc = signed(self._params.acc_width)
+        addr = [Cat(self.row, self.slot)]
         m.submodules.bank = bank = memory.Memory(
-            shape=acc, depth=1 << len(self.addr), init=[], attrs={"ram_style": "block"}
+            shape=acc, depth=1 << len(addr[0]), init=[], attrs={"ram_style": "block"}
         )
         read, write = bank.read_port(), bank.write_port()
-
-        addr = [self.addr, *(Signal.like(self.addr, name=f"addr_{i}") for i in (1, 2, 3))]
-        m.d.sync += [after.eq(before) for before, after in pairwise(addr)]
+        for i in (1, 2, 3):
+            addr.append(Signal(len(addr[0]), name=f"addr_{i}"))
+            m.d.sync += addr[i].eq(addr[i - 1])
         same = Signal(3)  # bit i: the row that came i + 1 cycles earlier has this accumulator
-        m.d.sync += same.eq(Cat(self.valid[i] & (addr[i + 1] == self.addr) for i in range(3)))
-        same_as_previous = Signal()
-        m.d.sync += same_as_previous.eq(same[0])
+        m.d.sync += same.eq(
+            Cat(self.same_slot[i] & (addr[i + 1][: self._row_bits] == self.row) for i in range(3))
+        )
+        word, total, before = Signal(acc), Signal(acc), Signal(acc)
+        m.d.sync += before.eq(total)
+        m.d.comb += [
+            word.eq(Mux(same[1], total, Mux(same[2], before, read.data))),
+            read.addr.eq(addr[0]),
+            write.addr.eq(addr[WRITE]),
+            write.data.eq(total),
+            write.en.eq(self.w_en),
+            self.fetched.eq(word),
+        ]
+        if self._has_dsp:
+            m.submodules.dsp = dsp48e2(
+                a=self.value,
+                b=self.weight,
+                c=word,
+                opmode=Mux(same[0], PRODUCT | Z_P, PRODUCT | Z_C),
+                clear=self.clear,
+                p=total,
+            )
+        else:
+            self._add(m, word=word, total=total, same_as_previous=same[0])
+        return m
 
+    def _add(self, m: Module, *, word: Signal, total: Signal, same_as_previous) -> None:
+        """Multiply and add in what synthesis finds; the same registers as in the slice."""
         value, weight = Signal.like(self.value), Signal.like(self.weight)
-        gain, word = Signal(acc), Signal(acc)
-        total, before = Signal(acc), Signal(acc)
+        gain, addend, feed_back = Signal.like(total), Signal.like(total), Signal()
         m.d.sync += [
             value.eq(self.value),
             weight.eq(self.weight),
             gain.eq(value * weight),
-            word.eq(Mux(same[1], total, Mux(same[2], before, read.data))),
+            addend.eq(word),
+            feed_back.eq(same_as_previous),
             # gain is the first operand: the multiplexer then shares the LUTs of the adder
-            total.eq(gain + Mux(same_as_previous, total, word)),
-            before.eq(total),
+            total.eq(gain + Mux(feed_back, total, addend)),
         ]
         with m.If(self.clear):
             m.d.sync += total.eq(0)
-        m.d.comb += [
-            read.addr.eq(self.addr),
-            write.addr.eq(addr[WRITE]),
-            write.data.eq(total),
-            write.en.eq(self.valid[2]),
-            self.fetched.eq(word),
-        ]
-        return m
 
 
 class Accumulators(wiring.Component):
@@ -113,8 +137,9 @@ class Accumulators(wiring.Component):
     fetched_stb: Signal
     busy: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
+        self._synthesis = synthesis
         super().__init__(
             {
                 "i": In(lanes_layout(params)),
@@ -127,21 +152,30 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         valid, clear = Signal(3), Signal(2)
+        slots = [self.i.slot, *(Signal.like(self.i.slot, name=f"slot_{i}") for i in (1, 2, 3))]
         m.d.sync += [
             valid.eq(Cat(self.i.valid, valid)),
             clear.eq(Cat(self.i.clear, clear)),
-            self.fetched_stb.eq(clear[1]),
+            self.fetched_stb.eq(clear[0]),
+            *(after.eq(before) for before, after in pairwise(slots)),
         ]
-        m.d.comb += self.busy.eq(self.i.valid | valid.any() | self.fetched_stb)
+        same_slot = Signal(3)
+        m.d.comb += [
+            same_slot.eq(Cat(valid[i] & (slots[i + 1] == self.i.slot) for i in range(3))),
+            self.busy.eq(self.i.valid | valid.any() | self.fetched_stb),
+        ]
         for lane in range(self._params.lanes):
-            m.submodules[f"lane_{lane}"] = part = AccumulatorLane(self._params)
+            part = AccumulatorLane(self._params, synthesis=self._synthesis)
+            m.submodules[f"lane_{lane}"] = part
             m.d.comb += [
-                part.addr.eq(Cat(self.i.rows[lane], self.i.slot)),
+                part.row.eq(self.i.rows[lane]),
+                part.slot.eq(self.i.slot),
+                part.same_slot.eq(same_slot),
                 part.value.eq(self.i.value),
                 part.weight.eq(self.i.weights[lane]),
-                part.valid.eq(valid),
+                part.w_en.eq(valid[WRITE - 1]),
                 part.clear.eq(clear[1]),
             ]
-            with m.If(clear[1]):
+            with m.If(clear[0]):
                 m.d.sync += self.fetched[lane].eq(part.fetched)
         return m

@@ -36,7 +36,7 @@ class SynapseEngine(wiring.Component):
     fetch : :py:`In(stream.Signature(fetch_layout, always_ready=True))`
         Accumulator row to fetch and clear; it goes before events.
     fetched, fetched_stb : :py:`Out`
-        Its accumulators, seven cycles later; held until the next one.
+        Its accumulators, six cycles later; held until the next one.
     edges, weights : :class:`~talon_hdl.core.table.ConfigPortSignature`
         The two memories.
     event : :py:`Out(1)`
@@ -91,7 +91,7 @@ class SynapseEngine(wiring.Component):
         m.submodules.streamer = streamer = RowStreamer(params)
         m.submodules.weights = weights = WeightMemory(params, synthesis=self._synthesis)
         m.submodules.expander = expander = LaneExpander(params)
-        m.submodules.accumulators = accumulators = Accumulators(params)
+        m.submodules.accumulators = accumulators = Accumulators(params, synthesis=self._synthesis)
 
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, wiring.flipped(self.edges), decoder.edges)
