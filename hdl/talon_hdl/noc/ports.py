@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.noc.route import Port, Route
 
 DEPTH = 4
 """Packets that an input holds besides the one at its head."""
@@ -19,6 +18,8 @@ class InputPort(wiring.Component):
     from registers. The branches of a fork are taken one by one, in any order; the head makes
     room in the cycle that takes the last, so a packet can leave every cycle.
 
+    ``route``, a :class:`talon_hdl.noc.route.Route` or like it, becomes a part of this.
+
     Members
     -------
     i : :py:`In(stream)`
@@ -28,17 +29,16 @@ class InputPort(wiring.Component):
     packet : :py:`Out(width)`
         The packet at the head.
     pending : :py:`Out(5)`
-        Outputs, one bit a :class:`Port`, that have not taken it yet.
+        Outputs, one bit a :class:`talon_hdl.noc.route.Port`, that have not taken it yet.
     taken : :py:`In(5)`
         Outputs that take it in this cycle.
     busy : :py:`Out(1)`
         A packet is held here: a function of registers alone.
     """
 
-    def __init__(self, params: ArrayParams, port: Port) -> None:
+    def __init__(self, params: ArrayParams, route: wiring.Component) -> None:
         width = PacketLayouts(params).width
-        self._params = params
-        self._port = port
+        self._route = route
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(width))),
@@ -54,7 +54,7 @@ class InputPort(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFO(width=len(self.packet), depth=DEPTH)
-        m.submodules.route = route = Route(self._params, self._port)
+        m.submodules.route = route = self._route
         m.d.comb += [
             queue.w_data.eq(self.i.payload),
             queue.w_en.eq(self.i.valid),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.noc.ports import InputPort, OutputPort
-from talon_hdl.noc.route import SOURCES, Port
+from talon_hdl.noc.route import SOURCES, Port, Route
 
 
 class Router(wiring.Component):
@@ -40,7 +40,7 @@ class Router(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        inputs = {port: InputPort(self._params, port) for port in Port}
+        inputs = {port: InputPort(self._params, Route(self._params, port)) for port in Port}
         outputs = {port: OutputPort(self._params, len(SOURCES[port])) for port in Port}
         for port in Port:
             m.submodules[f"input_{port.name.lower()}"] = inputs[port]
