@@ -5,13 +5,21 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from talon.arch.memories import LOADED, Counter, Memory, MemoryLayouts, words_per_entry
+from talon.arch.memories import (
+    LOADED,
+    Counter,
+    Memory,
+    MemoryLayouts,
+    depth_of,
+    words_per_entry,
+)
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ENTRY_WIDTH, ConfigPortSignature
 from talon_hdl.shapes import packed, struct
 
 _WORD = 32
+_CRC_WORD = 16  # bits a cycle: half as many cost half the LUTs, and nobody waits for them
 _READ_LATENCY = 4  # of the slowest memory, see ConfigPortSignature
 
 
@@ -24,7 +32,7 @@ class ConfigUnit(wiring.Component):
     Members
     -------
     i : :py:`In(stream.Signature(config packet))`
-        CONFIG packets, one a cycle except while words are read back.
+        CONFIG packets. A WRITE takes two cycles, others one; none is taken during a read back.
     o : :py:`Out(stream.Signature(packet width))`
         HOST_CONFIG packets.
     weight, record, edge, group, route, token, init
@@ -94,17 +102,22 @@ class ConfigUnit(wiring.Component):
         self._word = Signal(range(max(self._n_words.values())))
         self._last_word = Signal()
         self._status = Signal(struct(self._layouts.status))
-        m.submodules.crc = self._crc = CRC32_ISO_HDLC(data_width=_WORD).create()
+        m.submodules.crc = self._crc = CRC32_ISO_HDLC(data_width=_CRC_WORD).create()
 
         reading = self._read_back(m)
         take = Signal()
+        is_write = command.op == ConfigOp.WRITE
+        part = Signal(range(_WORD // _CRC_WORD))  # of the word that is written
         m.d.comb += [
-            self.i.ready.eq(~reading),
+            self.i.ready.eq(~reading & (~is_write | part.all())),
             take.eq(self.i.valid & self.i.ready),
             self.armed.eq(self._status.armed),
-            self._crc.data.eq(command.data),
+            self._crc.data.eq(command.data.word_select(part, _CRC_WORD)),
+            self._crc.valid.eq(self.i.valid & ~reading & is_write),
             self.counter.eq(self._entry),
         ]
+        with m.If(self._crc.valid):
+            m.d.sync += part.eq(part + 1)
         self._count_words(m)
         writing = self._write(m, command, take)
         with m.If(take):
@@ -131,12 +144,11 @@ class ConfigUnit(wiring.Component):
                     self._word.eq(0),
                 ]
             with m.Case(ConfigOp.WRITE):
-                m.d.comb += self._crc.valid.eq(1)
-                m.d.sync += status.good.bit_select(self._memory, 1).eq(0)
+                self._mark(m, good=False)
                 self._advance(m)
             with m.Case(ConfigOp.COMMIT):
                 with m.If(self._crc.crc == command.data):
-                    m.d.sync += status.good.bit_select(self._memory, 1).eq(1)
+                    self._mark(m, good=True)
                 with m.Else():
                     m.d.sync += status.crc_error.eq(1)
             with m.Case(ConfigOp.READ):
@@ -156,6 +168,11 @@ class ConfigUnit(wiring.Component):
                 m.d.sync += self.probe.eq(command.data[0])
                 m.d.comb += self.clear_counters.eq(command.data[1])
 
+    def _mark(self, m: Module, *, good: bool) -> None:
+        for i, memory in enumerate(LOADED):
+            with m.If(self._memory == memory):
+                m.d.sync += self._status.good[i].eq(good)
+
     def _count_words(self, m: Module) -> None:
         """Find out whether this is the last word of an entry of the selected memory."""
         m.d.comb += self._last_word.eq(1)  # STATUS, COUNTER
@@ -172,7 +189,7 @@ class ConfigUnit(wiring.Component):
 
     def _write(self, m: Module, command, take: Signal) -> Signal:
         """Collect the words of an entry; write it in the cycle after its last word."""
-        is_write = take & (command.op == ConfigOp.WRITE)
+        is_write = take & (command.op == ConfigOp.WRITE)  # with its last part
         n_words = max(self._n_words.values())
         words = Signal(data.ArrayLayout(_WORD, n_words))
         entry = Signal(ENTRY_WIDTH)
@@ -197,7 +214,8 @@ class ConfigUnit(wiring.Component):
 
     def _read_back(self, m: Module) -> Signal:
         """Read word by word: wait for the memory, send, step on."""
-        self._words_left = words_left = Signal(_WORD)
+        longest = max(n * depth_of(memory, self._params) for memory, n in self._n_words.items())
+        self._words_left = words_left = Signal(range(longest + 1))
         self._reading = reading = Signal()
         wait = Signal(range(_READ_LATENCY + 1), init=_READ_LATENCY)
         value = Signal(_WORD)

@@ -72,7 +72,7 @@ class NeuronCore(wiring.Component):
         m.submodules.inputs = inputs = Queue(PacketLayouts(params).width, depth=params.fifo_depth)
         m.submodules.config = config = ConfigUnit(params)
         m.submodules.synapses = synapses = SynapseEngine(params, synthesis=self._synthesis)
-        m.submodules.neurons = neurons = NeuronEngine(params)
+        m.submodules.neurons = neurons = NeuronEngine(params, synthesis=self._synthesis)
         wiring.connect(m, wiring.flipped(self.i), inputs.i)
         wiring.connect(m, synapses.token, neurons.token)
         wiring.connect(m, neurons.fetch, synapses.fetch)

@@ -1,5 +1,7 @@
 """One lane of the neuron update: :func:`talon.arch.numerics.update` in bits, pipelined."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,10 +9,13 @@ from amaranth.lib.wiring import In, Out
 from talon.arch.memories import MemoryLayouts, Reset
 from talon.arch.numerics import FRAC_MAX, V_MAX, V_MIN
 from talon.arch.params import ArrayParams
+from talon_hdl.core.dsp import P_BITS, PRODUCT, W_C, Z_C, Z_CASCADE_SHIFTED, dsp48e2, has_dsp48e2
 from talon_hdl.shapes import struct
 
-LATENCY = 7
+LATENCY = 10
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
+
+_SHIFT = 17  # what the cascade of a DSP slice shifts by: one more than the decay has bits
 
 
 class NeuronDatapath(wiring.Component):
@@ -22,133 +27,221 @@ class NeuronDatapath(wiring.Component):
     -------
     v : :py:`In(signed(v_width))`
         Membrane potential before the timestep.
+    fired : :py:`In(1)`
+        That potential fires: ``spike`` of the timestep before.
+    fresh : :py:`In(1)`
+        There was no timestep before: ``v`` is zero, and ``fired`` says nothing.
     acc : :py:`In(signed(acc_width))`
         Sum of the synaptic operations.
     record : :py:`In(record layout)`
         Parameters of the neuron.
     frac : :py:`In(frac_width)`
         Fractional bits of ``v``; must hold still while neurons are under way.
+    clear : :py:`In(1)`
+        Outputs from the next cycle on are those of a neuron that is fresh.
     v_next : :py:`Out(signed(v_width))`
         Membrane potential after the timestep, ``LATENCY`` cycles later, as are the next two.
     spike, saturated : :py:`Out(1)`
         The neuron fires; its potential was clamped on the way.
+    fresh_next : :py:`Out(1)`
+        Set by ``clear``.
     """
 
     v: Signal
+    fired: Signal
+    fresh: Signal
     acc: Signal
     record: data.View
     frac: Signal
+    clear: Signal
     v_next: Signal
     spike: Signal
     saturated: Signal
+    fresh_next: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
-        self._params = params
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._record = struct(MemoryLayouts(params).record)
         self._v = signed(params.v_width)
+        self._width = params.v_width
+        self._has_dsp = has_dsp48e2(params, synthesis=synthesis)
         super().__init__(
             {
                 "v": In(self._v),
+                "fired": In(1),
+                "fresh": In(1),
                 "acc": In(signed(params.acc_width)),
                 "record": In(self._record),
                 "frac": In(params.frac_width),
+                "clear": In(1),
                 "v_next": Out(self._v),
                 "spike": Out(1),
                 "saturated": Out(1),
+                "fresh_next": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         records = [self.record]
-        for stage in range(1, 6):
+        for stage in range(1, LATENCY):
             records.append(Signal(self._record, name=f"record_{stage}"))
             m.d.sync += records[stage].eq(records[stage - 1])
-        self._registered = records
-        total = self._gather(m)
+        self._records = records  # by stage
+        total = self._sum(m)
         potential, clamped = self._clamp(m, total)
         self._fire(m, potential, clamped)
         return m
 
-    def _gather(self, m: Module) -> Signal:
-        """Stages 1 to 4: leak + (acc << frac) + bias, with a late reset."""
-        record_0, record_1, record_2 = self._registered[:3]
-        width = self._params.v_width
-        # Stage 1: products. The factor 1 is 65536: no second path for neurons without leak.
-        factor = Cat(record_0.decay & ~record_0.no_leak.replicate(16), record_0.no_leak)
-        product, product_2 = Signal(signed(width + 17)), Signal(signed(width + 17))
-        shifted, shifted_2 = Signal(signed(width + FRAC_MAX)), Signal(signed(width + FRAC_MAX))
-        one_hot = Signal(FRAC_MAX + 1)
-        m.d.comb += one_hot.eq(Const(1, 1) << self.frac)
-        late = Signal()  # the neuron fired in the timestep before, and is reset in this one
+    def _sum(self, m: Module) -> Signal:
+        """Stages 1 to 6: leak + (acc << frac) + bias, with a late reset."""
+        v, fired, fresh = Signal(self._v), Signal(), Signal()
+        m.d.sync += [v.eq(self.v), fired.eq(self.fired), fresh.eq(self.fresh)]
+        # Stage 1. A potential of zero fires if the threshold is below, or equal and not strict.
+        record = self._records[1]
+        zero_fires = (record.threshold < 0) | ((record.threshold == 0) & ~record.strict)
+        late = record.reset_next & Mux(fresh, zero_fires, fired)
+        restart = late & (record.reset == Reset.ZERO)  # v_reset in place of the leaked potential
+        subtract = [late & (record.reset == Reset.SUBTRACT)]
+        for stage in (2, 3, 4):
+            subtract.append(Signal(name=f"subtract_{stage}"))
+            m.d.sync += subtract[-1].eq(subtract[-2])
+        # Stage 2. The factor 1 is 65536: no second path for neurons without leak.
+        kept, decay, whole = Signal(self._v), Signal(_SHIFT - 1), Signal()
+        acc, acc_2, one_hot = Signal.like(self.acc), Signal.like(self.acc), Signal(FRAC_MAX + 1)
         m.d.sync += [
-            product.eq(self.v * factor),
-            shifted.eq(self.acc * one_hot),
-            late.eq(record_0.reset_next & self._fires(self.v, record_0)),
+            kept.eq(Mux(restart, record.v_reset, v)),
+            decay.eq(record.decay),
+            whole.eq(record.no_leak | restart),
+            acc.eq(self.acc),
+            acc_2.eq(acc),
+            one_hot.eq(Const(1, 1) << self.frac),
         ]
-        # Stage 2: what is added besides the products.
-        late_subtract = late & (record_1.reset == Reset.SUBTRACT)
-        offset = Signal(signed(width + 1))
-        restart = Signal()  # from v_reset in place of the leaked potential
-        m.d.sync += [
-            product_2.eq(product),
-            shifted_2.eq(shifted),
-            offset.eq(record_1.bias - Mux(late_subtract, record_1.threshold, 0)),
-            restart.eq(late & (record_1.reset == Reset.ZERO)),
-        ]
-        # Stage 3. A negative product was floored: one more truncates it toward zero.
-        leaked = Signal(signed(width))
-        round_up = Signal()
-        driven = Signal(signed(width + FRAC_MAX + 1))
-        total = Signal(signed(width + FRAC_MAX + 1))
-        m.d.sync += [
-            leaked.eq(Mux(restart, record_2.v_reset, product_2 >> 16)),
-            round_up.eq(~restart & product_2[-1] & product_2[:16].any()),
-            driven.eq(shifted_2 + offset),
-        ]
-        # Stage 4.
-        m.d.sync += total.eq(driven + leaked + round_up)
+        with m.If(record.no_leak | restart):
+            m.d.sync += decay.eq(0)
+        # Stages 3 to 6.
+        negative = Signal()
+        m.d.sync += negative.eq(kept[-1])
+        # Added before a negative product is floored, it truncates it toward zero; the bias rides
+        # above the bits that are shifted out.
+        addend = Cat(negative.replicate(_SHIFT), self._records[3].bias).as_signed()
+        # Minus the threshold is its complement and a carry.
+        complement = Mux(subtract[3], ~self._records[4].threshold, 0)
+        total = Signal(signed(self._width + FRAC_MAX + 1))
+        combine = self._sum_in_slices if self._has_dsp else self._sum_inferred
+        combine(
+            m,
+            total,
+            a=(Cat(Const(0, 1), kept).as_signed(), Cat(decay, whole), addend),
+            b=(acc_2, one_hot, complement, subtract[3]),
+        )
         return total
 
+    def _sum_in_slices(self, m: Module, total: Signal, *, a, b) -> None:
+        """Two slices; the second adds the first, shifted, through the cascade."""
+        cascade = Signal(P_BITS)
+        m.submodules.leak = dsp48e2(
+            a=a[0],
+            b=a[1],
+            c=a[2],
+            opmode=PRODUCT | Z_C,
+            p=Signal(P_BITS, name="leaked"),
+            cascade_out=cascade,
+        )
+        m.submodules.drive = dsp48e2(
+            a=b[0],
+            b=b[1],
+            c=b[2],
+            carry=b[3],
+            opmode=PRODUCT | Z_CASCADE_SHIFTED | W_C,
+            a_registers=2,
+            cascade_in=cascade,
+            p=total,
+        )
+
+    def _sum_inferred(self, m: Module, total: Signal, *, a, b) -> None:
+        """Do the same with what synthesis finds; the same registers as in the slices."""
+        factors = [Signal.like(a[0]), Signal(len(a[1]))]
+        product, addend, leaked = Signal(signed(P_BITS)), Signal.like(a[2]), Signal(signed(P_BITS))
+        m.d.sync += [
+            factors[0].eq(a[0]),
+            factors[1].eq(a[1]),
+            product.eq(factors[0] * factors[1]),
+            addend.eq(a[2]),
+            leaked.eq(product + addend),
+        ]
+        acc, shift = [Signal.like(b[0]) for _ in range(2)], [Signal.like(b[1]) for _ in range(2)]
+        shifted, offset, carry = Signal.like(total), Signal(self._v), Signal()
+        m.d.sync += [
+            acc[0].eq(b[0]),
+            acc[1].eq(acc[0]),
+            shift[0].eq(b[1]),
+            shift[1].eq(shift[0]),
+            shifted.eq(acc[1] * shift[1]),
+            offset.eq(b[2]),
+            carry.eq(b[3]),
+            total.eq((leaked >> _SHIFT) + shifted + offset + carry),
+        ]
+
     def _clamp(self, m: Module, total: Signal) -> tuple[Signal, Signal]:
-        """Stage 5: the potential that is compared with the threshold."""
+        """Stage 7: the potential that is compared with the threshold."""
         potential, clamped = Signal(self._v), Signal()
-        limited, over = _saturated(total, self._params.v_width)
-        m.d.sync += [potential.eq(limited), clamped.eq(over)]
+        top = total[self._width - 1 :]
+        over = ~(top.all() | ~top.any())
+        m.d.sync += [potential.eq(Mux(over, _limit(total[-1]), total)), clamped.eq(over)]
         return potential, clamped
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
-        """Stage 6: compare and subtract. Stage 7: reset."""
-        record = self._registered[5]
-        kept, difference = Signal(self._v), Signal(signed(self._params.v_width + 1))
-        spike, to_zero, to_subtract, clamped_6 = Signal(), Signal(), Signal(), Signal()
-        v_reset = Signal(self._v)
-        fires = self._fires(potential, record)
+        """Stage 8: subtract. Stage 9: compare with the threshold. Stage 10: reset."""
+        kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (8, 9))]
+        clamps = [clamped, Signal(name="clamped_8"), Signal(name="clamped_9")]
+        above = Signal(signed(self._width + 1))  # the threshold
+        m.d.sync += [
+            above.eq(potential - self._records[7].threshold),
+            *(after.eq(before) for row in (kept, clamps) for before, after in pairwise(row)),
+        ]
+        record = self._records[8]
+        fires = Signal()
+        over = above[-1] ^ above[-2]
         at_once = fires & ~record.reset_next
+        subtracts = at_once & (record.reset == Reset.SUBTRACT)
+        spike, saturated, difference = Signal(), Signal(), Signal(self._v)
+        choice = Signal(2)
+        m.d.comb += fires.eq((above >= 0) & ~(record.strict & (above == 0)))
         m.d.sync += [
-            kept.eq(potential),
-            difference.eq(potential - record.threshold),
             spike.eq(fires),
-            to_zero.eq(at_once & (record.reset == Reset.ZERO)),
-            to_subtract.eq(at_once & (record.reset == Reset.SUBTRACT)),
-            v_reset.eq(record.v_reset),
-            clamped_6.eq(clamped),
+            saturated.eq(subtracts & over),
+            difference.eq(above),
+            choice.eq(
+                Mux(
+                    at_once & (record.reset == Reset.ZERO),
+                    _V_RESET,
+                    Mux(subtracts, Mux(over, _LIMIT, _DIFFERENCE), _KEPT),
+                )
+            ),
         ]
-        limited, over = _saturated(difference, self._params.v_width)
+        # An overflow of a difference that fires is positive: the potential was not below.
+        choices = {
+            _KEPT: kept[2],
+            _V_RESET: self._records[9].v_reset,
+            _DIFFERENCE: difference,
+            _LIMIT: V_MAX,
+        }
         m.d.sync += [
-            self.v_next.eq(Mux(to_zero, v_reset, Mux(to_subtract, limited, kept))),
             self.spike.eq(spike),
-            self.saturated.eq(clamped_6 | (to_subtract & over)),
+            self.saturated.eq(clamps[2] | saturated),
+            self.fresh_next.eq(0),
         ]
+        with m.Switch(choice):
+            for number, value in choices.items():
+                with m.Case(number):
+                    m.d.sync += self.v_next.eq(value)
+        with m.If(self.clear):
+            m.d.sync += [self.v_next.eq(0), self.spike.eq(0), self.fresh_next.eq(1)]
 
-    def _fires(self, v, record):
-        """``v > threshold`` if strict, else ``v >= threshold``: one subtraction with a carry."""
-        return v - record.threshold - record.strict >= 0
+
+_KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)
 
 
-def _saturated(value: Signal, width: int):
-    """Return ``value`` clamped to signed ``width`` bits, and whether it was clamped."""
-    top = value[width - 1 :]
-    over = ~(top.all() | ~top.any())
-    limit = Mux(value[-1], Const(V_MIN, signed(width)), Const(V_MAX, signed(width)))
-    return Mux(over, limit, value[:width].as_signed()), over
+def _limit(negative):
+    """Return the end of the range on one side."""
+    return Mux(negative, Const(V_MIN), Const(V_MAX))

@@ -63,8 +63,9 @@ class NeuronEngine(wiring.Component):
     n_spikes: Signal
     n_saturations: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
+        self._synthesis = synthesis
         layouts = MemoryLayouts(params)
         count = range(params.update_lanes + 1)
         super().__init__(
@@ -94,7 +95,7 @@ class NeuronEngine(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.scheduler = scheduler = GroupScheduler(self._params)
-        m.submodules.update = update = UpdateEngine(self._params)
+        m.submodules.update = update = UpdateEngine(self._params, synthesis=self._synthesis)
         m.submodules.serializer = serializer = Serializer(self._params)
 
         wiring.connect(m, wiring.flipped(self.token), scheduler.token)

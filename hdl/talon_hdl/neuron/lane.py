@@ -1,7 +1,7 @@
 """One update lane: every ``update_lanes``-th neuron, its potentials, records and datapath."""
 
 from amaranth.hdl import Module, Signal, signed
-from amaranth.lib import memory, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts
@@ -10,7 +10,7 @@ from talon_hdl.core.table import ConfigPortSignature, Table
 from talon_hdl.neuron import datapath
 from talon_hdl.shapes import view
 
-LATENCY = 1 + datapath.LATENCY
+LATENCY = datapath.LATENCY
 """Cycles from ``addr`` and ``acc`` to the outputs."""
 
 
@@ -29,8 +29,10 @@ class UpdateLane(wiring.Component):
         This lane's share of the neuron records.
     v, spike, saturated : :py:`Out`
         See :class:`~talon_hdl.neuron.datapath.NeuronDatapath`; ``LATENCY`` cycles after ``addr``.
-    w_addr, w_en, clear : :py:`In`
-        Neuron to write ``v`` to; or zero, if ``clear``.
+    w_addr, w_en : :py:`In`
+        Neuron to write ``v`` to.
+    clear : :py:`In(1)`
+        From the next cycle on, what is written is the state at start.
     """
 
     addr: Signal
@@ -44,8 +46,9 @@ class UpdateLane(wiring.Component):
     w_en: Signal
     clear: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
+        self._synthesis = synthesis
         self._depth = params.n_neurons // params.update_lanes
         self._record = MemoryLayouts(params).record
         super().__init__(
@@ -65,27 +68,34 @@ class UpdateLane(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.potentials = potentials = memory.Memory(
-            shape=signed(self._params.v_width), depth=self._depth, init=[]
+        # Beside V: whether it fires, and whether it is that of the start. Both spare a comparison.
+        state = data.StructLayout({"v": signed(self._params.v_width), "fired": 1, "fresh": 1})
+        m.submodules.states = states = memory.Memory(
+            shape=state, depth=self._depth, init=[], attrs={"ram_style": "distributed"}
         )
-        read, write = potentials.read_port(domain="comb"), potentials.write_port()
+        read, write = states.read_port(domain="comb"), states.write_port()
         m.submodules.records = records = Table(width=self._record.width, depth=self._depth)
-        m.submodules.datapath = path = datapath.NeuronDatapath(self._params)
+        m.submodules.datapath = path = datapath.NeuronDatapath(
+            self._params, synthesis=self._synthesis
+        )
         wiring.connect(m, wiring.flipped(self.records), records.config)
-        v, acc, record = Signal.like(self.v), Signal.like(self.acc), Signal(self._record.width)
-        m.d.sync += [v.eq(read.data), acc.eq(self.acc), record.eq(records.data)]
         m.d.comb += [
             read.addr.eq(self.addr),
             records.addr.eq(self.addr),
-            path.v.eq(v),
-            path.acc.eq(acc),
-            path.record.eq(view(self._record, record)),
+            path.v.eq(read.data.v),
+            path.fired.eq(read.data.fired),
+            path.fresh.eq(read.data.fresh),
+            path.acc.eq(self.acc),
+            path.record.eq(view(self._record, records.data)),
             path.frac.eq(self.frac),
+            path.clear.eq(self.clear),
             self.v.eq(path.v_next),
             self.spike.eq(path.spike),
             self.saturated.eq(path.saturated),
             write.addr.eq(self.w_addr),
-            write.data.eq(path.v_next & ~self.clear.replicate(self._params.v_width)),
+            write.data.v.eq(path.v_next),
+            write.data.fired.eq(path.spike),
+            write.data.fresh.eq(path.fresh_next),
             write.en.eq(self.w_en),
         ]
         return m

@@ -71,8 +71,9 @@ class UpdateEngine(wiring.Component):
     n_spikes: Signal
     n_saturations: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
+    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
+        self._synthesis = synthesis
         self._lanes = params.update_lanes
         self._beats_per_row = params.lanes // params.update_lanes
         self._beat_bits = bits_for(params.n_neurons // params.update_lanes)
@@ -212,10 +213,14 @@ class UpdateEngine(wiring.Component):
 
     def _make_lanes(self, m: Module, beat, index, w_beat, w_active) -> list[lane.UpdateLane]:
         lanes = []
+        sweep, sweep_addr = Signal(), Signal.like(self.sweep_addr)
+        m.d.sync += [sweep.eq(self.sweep), sweep_addr.eq(self.sweep_addr)]
         bank_bits = (self._lanes - 1).bit_length()
         bank = self.records.addr[:bank_bits]
         for i in range(self._lanes):
-            m.submodules[f"lane_{i}"] = part = lane.UpdateLane(self._params)
+            m.submodules[f"lane_{i}"] = part = lane.UpdateLane(
+                self._params, synthesis=self._synthesis
+            )
             lanes.append(part)
             accs = [self.fetched[b * self._lanes + i] for b in range(self._beats_per_row)]
             acc = (
@@ -227,8 +232,8 @@ class UpdateEngine(wiring.Component):
                 part.addr.eq(beat),
                 part.acc.eq(acc),
                 part.frac.eq(self.run.descriptor.frac),
-                part.w_addr.eq(Mux(self.sweep, self.sweep_addr, w_beat)),
-                part.w_en.eq(w_active[i] | self.sweep),
+                part.w_addr.eq(Mux(sweep, sweep_addr, w_beat)),
+                part.w_en.eq(w_active[i] | sweep),
                 part.clear.eq(self.sweep),
                 part.records.en.eq(self.records.en),
                 part.records.addr.eq(self.records.addr >> bank_bits),
