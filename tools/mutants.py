@@ -67,19 +67,36 @@ def make_copy(folder: Path) -> Path:
         if (ROOT / home).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "sim_build", "*.vcd")
             shutil.copytree(ROOT / home, folder / home, ignore=ignored)
+    check_imports(folder)
     return folder
 
 
-def run_tests(folder: Path, tests: Iterable[str], *, fail_fast: bool = True) -> tuple[int, str]:
-    """Run tests of a copy on the sources of that copy; return pytest's exit code and output."""
+def check_imports(folder: Path) -> None:
+    """Make sure that a copy imports itself and not the checkout, or nothing would be caught."""
+    packages = ("talon", "talon_hdl", "talon_sim")
+    show = f"import {', '.join(packages)}; print({', '.join(f'{p}.__path__[0]' for p in packages)})"
+    command = [sys.executable, "-c", show]
+    result = subprocess.run(
+        command, cwd=folder, env=environment_of(folder), capture_output=True, check=True, text=True
+    )
+    if result.stdout.count(str(folder)) != len(packages):
+        raise RuntimeError(f"The copy in {folder} must import itself, not {result.stdout.strip()}")
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return the environment in which a copy's sources go before those of the checkout."""
     homes = [folder, *(folder / home for home in ("hdl", "sim", "firmware", "boards"))]
-    environment = {
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(home) for home in homes),
         # Two faults of equal length in one second would share a cached module.
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / ".hypothesis"),
     }
+
+
+def run_tests(folder: Path, tests: Iterable[str], *, fail_fast: bool = True) -> tuple[int, str]:
+    """Run tests of a copy on the sources of that copy; return pytest's exit code and output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     if fail_fast:
         command.insert(3, "-x")
@@ -87,7 +104,7 @@ def run_tests(folder: Path, tests: Iterable[str], *, fail_fast: bool = True) -> 
         result = subprocess.run(
             command,
             cwd=folder,
-            env=environment,
+            env=environment_of(folder),
             capture_output=True,
             check=False,
             text=True,
@@ -121,7 +138,10 @@ def first_failure(output: str) -> str:
 def judge(folder: Path, fault: Fault) -> Verdict:
     """Run one fault's tests in a copy, and leave the copy as it was."""
     start = time.monotonic()
-    text = apply_fault(folder, fault)
+    try:
+        text = apply_fault(folder, fault)
+    except ValueError as stale:
+        return Verdict(fault=fault, caught=False, how=str(stale), seconds=0)
     try:
         code, output = run_tests(folder, fault.tests)
     finally:
@@ -172,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="show the faults and stop")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutants")
     options = parser.parse_args(arguments)
+    folder = options.folder.resolve()  # the tests run in the copies, where it would mean another
     faults = [fault for fault in load_faults() if options.k in f"{fault.name} {fault.path}"]
     if not faults:
         print(f"no fault has {options.k!r} in its name or path")
@@ -180,9 +201,9 @@ def main(arguments: list[str] | None = None) -> int:
         for fault in faults:
             print(f"{fault.path}: {fault.name}")
         return 0
-    if not check_baseline(faults, options.folder):
+    if not check_baseline(faults, folder):
         return 1
-    verdicts = run_faults(faults, n_jobs=options.n, folder=options.folder)
+    verdicts = run_faults(faults, n_jobs=options.n, folder=folder)
     n_caught = sum(verdict.caught for verdict in verdicts)
     print(f"{n_caught} of {len(verdicts)} faults caught")
     return 0 if n_caught == len(verdicts) else 1
