@@ -12,7 +12,7 @@ from talon.arch.params import ArrayParams
 from talon_hdl.core.dsp import P_BITS, PRODUCT, W_C, Z_C, Z_CASCADE_SHIFTED, dsp48e2, has_dsp48e2
 from talon_hdl.shapes import struct
 
-LATENCY = 10
+LATENCY = 12
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
 
 _SHIFT = 17  # what the cascade of a DSP slice shifts by: one more than the decay has bits
@@ -93,46 +93,54 @@ class NeuronDatapath(wiring.Component):
         return m
 
     def _sum(self, m: Module) -> Signal:
-        """Stages 1 to 6: leak + (acc << frac) + bias, with a late reset."""
-        v, fired, fresh = Signal(self._v), Signal(), Signal()
-        m.d.sync += [v.eq(self.v), fired.eq(self.fired), fresh.eq(self.fresh)]
+        """Stages 1 to 7: leak + (acc << frac) + bias, with a late reset."""
+        v = [self.v, *(Signal(self._v, name=f"v_{stage}") for stage in (1, 2))]
+        acc = [self.acc, *(Signal.like(self.acc, name=f"acc_{stage}") for stage in (1, 2, 3))]
+        fired, fresh = Signal(), Signal()
+        m.d.sync += [
+            fired.eq(self.fired),
+            fresh.eq(self.fresh),
+            *(after.eq(before) for row in (v, acc) for before, after in pairwise(row)),
+        ]
         # Stage 1. A potential of zero fires if the threshold is below, or equal and not strict.
         record = self._records[1]
         zero_fires = (record.threshold < 0) | ((record.threshold == 0) & ~record.strict)
         late = record.reset_next & Mux(fresh, zero_fires, fired)
-        restart = late & (record.reset == Reset.ZERO)  # v_reset in place of the leaked potential
-        subtract = [late & (record.reset == Reset.SUBTRACT)]
-        for stage in (2, 3, 4):
-            subtract.append(Signal(name=f"subtract_{stage}"))
-            m.d.sync += subtract[-1].eq(subtract[-2])
-        # Stage 2. The factor 1 is 65536: no second path for neurons without leak.
-        kept, decay, whole = Signal(self._v), Signal(_SHIFT - 1), Signal()
-        acc, acc_2, one_hot = Signal.like(self.acc), Signal.like(self.acc), Signal(FRAC_MAX + 1)
+        # Stage 2. Choices are registered before they choose: else synthesis doubles their logic.
+        restart = Signal()  # v_reset in place of the leaked potential
+        subtract = [Signal(name=f"subtract_{stage}") for stage in (2, 3, 4, 5)]
         m.d.sync += [
-            kept.eq(Mux(restart, record.v_reset, v)),
+            restart.eq(late & (record.reset == Reset.ZERO)),
+            subtract[0].eq(late & (record.reset == Reset.SUBTRACT)),
+            *(after.eq(before) for before, after in pairwise(subtract)),
+        ]
+        # Stage 3. The factor 1 is 65536: no second path for neurons without leak.
+        record = self._records[2]
+        kept, decay, whole = Signal(self._v), Signal(_SHIFT - 1), Signal()
+        one_hot = Signal(FRAC_MAX + 1)
+        m.d.sync += [
+            kept.eq(Mux(restart, record.v_reset, v[2])),
             decay.eq(record.decay),
             whole.eq(record.no_leak | restart),
-            acc.eq(self.acc),
-            acc_2.eq(acc),
             one_hot.eq(Const(1, 1) << self.frac),
         ]
         with m.If(record.no_leak | restart):
             m.d.sync += decay.eq(0)
-        # Stages 3 to 6.
+        # Stages 4 to 7.
         negative = Signal()
         m.d.sync += negative.eq(kept[-1])
         # Added before a negative product is floored, it truncates it toward zero; the bias rides
         # above the bits that are shifted out.
-        addend = Cat(negative.replicate(_SHIFT), self._records[3].bias).as_signed()
+        addend = Cat(negative.replicate(_SHIFT), self._records[4].bias).as_signed()
         # Minus the threshold is its complement and a carry.
-        complement = Mux(subtract[3], ~self._records[4].threshold, 0)
+        complement = Mux(subtract[3], ~self._records[5].threshold, 0)
         total = Signal(signed(self._width + FRAC_MAX + 1))
         combine = self._sum_in_slices if self._has_dsp else self._sum_inferred
         combine(
             m,
             total,
             a=(Cat(Const(0, 1), kept).as_signed(), Cat(decay, whole), addend),
-            b=(acc_2, one_hot, complement, subtract[3]),
+            b=(acc[3], one_hot, complement, subtract[3]),
         )
         return total
 
@@ -183,23 +191,28 @@ class NeuronDatapath(wiring.Component):
         ]
 
     def _clamp(self, m: Module, total: Signal) -> tuple[Signal, Signal]:
-        """Stage 7: the potential that is compared with the threshold."""
+        """Stage 8: is the sum in range? Stage 9: the potential to compare with the threshold."""
+        kept, over = Signal.like(total), Signal()
         potential, clamped = Signal(self._v), Signal()
         top = total[self._width - 1 :]
-        over = ~(top.all() | ~top.any())
-        m.d.sync += [potential.eq(Mux(over, _limit(total[-1]), total)), clamped.eq(over)]
+        m.d.sync += [
+            kept.eq(total),
+            over.eq(~(top.all() | ~top.any())),
+            potential.eq(Mux(over, _limit(kept[-1]), kept)),
+            clamped.eq(over),
+        ]
         return potential, clamped
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
-        """Stage 8: subtract. Stage 9: compare with the threshold. Stage 10: reset."""
-        kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (8, 9))]
-        clamps = [clamped, Signal(name="clamped_8"), Signal(name="clamped_9")]
+        """Stage 10: subtract. Stage 11: compare with the threshold. Stage 12: reset."""
+        kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (10, 11))]
+        clamps = [clamped, Signal(name="clamped_10"), Signal(name="clamped_11")]
         above = Signal(signed(self._width + 1))  # the threshold
         m.d.sync += [
-            above.eq(potential - self._records[7].threshold),
+            above.eq(potential - self._records[9].threshold),
             *(after.eq(before) for row in (kept, clamps) for before, after in pairwise(row)),
         ]
-        record = self._records[8]
+        record = self._records[10]
         fires = Signal()
         over = above[-1] ^ above[-2]
         at_once = fires & ~record.reset_next
@@ -220,26 +233,19 @@ class NeuronDatapath(wiring.Component):
             ),
         ]
         # An overflow of a difference that fires is positive: the potential was not below.
-        choices = {
-            _KEPT: kept[2],
-            _V_RESET: self._records[9].v_reset,
-            _DIFFERENCE: difference,
-            _LIMIT: V_MAX,
-        }
+        reset = Mux(choice[0], Const(V_MAX, self._v), difference)
+        others = Mux(choice[0], self._records[11].v_reset, kept[2])
         m.d.sync += [
+            self.v_next.eq(Mux(choice[1], reset, others)),
             self.spike.eq(spike),
             self.saturated.eq(clamps[2] | saturated),
             self.fresh_next.eq(0),
         ]
-        with m.Switch(choice):
-            for number, value in choices.items():
-                with m.Case(number):
-                    m.d.sync += self.v_next.eq(value)
         with m.If(self.clear):
             m.d.sync += [self.v_next.eq(0), self.spike.eq(0), self.fresh_next.eq(1)]
 
 
-_KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)
+_KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)  # the low bit tells which of two
 
 
 def _limit(negative):
