@@ -1,6 +1,8 @@
 """The whole array behind its AXI ports."""
 
-from amaranth.hdl import ClockDomain, Module
+from typing import Any
+
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +11,7 @@ from talon.arch.registers import ADDRESS_WIDTH
 from talon_hdl.axi.signatures import AxiLiteSignature, AxiStreamSignature
 from talon_hdl.bridge.host_bridge import HostBridge
 from talon_hdl.noc.mesh import SETTLE, TILE, Mesh
-from talon_hdl.noc.tile import Tile
+from talon_hdl.noc.tile import Core, Tile
 from talon_hdl.verilog import component_verilog
 
 TOP = "talon_array"
@@ -34,6 +36,13 @@ class ArrayTop(wiring.Component):
         High while there is an error.
     """
 
+    aclk: Signal
+    aresetn: Signal
+    s_axil: Any
+    s_axis: Any
+    m_axis: Any
+    irq: Signal
+
     def __init__(self, params: ArrayParams) -> None:
         self._params = params
         super().__init__(
@@ -49,8 +58,8 @@ class ArrayTop(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.domains.sync = sync = ClockDomain()
-        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
 
         m.submodules.bridge = bridge = HostBridge(self._params, settle=SETTLE)
         m.submodules.mesh = mesh = Mesh(self._params)
@@ -68,7 +77,7 @@ class ArrayTop(wiring.Component):
         return m
 
 
-def assemble(params: ArrayParams, core: wiring.Component) -> str:
+def assemble(params: ArrayParams, core: Core) -> str:
     """Return the Verilog of an array with ``core`` in every tile: module ``talon_array``."""
     tile = component_verilog(Tile(params, core), TILE)
     return tile + component_verilog(ArrayTop(params), TOP)

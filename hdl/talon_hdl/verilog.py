@@ -7,7 +7,7 @@ does not recognise a stream by them. Here they are joined by one.
 import itertools
 import re
 
-from amaranth.back import rtlil, verilog
+from amaranth.back import rtlil, verilog  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.hdl import Value
 from amaranth.hdl._ir import PortDirection  # the dict form of ports= keeps constant outputs
 from amaranth.lib import wiring

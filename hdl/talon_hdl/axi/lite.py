@@ -1,6 +1,8 @@
 """An AXI4-Lite subordinate that turns transactions into single-cycle register accesses."""
 
-from amaranth.hdl import Module, unsigned
+from typing import Any
+
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,6 +28,14 @@ class AxiLiteSubordinate(wiring.Component):
     read_data : :py:`In(32)`
         The value of that word, in the same cycle.
     """
+
+    bus: Any
+    write: Signal
+    write_address: Signal
+    write_data: Signal
+    write_strobe: Signal
+    read_address: Signal
+    read_data: Signal
 
     def __init__(self, address_width: int) -> None:
         super().__init__(

@@ -1,6 +1,8 @@
 """From the array to the host: packets become words; CREDITs are kept back and counted."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,6 +35,16 @@ class Egress(wiring.Component):
     empty : :py:`Out(1)`
         No word is held here.
     """
+
+    i: stream.Interface
+    axis: Any
+    credit: Signal
+    credit_slot: Signal
+    word: Signal
+    done: Signal
+    done_data: Signal
+    done_ready: Signal
+    empty: Signal
 
     def __init__(self, params: ArrayParams) -> None:
         self._layouts = PacketLayouts(params)

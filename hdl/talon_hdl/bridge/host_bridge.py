@@ -1,5 +1,7 @@
 """The host bridge: everything between AXI and router (0, 0)."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -37,6 +39,16 @@ class HostBridge(wiring.Component):
         Seen over all routers and cores, at one instant ``settle`` cycles ago at most.
     """
 
+    s_axil: Any
+    s_axis: Any
+    m_axis: Any
+    irq: Signal
+    o: stream.Interface
+    i: stream.Interface
+    state_reset: Signal
+    array_idle: Signal
+    array_error: Signal
+
     def __init__(self, params: ArrayParams, *, settle: int) -> None:
         self._params = params
         self._settle = settle
@@ -57,7 +69,8 @@ class HostBridge(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.bank = bank = RegisterBank()
+        bank: Any = RegisterBank()
+        m.submodules.bank = bank
         m.submodules.ingress = ingress = Ingress(self._params)
         m.submodules.egress = egress = Egress(self._params)
         m.submodules.permits = permits = Permits(self._params)
@@ -137,7 +150,7 @@ class HostBridge(wiring.Component):
             m.d.sync += latency.eq(0)
         return latency
 
-    def _identity(self, m: Module, bank: RegisterBank) -> None:
+    def _identity(self, m: Module, bank: Any) -> None:
         """Drive the registers that never change."""
         params = self._params
         mesh = registers.BY_NAME["MESH"].layout
@@ -151,7 +164,7 @@ class HostBridge(wiring.Component):
         ]
 
     def _status(
-        self, m: Module, bank: RegisterBank, ingress: Ingress, egress: Egress, quiet: Signal
+        self, m: Module, bank: Any, ingress: Ingress, egress: Egress, quiet: Signal
     ) -> None:
         bad_word = Signal()
         with m.If(ingress.bad):
@@ -172,7 +185,7 @@ class HostBridge(wiring.Component):
         ]
 
     def _counters(
-        self, m: Module, bank: RegisterBank, ingress: Ingress, egress: Egress, latency: Signal
+        self, m: Module, bank: Any, ingress: Ingress, egress: Egress, latency: Signal
     ) -> None:
         cycles, in_words, out_words, last_latency = (
             Signal(32, name=n) for n in ("cycles", "in_words", "out_words", "last_latency")

@@ -1,5 +1,7 @@
 """From the host into the array: words become packets, in order, as their steps are permitted."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -47,6 +49,21 @@ class Ingress(wiring.Component):
     sending : :py:`Out(1)`
         A packet is held for the array.
     """
+
+    axis: Any
+    o: stream.Interface
+    reset: Signal
+    step: Signal
+    granted: Signal
+    take: Signal
+    waiting: Signal
+    event: Signal
+    sync: Signal
+    sync_reset: Signal
+    sync_done: Signal
+    bad: Signal
+    empty: Signal
+    sending: Signal
 
     def __init__(self, params: ArrayParams) -> None:
         self._layouts = PacketLayouts(params)

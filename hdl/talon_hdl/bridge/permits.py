@@ -1,6 +1,6 @@
 """What lets the host start a timestep: CREDIT tokens, counted by slot."""
 
-from amaranth.hdl import Array, Module
+from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,6 +27,15 @@ class Permits(wiring.Component):
     take : :py:`In(1)`
         Take them.
     """
+
+    reset: Signal
+    init: list[Signal]
+    n_dests: Signal
+    credit: Signal
+    credit_slot: Signal
+    slot: Signal
+    granted: Signal
+    take: Signal
 
     def __init__(self, params: ArrayParams) -> None:
         self._n_slots = params.n_slots
@@ -67,6 +76,12 @@ class PermitCount(wiring.Component):
 
     Taking them leaves zero, but for one that arrives in the same cycle.
     """
+
+    reset: Signal
+    init: Signal
+    credit: Signal
+    take: Signal
+    count: Signal
 
     def __init__(self, width: int) -> None:
         super().__init__(

@@ -1,6 +1,7 @@
 """The registers of `talon.arch.registers` behind AXI4-Lite."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Value, unsigned
 from amaranth.lib import wiring
@@ -23,6 +24,8 @@ class RegisterBank(wiring.Component):
     value, a ``rw`` register an output with what was written (zero at first; an array if it counts
     more than one), a ``wo`` register an output that holds the written bits for one cycle.
     """
+
+    bus: Any
 
     def __init__(self, registers: Sequence[Register] = REGISTERS) -> None:
         self._registers = tuple(registers)

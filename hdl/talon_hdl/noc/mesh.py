@@ -46,6 +46,12 @@ class Mesh(wiring.Component):
         All tiles were idle at one instant two cycles ago; a core reports an error.
     """
 
+    i: stream.Interface
+    o: stream.Interface
+    state_reset: Signal
+    idle: Signal
+    error: Signal
+
     def __init__(self, params: ArrayParams) -> None:
         self._params = params
         self._packets = stream.Signature(unsigned(PacketLayouts(params).width))

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.noc.route import Route
 
 DEPTH = 4
 """Packets that an input holds besides the one at its head."""
@@ -36,7 +37,15 @@ class InputPort(wiring.Component):
         A packet is held here: a function of registers alone.
     """
 
-    def __init__(self, params: ArrayParams, route: wiring.Component) -> None:
+    i: stream.Interface
+    x: Signal
+    y: Signal
+    packet: Signal
+    pending: Signal
+    taken: Signal
+    busy: Signal
+
+    def __init__(self, params: ArrayParams, route: Route) -> None:
         width = PacketLayouts(params).width
         self._route = route
         super().__init__(
@@ -62,7 +71,7 @@ class InputPort(wiring.Component):
             route.packet.eq(queue.r_data),
             route.x.eq(self.x),
             route.y.eq(self.y),
-            self.busy.eq((queue.level != 0) | self.pending.any()),
+            self.busy.eq((queue.r_level != 0) | self.pending.any()),
         ]
 
         left = self.pending & ~self.taken
@@ -94,6 +103,11 @@ class OutputPort(wiring.Component):
     o : :py:`Out(stream)`
         To the neighbour.
     """
+
+    packet: list[Signal]
+    request: Signal
+    taken: Signal
+    o: stream.Interface
 
     def __init__(self, params: ArrayParams, n_sources: int) -> None:
         width = PacketLayouts(params).width

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,6 +47,11 @@ class Route(wiring.Component):
     outputs : :py:`Out(5)`
         One bit a :class:`Port`.
     """
+
+    packet: Signal
+    x: Signal
+    y: Signal
+    outputs: Signal
 
     def __init__(self, params: ArrayParams, port: Port) -> None:
         self._layout = PacketLayouts(params)

@@ -1,6 +1,6 @@
 """A router of the mesh: five ports, dimension-order product multicast."""
 
-from amaranth.hdl import Cat, Module, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,12 @@ class Router(wiring.Component):
     idle : :py:`Out(1)`
         No packet is held here: a function of registers alone.
     """
+
+    i: list[stream.Interface]
+    o: list[stream.Interface]
+    x: Signal
+    y: Signal
+    idle: Signal
 
     def __init__(self, params: ArrayParams) -> None:
         self._params = params

@@ -1,6 +1,8 @@
 """A tile: one router and one neuron core."""
 
-from amaranth.hdl import Module, Value, unsigned
+from typing import Protocol
+
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,10 +14,22 @@ from talon_hdl.noc.router import Router
 NEIGHBOURS = (Port.NORTH, Port.EAST, Port.SOUTH, Port.WEST)
 
 
+class Core(Protocol):
+    """What a tile asks of a core; `talon_hdl.core.core.NeuronCore` tells what the members mean."""
+
+    i: stream.Interface
+    o: stream.Interface
+    x: Signal
+    y: Signal
+    state_reset: Signal
+    idle: Signal
+    error: Signal
+
+    def elaborate(self, platform) -> Module: ...
+
+
 class Tile(wiring.Component):
     """Join a core to the local port of a router.
-
-    ``core`` is a component with the members of :class:`talon_hdl.core.core.NeuronCore`.
 
     Members
     -------
@@ -29,7 +43,15 @@ class Tile(wiring.Component):
         No packet and no work is held here; the core reports an error.
     """
 
-    def __init__(self, params: ArrayParams, core: wiring.Component) -> None:
+    i: list[stream.Interface]
+    o: list[stream.Interface]
+    x: Signal
+    y: Signal
+    state_reset: Signal
+    idle: Signal
+    error: Signal
+
+    def __init__(self, params: ArrayParams, core: Core) -> None:
         self._params = params
         self._core = core
         packets = stream.Signature(unsigned(PacketLayouts(params).width))
