@@ -1,8 +1,8 @@
 """From the layouts of :mod:`talon.arch` to Amaranth shapes: one declaration serves both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from amaranth.hdl import Cat, Const, Shape, Value, ValueLike, signed, unsigned
+from amaranth.hdl import Cat, Const, Mux, Shape, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 
 from talon.arch.layout import Layout
@@ -53,3 +53,17 @@ def resized(value: ValueLike, width: int) -> Value:
         return value[:width]
     sign = value[-1] if value.shape().signed and length else Const(0, 1)
     return Cat(value, sign.replicate(width - length))
+
+
+def multiplexer(values: Sequence[Value], index: Value) -> Value:
+    """Return ``values[index]`` from a tree of multiplexers, which synthesis maps to fewest LUTs.
+
+    An index past the end gives one of the values.
+    """
+    if len(values) == 1:
+        return values[0]
+    pairs = [
+        Mux(index[0], values[i + 1], values[i]) if i + 1 < len(values) else values[i]
+        for i in range(0, len(values), 2)
+    ]
+    return multiplexer(pairs, index[1:])

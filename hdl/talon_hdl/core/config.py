@@ -1,8 +1,7 @@
 """Configuration of a core: sections under CRC-32, read back, arming."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import (
@@ -15,8 +14,9 @@ from talon.arch.memories import (
 )
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.core.crc import CRC32
 from talon_hdl.core.table import ENTRY_WIDTH, ConfigPortSignature
-from talon_hdl.shapes import packed, struct
+from talon_hdl.shapes import multiplexer, packed, struct
 
 _WORD = 32
 _CRC_WORD = 16  # bits a cycle: half as many cost half the LUTs, and nobody waits for them
@@ -102,7 +102,7 @@ class ConfigUnit(wiring.Component):
         self._word = Signal(range(max(self._n_words.values())))
         self._last_word = Signal()
         self._status = Signal(struct(self._layouts.status))
-        m.submodules.crc = self._crc = CRC32_ISO_HDLC(data_width=_CRC_WORD).create()
+        m.submodules.crc = self._crc = CRC32(_CRC_WORD)
 
         reading = self._read_back(m)
         take = Signal()
@@ -152,7 +152,7 @@ class ConfigUnit(wiring.Component):
                 with m.Else():
                     m.d.sync += status.crc_error.eq(1)
             with m.Case(ConfigOp.READ):
-                m.d.sync += self._words_left.eq(command.data)
+                m.d.sync += self._words_left.eq(~command.data)
             with m.Case(ConfigOp.ARM):
                 matches = command.data == self._params.hardware_hash
                 complete = status.good.all()
@@ -215,11 +215,13 @@ class ConfigUnit(wiring.Component):
     def _read_back(self, m: Module) -> Signal:
         """Read word by word: wait for the memory, send, step on."""
         longest = max(n * depth_of(memory, self._params) for memory, n in self._n_words.items())
-        self._words_left = words_left = Signal(range(longest + 1))
+        # Complement of the count: an increment is smaller than a decrement.
+        width = bits_for(longest + 1)
+        self._words_left = words_left = Signal(width, init=(1 << width) - 1)
         self._reading = reading = Signal()
         wait = Signal(range(_READ_LATENCY + 1), init=_READ_LATENCY)
         value = Signal(_WORD)
-        m.d.comb += reading.eq(words_left != 0)
+        m.d.comb += reading.eq(~words_left.all())
         fields = {"kind": Const(Kind.HOST_CONFIG, 3), "core": self.core, "data": value}
         m.d.comb += self.o.payload.eq(packed(self._packets.host_config, fields))
         m.d.sync += value.eq(self._selected_word(m))
@@ -229,20 +231,24 @@ class ConfigUnit(wiring.Component):
             with m.Else():
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += [wait.eq(_READ_LATENCY), words_left.eq(words_left - 1)]
+                    m.d.sync += [wait.eq(_READ_LATENCY), words_left.eq(words_left + 1)]
                     self._advance(m)
         return reading
 
-    def _selected_word(self, m: Module) -> Signal:
-        word = Signal(_WORD)
+    def _selected_word(self, m: Module) -> Value:
+        """Choose among the words of the entries that all memories show."""
+        words: list[Value] = []
+        first = Signal(range(sum(self._n_words.values()) + 2))
+        index = Signal.like(first)
         with m.Switch(self._memory):
             for memory, n_words in self._n_words.items():
-                port = getattr(self, memory.name.lower())
-                entry = Cat(port.r_data, Const(0, n_words * _WORD - len(port.r_data)))
                 with m.Case(memory):
-                    m.d.comb += word.eq(entry.word_select(self._word, _WORD))
-            with m.Case(Memory.STATUS):
-                m.d.comb += word.eq(self._status)
-            with m.Case(Memory.COUNTER):
-                m.d.comb += word.eq(self.count)
-        return word
+                    m.d.comb += first.eq(len(words))
+                entry = getattr(self, memory.name.lower()).r_data
+                words += [entry[k * _WORD : (k + 1) * _WORD] for k in range(n_words)]
+            for memory, word in ((Memory.STATUS, self._status), (Memory.COUNTER, self.count)):
+                with m.Case(memory):
+                    m.d.comb += first.eq(len(words))
+                words.append(Value.cast(word))
+        m.d.sync += index.eq(first + self._word)
+        return multiplexer(words, index)

@@ -31,5 +31,5 @@ def test_core_follows_the_contract_under_random_traffic(params, position, trials
         BENCH,
         parameters={"params": asdict(params), "position": position, "trials": trials},
     )
-    assert len(result.tests) == 2
+    assert len(result.tests) == 3
     assert_covered(result.coverage)
