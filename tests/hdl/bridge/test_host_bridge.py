@@ -22,5 +22,5 @@ def test_host_bridge(name):
         BENCH,
         parameters={"params": asdict(params)},
     )
-    assert len(result.tests) == 9
+    assert len(result.tests) == 10
     assert_covered(result.coverage)
