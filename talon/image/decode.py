@@ -30,7 +30,7 @@ class Decoded:
     """Outputs of a run: arrays (T, B, n) by population, and the cycles of each sample.
 
     Without probes, ``spikes`` holds the output populations that spike, ``potentials`` those that
-    are read out. With probes both hold every population.
+    are read out. With probes, ``spikes`` holds every population that spikes, ``potentials`` all.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -74,6 +74,7 @@ class OutputStream:
         self._outputs: list[dict[str, Any]] = list(manifest["outputs"])
         self._ends = [(entry["core"], entry["group"]) for entry in manifest["end_of_step"]]
         sizes = {entry["name"]: int(entry["n"]) for entry in manifest["populations"]}
+        self._silent = {e["name"] for e in manifest["populations"] if e["kind"] == "readout"}
         starts = np.cumsum([0, *sizes.values()])
         self._spans = {
             name: slice(int(a), int(b))
@@ -288,10 +289,13 @@ class _Run:
             return flat.transpose(2, 0, 1)
 
         value, spike = cube("value").astype(np.int32), cube("spike") == 1
-        spans = self._stream._spans.items()
+        spans = self._stream._spans
+        for name in self._stream._silent:
+            if spike[:, :, spans[name]].any():
+                raise BackendError(f"A neuron of {name!r} fired, but the population is read out")
         return (
-            {name: spike[:, :, span].copy() for name, span in spans},
-            {name: value[:, :, span].copy() for name, span in spans},
+            {n: spike[:, :, s].copy() for n, s in spans.items() if n not in self._stream._silent},
+            {n: value[:, :, s].copy() for n, s in spans.items()},
         )
 
 

@@ -1,0 +1,133 @@
+"""Golden model = image interpreter = RTL: every spike and potential of every timestep.
+
+Networks come from hypothesis: sizes, densities, recurrence and feedback with delays 1 to 4, all
+reset modes, skips and sums, several inputs and outputs, read-outs. One that does not fit the array
+is refused with a MappingError and does not count.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, note, settings
+from hypothesis import strategies as st
+
+from talon.arch.params import preset
+from talon.backend.run import compile as compile_graph
+from talon.backend.target import get_target
+from talon.compiler.inputs import quantize_inputs
+from talon.errors import MappingError
+from talon.image.container import read_image
+from talon.testing import graphs, random_inputs
+from talon_sim.cosim.fast import BackPressure
+from talon_sim.cosim.target import CosimTarget
+from talon_sim.trace import compare
+
+COUNTERS = ("events", "sops", "spikes", "updates", "saturations")
+
+runs = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**32 - 1),
+        "n_steps": st.integers(1, 12),
+        "n_samples": st.integers(1, 3),
+        "rate": st.sampled_from([0.05, 0.2, 0.5, 1.0]),
+    }
+)
+pressures = st.builds(
+    BackPressure,
+    seed=st.integers(0, 2**31),
+    gap_in=st.sampled_from([0.0, 0.1, 0.5]),
+    gap_out=st.sampled_from([0.0, 0.1, 0.7]),
+    burst=st.sampled_from([1, 5, 300]),
+)
+
+
+def compiled(graph, hw):
+    """Return the program, or give the example up if the network does not fit."""
+    try:
+        return compile_graph(graph, hw=hw)
+    except MappingError as error:
+        note(str(error))
+        assume(False)
+        raise
+
+
+def payloads(program, graph, run):
+    rng = np.random.default_rng(run["seed"])
+    raster = random_inputs(rng, graph, run["n_steps"], run["n_samples"], rate=run["rate"])
+    return quantize_inputs(program.network, raster)
+
+
+def check(left, right):
+    comparison = compare(left, right)
+    assert comparison.equal, comparison
+    assert set(left.spikes) == set(right.spikes)
+    assert set(left.potentials) == set(right.potentials)
+
+
+def is_split(program):
+    return any(
+        group["population"] is None for group in read_image(program.image).manifest["groups"]
+    )
+
+
+@settings(max_examples=200)
+@given(graph=graphs(max_neurons=64), run=runs, order=st.integers(0, 2**31))
+def test_interpreter_is_golden(graph, run, order):
+    program = compiled(graph, "zynq_2x2")
+    inputs = payloads(program, graph, run)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
+
+
+def rtl_is_golden(graph, run, pressure, hw, **options):
+    program = compiled(graph, hw)
+    inputs = payloads(program, graph, run)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    target = CosimTarget(pressure=pressure, **options)
+    rtl = target.run(program, inputs, probe=True)
+    check(golden, rtl)
+    if not is_split(program):
+        for name in COUNTERS:
+            if name != "events":  # one event of the network may reach several cores
+                assert rtl.counters[name] == golden.counters[name], name
+    outputs = target.run(program, inputs)
+    check(get_target("golden").run(program, inputs), outputs)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    ("hw", "max_neurons"), [("tiny_1x1", 12), ("tiny_2x2", 48), ("zynq_us_plus", 200)]
+)
+def test_rtl_is_golden(hw, max_neurons):
+    n_slots = preset(hw).n_slots
+    assert n_slots >= 6  # delays up to 4 fit
+
+    @settings(max_examples=30)
+    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures)
+    def check_examples(graph, run, pressure):
+        rtl_is_golden(graph, run, pressure, hw)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hw", "max_neurons"), [("tiny_1x1", 16), ("tiny_2x2", 64), ("zynq_2x2", 300)]
+)
+def test_rtl_is_golden_on_many_networks(hw, max_neurons):
+    @settings(max_examples=200)
+    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures)
+    def check_examples(graph, run, pressure):
+        rtl_is_golden(graph, run, pressure, hw)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+def test_rtl_does_not_depend_on_what_memories_hold_at_power_on():
+    @settings(max_examples=10)
+    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures)
+    def check_examples(graph, run, pressure):
+        rtl_is_golden(graph, run, pressure, "tiny_2x2", random_start=True)
+
+    check_examples()
