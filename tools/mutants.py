@@ -91,6 +91,7 @@ def environment_of(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(str(home) for home in homes),
         # Two faults of equal length in one second would share a cached module.
         "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_PROFILE": "ci",  # the same examples with and without a fault
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / ".hypothesis"),
     }
 
