@@ -1,8 +1,10 @@
 """From the layouts of :mod:`talon.arch` to Amaranth shapes: one declaration serves both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Cat, Const, Mux, Shape, Value, ValueLike, signed, unsigned
+from amaranth.hdl import Cat, Const, Shape, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 
 from talon.arch.layout import Layout
@@ -55,15 +57,6 @@ def resized(value: ValueLike, width: int) -> Value:
     return Cat(value, sign.replicate(width - length))
 
 
-def multiplexer(values: Sequence[Value], index: Value) -> Value:
-    """Return ``values[index]`` from a tree of multiplexers, which synthesis maps to fewest LUTs.
-
-    An index past the end gives one of the values.
-    """
-    if len(values) == 1:
-        return values[0]
-    pairs = [
-        Mux(index[0], values[i + 1], values[i]) if i + 1 < len(values) else values[i]
-        for i in range(0, len(values), 2)
-    ]
-    return multiplexer(pairs, index[1:])
+def combined(values: Iterable[Value]) -> Value:
+    """Return the OR of all values: a multiplexer, if all but one of them are zero."""
+    return reduce(or_, values)

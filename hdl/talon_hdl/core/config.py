@@ -16,11 +16,11 @@ from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.crc import CRC32
 from talon_hdl.core.table import ENTRY_WIDTH, ConfigPortSignature
-from talon_hdl.shapes import multiplexer, packed, struct
+from talon_hdl.shapes import combined, packed, struct
 
 _WORD = 32
 _CRC_WORD = 16  # bits a cycle: half as many cost half the LUTs, and nobody waits for them
-_READ_LATENCY = 4  # of the slowest memory, see ConfigPortSignature
+_READ_LATENCY = 7  # four cycles for the slowest memory, see ConfigPortSignature; three here
 
 
 class ConfigUnit(wiring.Component):
@@ -236,19 +236,25 @@ class ConfigUnit(wiring.Component):
         return reading
 
     def _selected_word(self, m: Module) -> Value:
-        """Choose among the words of the entries that all memories show."""
-        words: list[Value] = []
-        first = Signal(range(sum(self._n_words.values()) + 2))
-        index = Signal.like(first)
-        with m.Switch(self._memory):
-            for memory, n_words in self._n_words.items():
-                with m.Case(memory):
-                    m.d.comb += first.eq(len(words))
-                entry = getattr(self, memory.name.lower()).r_data
-                words += [entry[k * _WORD : (k + 1) * _WORD] for k in range(n_words)]
-            for memory, word in ((Memory.STATUS, self._status), (Memory.COUNTER, self.count)):
-                with m.Case(memory):
-                    m.d.comb += first.eq(len(words))
-                words.append(Value.cast(word))
-        m.d.sync += index.eq(first + self._word)
-        return multiplexer(words, index)
+        """Choose among the words of the entries that all memories show.
+
+        Words that are not chosen are held at zero, by the reset of their registers; what is left
+        is an OR, half as large as a multiplexer.
+        """
+        shown: list[tuple[Memory, int, Value]] = [
+            (Memory.STATUS, 0, Value.cast(self._status)),
+            (Memory.COUNTER, 0, self.count),
+        ]
+        for memory, n_words in self._n_words.items():
+            entry = getattr(self, memory.name.lower()).r_data
+            shown += [(memory, k, entry[k * _WORD : (k + 1) * _WORD]) for k in range(n_words)]
+        words = []
+        for memory, number, word in shown:
+            held = Signal(len(word), name=f"{memory.name.lower()}_{number}")
+            chosen = Signal(name=f"{memory.name.lower()}_{number}_chosen")
+            m.d.sync += chosen.eq((self._memory == memory) & (self._word == number))
+            m.d.sync += held.eq(word)
+            with m.If(~chosen):
+                m.d.sync += held.eq(0)
+            words.append(held)
+        return combined(words)

@@ -9,7 +9,7 @@ from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPortSignature
 from talon_hdl.neuron import lane
 from talon_hdl.neuron.scheduler import run_layout
-from talon_hdl.shapes import resized
+from talon_hdl.shapes import combined, resized
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.job import fetch_layout
 
@@ -240,10 +240,13 @@ class UpdateEngine(wiring.Component):
                 part.records.w_data.eq(self.records.w_data),
                 part.records.w_en.eq(self.records.w_en & (resized(bank, 2) == i)),
             ]
-        with m.Switch(bank):
-            for i, part in enumerate(lanes):
-                with m.Case(i) if bank_bits else m.Default():
-                    m.d.comb += self.records.r_data.eq(part.records.r_data)
+        shown = []
+        for i, part in enumerate(lanes):
+            shown.append(Signal(self._record.width, name=f"shown_{i}"))
+            m.d.sync += shown[i].eq(part.records.r_data)
+            with m.If(resized(bank, 2) != i):
+                m.d.sync += shown[i].eq(0)
+        m.d.comb += self.records.r_data.eq(combined(shown))
         return lanes
 
 
