@@ -5,12 +5,15 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value, Value
 from talon.arch.params import ArrayParams
 from talon_hdl.shapes import resized
 
-A_BITS, B_BITS, C_BITS, P_BITS = 30, 18, 48, 48
+A_BITS, B_BITS, C_BITS, D_BITS, P_BITS = 30, 18, 48, 27, 48
 
 # Fields of OPMODE, from the lowest bits: X and Y take the product, Z and W another operand.
 PRODUCT = 0b0101
 Z_ZERO, Z_P, Z_C, Z_CASCADE_SHIFTED = 0b000 << 4, 0b010 << 4, 0b011 << 4, 0b101 << 4
 W_ZERO, W_C = 0b00 << 7, 0b11 << 7
+
+INMODE_ADD = 0b00100
+"""D takes part in the pre-adder, and A is not inverted."""
 
 
 def has_dsp48e2(params: ArrayParams, *, synthesis: bool) -> bool:
@@ -25,26 +28,31 @@ def dsp48e2(
     c: ValueLike,
     opmode: ValueLike,
     p: Signal,
+    d: ValueLike | None = None,
     a_registers: int = 1,
-    carry: ValueLike = 0,
+    subtract: ValueLike = 0,
     clear: ValueLike = 0,
     cascade_in: Value | None = None,
     cascade_out: Signal | None = None,
 ) -> Instance:
-    """Return a slice that computes ``p = a * b + (what opmode says) + carry``.
+    """Return a slice that computes ``p = (a + d) * b + (what opmode says)``.
 
-    ``a`` and ``b`` pass ``a_registers`` registers and that of the product, ``c``, ``opmode`` and
-    ``carry`` one, ``p`` another. ``clear`` resets ``p`` in the cycle in which it would be loaded.
-    Values are sign-extended (or zero-extended, if unsigned) to the ports.
+    ``a`` and ``b`` pass ``a_registers`` registers and that of the product; with ``d``, ``a`` and
+    ``d`` pass one and that of their sum, ``b`` two. ``c``, ``opmode`` and ``subtract`` pass one,
+    ``p`` another. With ``subtract``, the product and W count negative. ``clear`` resets ``p`` in
+    the cycle in which it would be loaded. Values are sign-extended (or zero-extended, if unsigned)
+    to the ports.
     """
+    has_d = d is not None
+    b_registers = 2 if has_d else a_registers
     connections: dict[str, object] = {
         "p_AREG": a_registers,
         "p_ACASCREG": a_registers,
-        "p_BREG": a_registers,
-        "p_BCASCREG": a_registers,
-        "p_ADREG": 0,
-        "p_DREG": 0,
-        "p_ALUMODEREG": 0,
+        "p_BREG": b_registers,
+        "p_BCASCREG": b_registers,
+        "p_ADREG": int(has_d),
+        "p_DREG": int(has_d),
+        "p_AMULTSEL": "AD" if has_d else "A",
         "p_CARRYINSELREG": 0,
         "p_INMODEREG": 0,
         "p_USE_MULT": "MULTIPLY",
@@ -52,7 +60,7 @@ def dsp48e2(
         "i_B": resized(b, B_BITS),
         "i_C": resized(c, C_BITS),
         "i_OPMODE": resized(opmode, 9),
-        "i_CARRYIN": resized(carry, 1),
+        "i_ALUMODE": Cat(resized(subtract, 1), resized(subtract, 1), Const(0, 2)),
         "i_CLK": ClockSignal(),
         "i_RSTP": resized(clear, 1),
         "o_P": Cat(p, Signal(P_BITS - len(p), name="unused")),
@@ -60,6 +68,8 @@ def dsp48e2(
     connections |= {f"i_{name}": Const(0, width) for name, width in _ZEROS.items()}
     connections |= {f"i_CE{name}": Const(1, 1) for name in _ENABLES}
     connections |= {f"i_RST{name}": Const(0, 1) for name in _RESETS}
+    if has_d:
+        connections |= {"i_D": resized(d, D_BITS), "i_INMODE": Const(INMODE_ADD, 5)}
     if cascade_in is not None:
         connections["i_PCIN"] = cascade_in
     if cascade_out is not None:
@@ -71,9 +81,9 @@ _ZEROS = {
     "ACIN": A_BITS,
     "BCIN": B_BITS,
     "PCIN": P_BITS,
-    "D": 27,
-    "ALUMODE": 4,
+    "D": D_BITS,
     "INMODE": 5,
+    "CARRYIN": 1,
     "CARRYINSEL": 3,
     "CARRYCASCIN": 1,
     "MULTSIGNIN": 1,

@@ -12,7 +12,7 @@ from talon.arch.params import ArrayParams
 from talon_hdl.core.dsp import P_BITS, PRODUCT, W_C, Z_C, Z_CASCADE_SHIFTED, dsp48e2, has_dsp48e2
 from talon_hdl.shapes import struct
 
-LATENCY = 12
+LATENCY = 13
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
 
 _SHIFT = 17  # what the cascade of a DSP slice shifts by: one more than the decay has bits
@@ -93,9 +93,9 @@ class NeuronDatapath(wiring.Component):
         return m
 
     def _sum(self, m: Module) -> Signal:
-        """Stages 1 to 7: leak + (acc << frac) + bias, with a late reset."""
+        """Stages 1 to 8: leak + (acc << frac) + bias, with a late reset."""
         v = [self.v, *(Signal(self._v, name=f"v_{stage}") for stage in (1, 2))]
-        acc = [self.acc, *(Signal.like(self.acc, name=f"acc_{stage}") for stage in (1, 2, 3))]
+        acc = [self.acc, *(Signal.like(self.acc, name=f"acc_{stage}") for stage in (1, 2, 3, 4))]
         fired, fresh = Signal(), Signal()
         m.d.sync += [
             fired.eq(self.fired),
@@ -108,39 +108,52 @@ class NeuronDatapath(wiring.Component):
         late = record.reset_next & Mux(fresh, zero_fires, fired)
         # Stage 2. Choices are registered before they choose: else synthesis doubles their logic.
         restart = Signal()  # v_reset in place of the leaked potential
-        subtract = [Signal(name=f"subtract_{stage}") for stage in (2, 3, 4, 5)]
+        subtract = [Signal(name=f"subtract_{stage}") for stage in (2, 3, 4, 5, 6)]
         m.d.sync += [
             restart.eq(late & (record.reset == Reset.ZERO)),
             subtract[0].eq(late & (record.reset == Reset.SUBTRACT)),
             *(after.eq(before) for before, after in pairwise(subtract)),
         ]
-        # Stage 3. The factor 1 is 65536: no second path for neurons without leak.
+        # Stage 3. The factor 1 is 65536: no second path for neurons without leak. One of the two
+        # potentials is held at zero by the reset of its register: their sum is a choice.
         record = self._records[2]
-        kept, decay, whole = Signal(self._v), Signal(_SHIFT - 1), Signal()
-        one_hot = Signal(FRAC_MAX + 1)
+        kept, restarted = Signal(self._v), Signal(self._v)
+        decay, whole = Signal(_SHIFT - 1), Signal()
+        one_hot, ones = Signal(FRAC_MAX + 2), Signal(FRAC_MAX + 2)  # 2 ** frac and its negative
         m.d.sync += [
-            kept.eq(Mux(restart, record.v_reset, v[2])),
+            kept.eq(v[2]),
+            restarted.eq(record.v_reset),
             decay.eq(record.decay),
             whole.eq(record.no_leak | restart),
             one_hot.eq(Const(1, 1) << self.frac),
+            ones.eq(Const(-1, FRAC_MAX + 2) << self.frac),
         ]
         with m.If(record.no_leak | restart):
             m.d.sync += decay.eq(0)
-        # Stages 4 to 7.
-        negative = Signal()
-        m.d.sync += negative.eq(kept[-1])
+        with m.If(restart):
+            m.d.sync += kept.eq(0)
+        with m.Else():
+            m.d.sync += restarted.eq(0)
+        # Stages 4 to 8.
+        negative = [Signal(name=f"negative_{stage}") for stage in (4, 5)]
+        m.d.sync += [
+            negative[0].eq(kept[-1] | restarted[-1]),
+            negative[1].eq(negative[0]),
+        ]
         # Added before a negative product is floored, it truncates it toward zero; the bias rides
         # above the bits that are shifted out.
-        addend = Cat(negative.replicate(_SHIFT), self._records[4].bias).as_signed()
-        # Minus the threshold is its complement and a carry.
-        complement = Mux(subtract[3], ~self._records[5].threshold, 0)
+        addend = Cat(negative[1].replicate(_SHIFT), self._records[5].bias).as_signed()
+        # To subtract the threshold costs nothing if the slice subtracts its product as well, so
+        # that one is made negative.
+        signed_one = Signal(signed(FRAC_MAX + 2))
+        m.d.sync += signed_one.eq(one_hot | (ones & subtract[1].replicate(len(ones))))
         total = Signal(signed(self._width + FRAC_MAX + 1))
         combine = self._sum_in_slices if self._has_dsp else self._sum_inferred
         combine(
             m,
             total,
-            a=(Cat(Const(0, 1), kept).as_signed(), Cat(decay, whole), addend),
-            b=(acc[3], one_hot, complement, subtract[3]),
+            a=(_doubled(kept), Cat(decay, whole), addend, _doubled(restarted)),
+            b=(acc[4], signed_one, self._records[6].threshold, subtract[4]),
         )
         return total
 
@@ -151,6 +164,7 @@ class NeuronDatapath(wiring.Component):
             a=a[0],
             b=a[1],
             c=a[2],
+            d=a[3],
             opmode=PRODUCT | Z_C,
             p=Signal(P_BITS, name="leaked"),
             cascade_out=cascade,
@@ -159,8 +173,8 @@ class NeuronDatapath(wiring.Component):
             a=b[0],
             b=b[1],
             c=b[2],
-            carry=b[3],
-            opmode=PRODUCT | Z_CASCADE_SHIFTED | W_C,
+            subtract=b[3],
+            opmode=Mux(b[3], PRODUCT | Z_CASCADE_SHIFTED | W_C, PRODUCT | Z_CASCADE_SHIFTED),
             a_registers=2,
             cascade_in=cascade,
             p=total,
@@ -168,17 +182,22 @@ class NeuronDatapath(wiring.Component):
 
     def _sum_inferred(self, m: Module, total: Signal, *, a, b) -> None:
         """Do the same with what synthesis finds; the same registers as in the slices."""
-        factors = [Signal.like(a[0]), Signal(len(a[1]))]
-        product, addend, leaked = Signal(signed(P_BITS)), Signal.like(a[2]), Signal(signed(P_BITS))
+        terms, decay = [Signal.like(a[0]), Signal.like(a[3])], [Signal(len(a[1])) for _ in range(2)]
+        before, product = Signal.like(a[0]), Signal(signed(P_BITS))
+        addend, leaked = Signal.like(a[2]), Signal(signed(P_BITS))
         m.d.sync += [
-            factors[0].eq(a[0]),
-            factors[1].eq(a[1]),
-            product.eq(factors[0] * factors[1]),
+            terms[0].eq(a[0]),
+            terms[1].eq(a[3]),
+            before.eq(terms[0] + terms[1]),
+            decay[0].eq(a[1]),
+            decay[1].eq(decay[0]),
+            product.eq(before * decay[1]),
             addend.eq(a[2]),
             leaked.eq(product + addend),
         ]
         acc, shift = [Signal.like(b[0]) for _ in range(2)], [Signal.like(b[1]) for _ in range(2)]
-        shifted, offset, carry = Signal.like(total), Signal(self._v), Signal()
+        shifted, offset, subtract = Signal.like(total), Signal(self._v), Signal()
+        drive = Mux(subtract, -(shifted + offset), shifted)
         m.d.sync += [
             acc[0].eq(b[0]),
             acc[1].eq(acc[0]),
@@ -186,12 +205,12 @@ class NeuronDatapath(wiring.Component):
             shift[1].eq(shift[0]),
             shifted.eq(acc[1] * shift[1]),
             offset.eq(b[2]),
-            carry.eq(b[3]),
-            total.eq((leaked >> _SHIFT) + shifted + offset + carry),
+            subtract.eq(b[3]),
+            total.eq((leaked >> _SHIFT) + drive),
         ]
 
     def _clamp(self, m: Module, total: Signal) -> tuple[Signal, Signal]:
-        """Stage 8: is the sum in range? Stage 9: the potential to compare with the threshold."""
+        """Stage 9: is the sum in range? Stage 10: the potential to compare with the threshold."""
         kept, over = Signal.like(total), Signal()
         potential, clamped = Signal(self._v), Signal()
         top = total[self._width - 1 :]
@@ -204,15 +223,15 @@ class NeuronDatapath(wiring.Component):
         return potential, clamped
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
-        """Stage 10: subtract. Stage 11: compare with the threshold. Stage 12: reset."""
-        kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (10, 11))]
-        clamps = [clamped, Signal(name="clamped_10"), Signal(name="clamped_11")]
+        """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
+        kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (11, 12))]
+        clamps = [clamped, Signal(name="clamped_11"), Signal(name="clamped_12")]
         above = Signal(signed(self._width + 1))  # the threshold
         m.d.sync += [
-            above.eq(potential - self._records[9].threshold),
+            above.eq(potential - self._records[10].threshold),
             *(after.eq(before) for row in (kept, clamps) for before, after in pairwise(row)),
         ]
-        record = self._records[10]
+        record = self._records[11]
         fires = Signal()
         over = above[-1] ^ above[-2]
         at_once = fires & ~record.reset_next
@@ -234,7 +253,7 @@ class NeuronDatapath(wiring.Component):
         ]
         # An overflow of a difference that fires is positive: the potential was not below.
         reset = Mux(choice[0], Const(V_MAX, self._v), difference)
-        others = Mux(choice[0], self._records[11].v_reset, kept[2])
+        others = Mux(choice[0], self._records[12].v_reset, kept[2])
         m.d.sync += [
             self.v_next.eq(Mux(choice[1], reset, others)),
             self.spike.eq(spike),
@@ -246,6 +265,10 @@ class NeuronDatapath(wiring.Component):
 
 
 _KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)  # the low bit tells which of two
+
+
+def _doubled(value: Signal):
+    return Cat(Const(0, 1), value).as_signed()
 
 
 def _limit(negative):

@@ -73,10 +73,13 @@ class AccumulatorLane(wiring.Component):
         for i in (1, 2, 3):
             addr.append(Signal(len(addr[0]), name=f"addr_{i}"))
             m.d.sync += addr[i].eq(addr[i - 1])
-        same = Signal(3)  # bit i: the row that came i + 1 cycles earlier has this accumulator
-        m.d.sync += same.eq(
+        same_now, same = Signal(3), Signal(3)
+        apart = Signal()  # from the row just ahead; kept as the complement that the slice takes
+        m.d.comb += same_now.eq(
             Cat(self.same_slot[i] & (addr[i + 1][: self._row_bits] == self.row) for i in range(3))
         )
+        # Bit i: the row that came i + 1 cycles earlier has this accumulator.
+        m.d.sync += [same.eq(same_now), apart.eq(~same_now[0])]
         word, total, before = Signal(acc), Signal(acc), Signal(acc)
         m.d.sync += before.eq(total)
         m.d.comb += [
@@ -92,12 +95,12 @@ class AccumulatorLane(wiring.Component):
                 a=self.value,
                 b=self.weight,
                 c=word,
-                opmode=Mux(same[0], PRODUCT | Z_P, PRODUCT | Z_C),
+                opmode=Mux(apart, PRODUCT | Z_C, PRODUCT | Z_P),
                 clear=self.clear,
                 p=total,
             )
         else:
-            self._add(m, word=word, total=total, same_as_previous=same[0])
+            self._add(m, word=word, total=total, same_as_previous=~apart)
         return m
 
     def _add(self, m: Module, *, word: Signal, total: Signal, same_as_previous) -> None:

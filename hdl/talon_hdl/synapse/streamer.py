@@ -125,23 +125,25 @@ class RowStreamer(wiring.Component):
         current = Signal(list_layout(self._params))
         current_valid = Signal()
         self._credits = Signal(range(_POINTERS + 1), init=_POINTERS)
+        left = Signal(len(current.count))  # complement of the words left: that counts up
         empty = self.lists.valid & (self.lists.payload.count == 0)
         taken = Signal()
         load = Signal()
         m.d.comb += [
             queue.i.payload.eq(self.lists.payload),
             queue.i.valid.eq(self.lists.valid & ~empty),
-            load.eq(~current_valid | (list_go & (current.count == 1))),
+            load.eq(~current_valid | (list_go & (~left == 1))),
             queue.o.ready.eq(load),
             taken.eq(queue.o.valid & load),
         ]
         with m.If(load):
-            m.d.sync += [current.eq(queue.o.payload), current_valid.eq(queue.o.valid)]
-        with m.Elif(list_go):
             m.d.sync += [
-                current.address.eq(current.address + 1),
-                current.count.eq(current.count - 1),
+                current.eq(queue.o.payload),
+                left.eq(~queue.o.payload.count),
+                current_valid.eq(queue.o.valid),
             ]
+        with m.Elif(list_go):
+            m.d.sync += [current.address.eq(current.address + 1), left.eq(left + 1)]
         # An empty list and one that is taken may give back a credit each in the same cycle.
         m.d.sync += self._credits.eq(self._credits + taken + empty - pointer_go)
         all_listed = (self._credits == _POINTERS) & ~current_valid
