@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from talon.compiler.network import IntNetwork
 from talon.compiler.network_io import network_from_bytes
 from talon.errors import ImageError
 from talon.image.container import Image, read_image
+from talon.image.files import whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +58,8 @@ class Program:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program to a file, all of it or nothing."""
-        target = Path(path)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self.image)
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        with whole_file(path) as file:
+            file.write(self.image)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Program:

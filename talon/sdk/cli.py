@@ -1,6 +1,9 @@
 """The ``talon`` command. Commands import what they need when they run, so that help is quick."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -12,9 +15,38 @@ from talon.sdk.commands.image import image_group
 from talon.sdk.commands.plan import plan_command
 from talon.sdk.commands.simulate import simulate_command
 from talon.sdk.commands.verify import verify_command
+from talon.sdk.console import to_json
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A group that tells of a wrong command line as an object too, if --json is there."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments of the group."""
+        ctx.meta["talon.json"] = "--json" in args
+        with _told_as_object(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Find the command, and run it."""
+        with _told_as_object(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_as_object(ctx: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        if ctx.meta["talon.json"]:
+            message = " ".join(error.format_message().split())
+            click.echo(to_json({"error": {"kind": type(error).__name__, "message": message}}))
+        raise
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="talon")
 @click.option("-v", "--verbose", count=True, help="Log to stderr; twice for details.")
 def main(verbose: int) -> None:

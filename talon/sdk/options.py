@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODEL = click.Path(exists=True, dir_okay=False)
 DEFAULT_HW = "zynq_us_plus"
+_LESS = "use fewer samples (--samples) or timesteps (--steps), or leave out --probe"
 
 
 def command(name: str, group: click.Group | None = None) -> Callable[..., click.Command]:
@@ -37,6 +41,9 @@ def command(name: str, group: click.Group | None = None) -> Callable[..., click.
                 except TalonError as error:
                     console.fail(error)
                     status = 1
+                except MemoryError as error:
+                    console.fail(TalonError(f"{error or 'Out of memory'}; {_LESS}"))
+                    status = 1
                 except OSError as error:
                     if error.filename is None:  # not about a file: a bug
                         raise
@@ -49,6 +56,42 @@ def command(name: str, group: click.Group | None = None) -> Callable[..., click.
         return made
 
     return wrap
+
+
+def is_given(option: str) -> bool:
+    """Tell whether an option of the running command is not left at its default."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+class OutputFile(click.Path):
+    """A file to be written; that it can be is found before the work, not after it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            self.fail(f"Folder {str(folder)!r} does not exist; make it first.", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"Folder {str(folder)!r} cannot be written to.", param, ctx)
+        return path
+
+
+class Probability(click.FloatRange):
+    """A number in a range, and no NaN."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 class Hardware(click.ParamType):

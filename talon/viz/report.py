@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from talon.image.files import whole_file
 from talon.viz import svg
 
 KINDS = {
@@ -154,15 +153,8 @@ def write_report(path: str | Path, report: Report) -> Path:
     """Write the page to ``path``, whole or not at all, and return the path."""
     path = Path(path)
     text = render_report(report)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=path.name, delete=False
-    ) as file:
-        file.write(text)
-    # A temporary file is private to its owner; a report is for whoever may read its folder.
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(file.name).chmod(0o666 & ~umask)
-    Path(file.name).replace(path)
+    with whole_file(path) as file:
+        file.write(text.encode())
     return path
 
 

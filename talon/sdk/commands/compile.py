@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from talon.sdk.console import Console
-from talon.sdk.options import MODEL, command, compiling
+from talon.sdk.options import MODEL, OutputFile, command, compiling
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, writable=True),
+    type=OutputFile(),
     required=True,
     metavar="PROGRAM",
     help="File to write.",
@@ -46,8 +46,6 @@ def compile_command(
     The same model, samples and options give the same bytes. With calibration samples, the share of
     spikes in which integers and floats agree on them is told for every layer.
     """
-    from pathlib import Path
-
     from talon.sdk.execution import Feed, compile_model, cores_used, read_model
     from talon.sdk.tables import fields, layer_rows
     from talon.sdk.verification import spike_agreement
@@ -61,7 +59,7 @@ def compile_command(
     facts: dict[str, Any] = {
         "model": model,
         "program": output,
-        "bytes": Path(output).stat().st_size,
+        "bytes": len(program.image),
         "hw": hw.name,
         "hardware_hash": f"{hw.hardware_hash:#010x}",
         "graph_hash": program.graph_hash.hex(),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from talon.errors import TalonError
 from talon.sdk.console import Console
 from talon.sdk.options import command, hardware
 
@@ -60,9 +62,13 @@ def demo_command(
     from talon.sdk.pages import demonstration_page
     from talon.viz.report import write_report
 
-    found = demonstrate(console, hw, n_samples=samples, n_probed=probed)
     path = Path(report_path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):  # said before the work, not after it
+        raise TalonError(
+            f"Folder {str(path.parent)!r} cannot be written to; choose --report OUT.html"
+        )
+    found = demonstrate(console, hw, n_samples=samples, n_probed=probed)
     write_report(path, demonstration_page(found))
     result = {**found.to_dict(), "report": str(path.resolve())}
     console.emit(result, lambda out: _render(out, found, path))

@@ -9,7 +9,7 @@ import click
 
 from talon.errors import TalonError
 from talon.sdk.console import Console
-from talon.sdk.options import MODEL, command, compiling, feeding
+from talon.sdk.options import MODEL, OutputFile, command, compiling, feeding, is_given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +36,13 @@ TARGETS = ("golden", "cosim", "interpreter", "reference")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, writable=True),
+    type=OutputFile(),
     metavar="OUT.npz",
     help="Write spikes and potentials, arrays of timesteps, samples and neurons.",
 )
 @click.option(
     "--waves",
-    type=click.Path(dir_okay=False, writable=True),
+    type=OutputFile(),
     metavar="OUT.vcd",
     help="Write waves of the RTL (target cosim).",
 )
@@ -67,7 +67,7 @@ def simulate_command(
 
     A model is compiled first, for every target but `reference`; if no calibration file is given,
     its integer formats are set by the first 100 of the samples. A program is run as it is, and
-    knows its array.
+    knows its array; with --hw, it is refused if that is another.
     """
     from talon.sdk.execution import Feed
     from talon.sdk.tables import fields
@@ -89,6 +89,7 @@ def simulate_command(
             feed,
             target,
             hw=hw,
+            hw_chosen=is_given("hw"),
             calibrate=calibrate,
             objective=objective,
             probe=probe,
@@ -134,12 +135,14 @@ def _program(
     target: str,
     *,
     hw: ArrayParams,
+    hw_chosen: bool,
     calibrate: str | None,
     objective: Objective,
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     from talon.backend.run import load, ports_of
+    from talon.image.container import check_hardware
     from talon.sdk.execution import (
         accuracy,
         answers,
@@ -155,6 +158,8 @@ def _program(
         if calibrate is not None:
             raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
         program = load(path)
+        if hw_chosen:
+            check_hardware(program.contents, hw)
         inputs = feed.read(ports_of(program.network))
     else:
         graph = read_model(path)
@@ -184,9 +189,13 @@ def _program(
 
 
 def _save(path: str, arrays: dict[str, NDArray[Any]]) -> None:
+    import io
+
     import numpy as np
 
-    part = Path(f"{path}.part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    part.replace(path)
+    from talon.image.files import whole_file
+
+    buffer = io.BytesIO()  # a zip archive is not written from front to back, as a pipe must be
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from talon.sdk.console import Console
-from talon.sdk.options import MODEL, command, compiling, feeding
+from talon.sdk.options import MODEL, Probability, command, compiling, feeding
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -25,7 +25,7 @@ RUNGS = ("interpreter", "rtl")
 @compiling
 @click.option(
     "--backpressure",
-    type=click.FloatRange(min=0, max=0.95),
+    type=Probability(min=0, max=0.95),
     default=0.0,
     show_default=True,
     metavar="P",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,35 @@ def test_wrong_command_line_is_status_2(arguments: list[str], message: str) -> N
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert message in result.stderr and result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["plan"], "MissingParameter", "Missing argument 'MODEL'."),
+        (["plan", "no-such-file.t1c"], "BadParameter", "does not exist"),
+        (["image", "dump"], "MissingParameter", "'PROGRAM'"),
+        (["image", "no-such-command"], "NoSuchCommand", "no-such-command"),
+        (["no-such-command"], "NoSuchCommand", "no-such-command"),
+        (["--no-such-option"], "NoSuchOption", "--no-such-option"),
+        (
+            ["verify", __file__, "--input", __file__, "--backpressure", "nan"],
+            "BadParameter",
+            "nan is no number",
+        ),
+        (
+            ["compile", __file__, "-o", "no-such-folder/x.talon"],
+            "BadParameter",
+            "no-such-folder' does not exist; make it first",
+        ),
+    ],
+)
+def test_wrong_command_line_is_an_object_too(arguments: list[str], kind: str, message: str) -> None:
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    assert found["error"]["kind"] == kind and message in found["error"]["message"]
+    assert message in result.stderr.replace("\n", " ")
 
 
 def test_foreign_model_is_one_line_and_status_1(tmp_path: Path) -> None:

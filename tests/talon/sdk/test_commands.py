@@ -101,6 +101,23 @@ def test_samples_and_answers(folder: Path) -> None:
     assert found["accuracy"] == np.mean(np.array(found["answers"]) == 0)
 
 
+def test_program_is_refused_by_another_array(folder: Path) -> None:
+    common = ("simulate", folder / "net.talon", "--input", folder / "x.npz")
+    invoke(*common, *HW)
+    line = failing(*common, "--hw", "tiny_1x1")
+    assert "Image is for array 'tiny_2x2'" in line and "compile the model for 'tiny_1x1'" in line
+
+
+def test_output_that_cannot_be_written_is_named(folder: Path) -> None:
+    line = failing("compile", folder / "net.t1c", "-o", "/dev/full", *HW)
+    assert line == "error: /dev/full: No space left on device"
+    common = ("simulate", folder / "net.talon", "--input", folder / "x.npz", "-o")
+    assert failing(*common, "/dev/full") == line
+    assert not Path("/dev/full").is_file()
+    invoke(*common, "/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
 def test_compile_is_deterministic(folder: Path, tmp_path: Path) -> None:
     found = invoke("compile", folder / "net.t1c", "-o", tmp_path / "again.talon", *HW)
     assert (tmp_path / "again.talon").read_bytes() == (folder / "net.talon").read_bytes()
