@@ -234,7 +234,7 @@ async def core_does_what_the_contract_says(dut):
     bench.waited = 0
     await bench.start()
     for trial in range(parameters()["trials"]):
-        program = random_program(bench.rng, PARAMS)
+        program = random_program(bench.rng, PARAMS, parameters().get("n_words", 256))
         bench.gap, bench.stall = 0.0, 0.0
         await bench.load(program)
         reference = Reference(program, PARAMS, CORE)

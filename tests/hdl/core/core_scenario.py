@@ -97,12 +97,14 @@ def _potential(rng):
     )
 
 
-def random_program(rng, params):
-    """Return a program that uses every edge kind, emission and reset mode there is."""
+def random_program(rng, params, n_words=256):
+    """Return a program that uses every edge kind, emission and reset mode there is.
+
+    DENSE edges lie in the first ``n_words`` words of the weight memory, SPARSE ones behind them.
+    """
     layouts = MemoryLayouts(params)
     program = Program([], [], [], [], [], [], [])
     _random_groups(rng, params, program)
-    n_words = min(params.weight_words, 256)
     program.weights = [rng.getrandbits(8 * params.lanes) for _ in range(n_words)]
     for i in rng.sample(range(n_words), n_words // 8):
         program.weights[i] = 0
@@ -113,7 +115,7 @@ def random_program(rng, params):
             # Many edges of one or two rows: these come back to an accumulator soonest.
             rows = min(rng.choice([0, 1, 1, 1, 2, 2, 3, params.n_rows]), params.n_rows)
             edge |= {
-                "base": rng.randrange(n_words // 2),
+                "base": rng.randrange(n_words - 100),
                 "rows": rows,
                 "row_start": rng.randint(0, params.n_rows - rows) % params.n_rows,
                 "last_lanes": rng.randint(1, params.lanes),

@@ -10,6 +10,7 @@ from talon_sim.cosim.coverage import assert_covered
 from talon_sim.cosim.runner import run_cocotb
 
 BENCH = Path(__file__).with_name("cocotb_core.py")
+PRIMITIVES = Path(__file__).with_name("primitives.v")
 SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_slots=4, max_delay=2)
 
 
@@ -33,3 +34,16 @@ def test_core_follows_the_contract_under_random_traffic(params, position, trials
     )
     assert len(result.tests) == 3
     assert_covered(result.coverage)
+
+
+@pytest.mark.cosim
+def test_core_of_device_primitives_follows_the_contract():
+    # The words reach into the third URAM of the cascade.
+    params = replace(preset("zynq_us_plus"), n_neurons=128)
+    result = run_cocotb(
+        "core",
+        [component_verilog(NeuronCore(params, synthesis=True), "core"), PRIMITIVES],
+        BENCH,
+        parameters={"params": asdict(params), "position": (7, 3), "trials": 2, "n_words": 4300},
+    )
+    assert len(result.tests) == 3
