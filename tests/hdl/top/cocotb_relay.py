@@ -64,7 +64,7 @@ class Bench:
         rng = self.rng
         if rng.random() < 0.6:
             return 1 << rng.randrange(bits)
-        return rng.randrange(1, 1 << bits)
+        return rng.choice([rng.randrange(1, 1 << bits), (1 << bits) - 1])
 
 
 def cores(xmask, ymask):

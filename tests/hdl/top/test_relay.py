@@ -18,14 +18,17 @@ _SPEC.loader.exec_module(relay_core)
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize(("columns", "rows"), [(1, 1), (2, 2), (3, 2)])
-def test_mesh_of_relays(columns, rows):
+@pytest.mark.parametrize(
+    ("columns", "rows", "bursts"),
+    [(1, 1, 30), (2, 2, 30), (3, 2, 30), pytest.param(8, 4, 150, marks=pytest.mark.slow)],
+)
+def test_mesh_of_relays(columns, rows, bursts):
     params = replace(preset("tiny_2x2"), name="relays", columns=columns, rows=rows)
     result = run_cocotb(
         TOP,
         assemble(params, relay_core.RelayCore(params)),
         HERE / "cocotb_relay.py",
-        parameters={"params": asdict(params), "bursts": 30},
+        parameters={"params": asdict(params), "bursts": bursts},
     )
     assert len(result.tests) == 4
     counts = {
