@@ -11,7 +11,9 @@ from talon.ir.types import Dims, FloatArray
 Encoding: TypeAlias = Literal["hold", "rate", "latency"]
 ENCODINGS: tuple[Encoding, ...] = ("hold", "rate", "latency")
 MAX_STEPS = 1 << 20
-"""Events name their timestep; a damaged one must not ask for all memory."""
+"""Largest number of timesteps of a run: a slip or a damaged event must not ask for all memory."""
+MAX_VALUES = 1 << 30
+"""Largest number of values in a raster that is made of events."""
 
 
 def encode(
@@ -81,6 +83,11 @@ def events_to_raster(
     _check_range(who, "neuron", neurons, n_neurons)
     _check_range(who, "sample", samples, MAX_STEPS)
     n_samples = int(samples.max(initial=0)) + 1
+    if n_steps * n_samples * n_neurons > MAX_VALUES:
+        raise InputError(
+            f"{who}: {n_steps} timesteps of {n_samples} samples of {n_neurons} neurons are more "
+            f"than the {MAX_VALUES} values of a raster; is an event damaged?"
+        )
     raster = np.zeros((n_steps, n_samples, n_neurons), np.float32)
     np.add.at(raster, (steps, samples, neurons), 1)
     return raster.reshape(n_steps, n_samples, *shape)

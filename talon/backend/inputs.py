@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from talon.backend.encoding import ENCODINGS, Encoding, encode, events_to_raster
+from talon.backend.encoding import ENCODINGS, MAX_STEPS, Encoding, encode, events_to_raster
 from talon.backend.errors import InputError
 from talon.ir import Graph
 from talon.ir.types import Dims, FloatArray
@@ -37,6 +37,7 @@ _FILE_KEYS: dict[str, Layout] = {
     "events": "events",
 }
 _LABEL_KEYS = ("y", "labels")
+_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
 _ONLY = ""
 """Name of the array that is for the only input of a network."""
 
@@ -145,6 +146,8 @@ def prepare_inputs(
     if kind not in LAYOUTS:
         raise ValueError(f"Layout must be one of {LAYOUTS}, not {kind!r}")
     arrays = _by_input(graph, file.arrays)
+    if n_steps is not None:
+        n_steps = _as_int(n_steps)
     n_steps = n_steps if n_steps is not None else file.n_steps
     if n_steps is None and kind == "images":
         n_steps = _steps_of_model(graph)
@@ -197,14 +200,16 @@ def load_inputs(path: str | os.PathLike[str], layout: Layout | None = None) -> I
         layout=layout or next(iter(found.values())),
         arrays=named,
         labels=_labels(name, arrays),
-        n_steps=None if steps is None else int(_scalar(name, "n_steps", steps)),
+        n_steps=None if steps is None else _whole(name, "n_steps", steps),
     )
     if scale is None:
         return file
     factor = np.float32(_scalar(name, "scale", scale))
-    return replace(
-        file, arrays={key: np.asarray(a, np.float32) * factor for key, a in named.items()}
-    )
+    for key, array in named.items():
+        _check_real(f"{name}: {key or file.layout}", array)
+    with np.errstate(over="ignore"):  # what overflows is refused as a value, by _fit
+        scaled = {key: np.asarray(a, np.float32) * factor for key, a in named.items()}
+    return replace(file, arrays=scaled)
 
 
 def _is_data(key: str) -> bool:
@@ -214,11 +219,16 @@ def _is_data(key: str) -> bool:
 def _load_arrays(name: str) -> dict[str, NDArray[Any]]:
     try:
         with Path(name).open("rb") as file:
+            if not file.read(6).startswith(_SIGNATURES):
+                raise InputError(f"{name} is no .npz or .npy file of NumPy")
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return {_ONLY: loaded}
             with loaded:
                 return {key: loaded[key] for key in loaded.files}
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, KeyError, MemoryError) as exc:
         raise InputError(f"Cannot read inputs from {name}: {exc}") from exc
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as exc:
@@ -242,6 +252,13 @@ def _scalar(name: str, key: str, value: NDArray[Any]) -> float:
     if value.size != 1 or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
         raise InputError(f"{name}: {key} must be one finite number, got {value!r}")
     return value.item()
+
+
+def _whole(name: str, key: str, value: NDArray[Any]) -> int:
+    number = _scalar(name, key, value)
+    if number != int(number):
+        raise InputError(f"{name}: {key} must be a whole number, got {number!r}")
+    return int(number)
 
 
 def _as_file(source: ArrayLike | Mapping[str, ArrayLike]) -> InputFile:
@@ -277,22 +294,32 @@ def _fit(
     seed: int,
 ) -> FloatArray:
     who = f"Input {name!r}"
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{who} must hold real numbers, got dtype {array.dtype}")
-    if n_steps is not None and n_steps < 1:
-        raise InputError(f"n_steps must be at least 1, got {n_steps}")
+    _check_real(who, array)
+    if n_steps is not None and not 1 <= n_steps <= MAX_STEPS:
+        raise InputError(f"n_steps must be at least 1 and at most {MAX_STEPS}, got {n_steps}")
+    if layout != "images" and encoding != "hold":
+        raise InputError(
+            f"{who} is given as {layout}, and encoding {encoding!r} is for images; leave it out"
+        )
     if layout == "events":
         return events_to_raster(array, shape, n_steps=n_steps, name=name)
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise InputError(f"{who} holds NaN or infinite values")
+        raise InputError(f"{who} holds NaN, infinite values or values beyond float32")
     if layout == "images":
         images = _as_images(who, array, shape)
         return encode(images, cast("int", n_steps), encoding, seed=seed, name=name)
     return _as_raster(who, array, shape, n_steps)
 
 
+def _check_real(who: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{who} must hold real numbers, got dtype {array.dtype}")
+
+
 def _as_images(who: str, array: NDArray[Any], shape: Dims) -> FloatArray:
-    images = array.astype(np.float32)
+    images = array.astype(np.float32, copy=False)
     if images.shape == shape:
         return images[np.newaxis]
     if images.ndim > 1 and int(np.prod(images.shape[1:])) == int(np.prod(shape)):
@@ -303,7 +330,7 @@ def _as_images(who: str, array: NDArray[Any], shape: Dims) -> FloatArray:
 
 
 def _as_raster(who: str, array: NDArray[Any], shape: Dims, n_steps: int | None) -> FloatArray:
-    raster = array.astype(np.float32)
+    raster = array.astype(np.float32, copy=False)
     if raster.ndim == len(shape) + 1:
         raster = raster[:, np.newaxis]
     if raster.ndim != len(shape) + 2 or raster.shape[2:] != shape:
@@ -319,6 +346,12 @@ def _as_raster(who: str, array: NDArray[Any], shape: Dims, n_steps: int | None) 
 
 def _listed(shape: Dims) -> str:
     return ", ".join(map(str, shape))
+
+
+def _as_int(n_steps: object) -> int:
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer):
+        raise TypeError(f"n_steps must be an integer, got {n_steps!r}")
+    return int(n_steps)
 
 
 def _check_prepared(graph: Graph, inputs: Inputs, n_steps: int | None) -> Inputs:

@@ -107,7 +107,7 @@ def compile(
     MappingError, QuantizationError, ModelError
         The graph cannot become a program; the message names the node and the ways out.
     """
-    params = preset(hw) if isinstance(hw, str) else hw
+    params = _array_of(graph, hw)
     statistics = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
@@ -136,7 +136,7 @@ def plan(
 
     The arguments are those of :func:`compile`; ``n_steps`` is also the length of an inference.
     """
-    params = preset(hw) if isinstance(hw, str) else hw
+    params = _array_of(graph, hw)
     statistics = None
     if calibration is not None and not find_unmapped(graph):
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
@@ -150,6 +150,15 @@ def plan(
         objective=objective,
         n_steps=n_steps,
     )
+
+
+def _array_of(graph: object, hw: object) -> ArrayParams:
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph must be a talon.ir.Graph, not {type(graph).__name__}")
+    params = preset(hw) if isinstance(hw, str) else hw
+    if not isinstance(params, ArrayParams):
+        raise TypeError(f"hw must be ArrayParams or the name of a preset, not {hw!r}")
+    return params
 
 
 def load(path: str | os.PathLike[str]) -> Program:
@@ -172,6 +181,11 @@ def ports_of(network: IntNetwork) -> Graph:
     nodes: dict[str, Node] = {}
     for port in network.inputs:
         nodes[port.name] = Input(np.array(port.shape))
-        nodes[f"{port.name} (end)"] = Output(np.array(port.shape))
-    edges = [(port.name, f"{port.name} (end)") for port in network.inputs]
+    edges: list[tuple[str, str]] = []
+    for port in network.inputs:
+        end = f"{port.name} (end)"
+        while end in nodes:
+            end += "'"
+        nodes[end] = Output(np.array(port.shape))
+        edges.append((port.name, end))
     return Graph(nodes, edges, metadata=dict(network.metadata))

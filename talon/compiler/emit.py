@@ -16,6 +16,7 @@ from talon.compiler.network import IntNetwork, Population
 from talon.compiler.pieces import Feed, Piece
 from talon.compiler.schedule import Plan, Token
 from talon.compiler.wiring import HOST, Group, Wiring
+from talon.errors import MappingError
 from talon.image.container import Section
 
 _WRAP = 1 << 16  # indices and offsets
@@ -120,7 +121,12 @@ class _Core:
         block = projection.weight[start : end + 1, feed.first : feed.last + 1]
         if projection.form == "identity":
             found = diagonal_of(projection.weight)
-            assert found is not None
+            if found is None:
+                raise MappingError(
+                    f"Projection {projection.source!r} -> {projection.target!r} of form 'identity' "
+                    "must have one synapse of one weight from each source neuron j, to neuron "
+                    "j + shift; give it the form 'sparse' or 'dense'"
+                )
             shift, value = found
             return {
                 "kind": EdgeKind.IDENTITY,

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-ONE = "(one)"
+ONE = "/one"
 """Name of the source that is 1 in every timestep and 0 before the first."""
 
 MAX_BITS = 8

@@ -72,7 +72,7 @@ def _quantize(port: InputPort, frames: NDArray[Any]) -> NDArray[np.int16]:
     _check_finite(port, frames)
     if not port.signed and frames.size and frames.min() < 0:
         raise QuantizationError(
-            f"Input {port.name!r} takes no negative values, but has {frames.min()!r}; "
+            f"Input {port.name!r} takes no negative values, but has {frames.min():g}; "
             "calibrate with samples that hold negative values"
         )
     scaled = np.rint(frames.astype(np.float64) / port.scale)
@@ -103,7 +103,7 @@ def _refuse(port: InputPort, values: NDArray[Any]) -> NoReturn:
     rule = "-1, 0 or 1" if port.signed else "0 or 1"
     raise QuantizationError(
         f"Input {port.name!r} takes spikes, {rule} (times its scale {port.scale!r}), but has "
-        f"{values[~expressible].flat[0]!r}; compile with calibration samples (--calibrate) to "
+        f"{values[~expressible].flat[0]:g}; compile with calibration samples (--calibrate) to "
         "have graded inputs, or encode the values as spikes"
     )
 

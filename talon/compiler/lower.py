@@ -23,7 +23,7 @@ from talon.compiler.expression import (
     source_expression,
     summed,
 )
-from talon.errors import MappingError
+from talon.errors import MappingError, QuantizationError
 from talon.ir import (
     IF,
     LIF,
@@ -40,8 +40,13 @@ from talon.ir import (
 
 FloatArray = NDArray[np.float64]
 
-ONE_POPULATION = "(ones)"
-"""Population of one neuron that fires in every timestep: the delayed part of a bias."""
+ONE_POPULATION = "/ones"
+"""Population of one neuron that fires in every timestep: the delayed part of a bias.
+
+Names of nodes hold no slash, so none can be this one, nor that of the constant one.
+"""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,12 +173,15 @@ def lower(graph: Graph, *, max_delay: int | None = None) -> FloatNetwork:
     ------
     MappingError
         A node cannot be mapped, or a delay is too long; the message names it and the ways out.
+    QuantizationError
+        A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
     unmapped = find_unmapped(graph)
     if unmapped:
         raise MappingError(str(unmapped[0]))
-    return _Lowering(graph, max_delay).run()
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
+        return _Lowering(graph, max_delay).run()
 
 
 class _Lowering:
@@ -203,7 +211,9 @@ class _Lowering:
             source = current.identity_source()
             kind = "spike" if source in spiking else "readout"
             if kind == "readout":
-                populations.append(_readout(name, self.shapes[name], _bias(current)))
+                bias = _bias(current)
+                _check_magnitude(name, bias=bias)
+                populations.append(_readout(name, self.shapes[name], bias))
                 synapses += self.synapses(name, current, np.ones(current.n))
                 source = name
             assert source is not None
@@ -282,6 +292,9 @@ class _Lowering:
             gain = values(node.r)
             decay = np.ones_like(gain)
             bias = gain * current
+        _check_magnitude(
+            name, bias=bias, v_threshold=values(node.v_threshold), v_reset=values(node.v_reset)
+        )
         population = FloatPopulation(
             name=name,
             shape=shape,
@@ -309,6 +322,7 @@ class _Lowering:
                     "with a larger max_delay"
                 )
             weight = gain[:, None] * term.dense(current.n)
+            _check_magnitude(name, weight=weight)
             if weight.any():
                 found.append(
                     FloatSynapses(
@@ -351,6 +365,17 @@ class _Lowering:
                 seen.add(successor)
                 pending += self.graph.successors(successor)
         return False
+
+
+def _check_magnitude(name: str, **values: FloatArray) -> None:
+    """Refuse what the arithmetic of the formats could not hold."""
+    for what, array in values.items():
+        largest = float(np.abs(array).max(initial=0.0))
+        if not largest <= _LARGEST:  # NaN is none either
+            raise QuantizationError(
+                f"Node {name!r} must have a {what} of magnitude {_LARGEST:.3g} at most, with all "
+                f"layers before it folded in, not {largest:.3g}; scale weights and thresholds down"
+            )
 
 
 def _bias(current: Expression) -> FloatArray:

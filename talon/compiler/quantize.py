@@ -28,6 +28,7 @@ HEADROOM = 4.0
 
 _GAIN_BOUND = 16.0  # without calibration: how many full drives a potential is thought to gather
 _EPSILON = 1e-6  # thresholds that are whole numbers but for float rounding stay whole
+_SCALE_MIN = 2.0**-200  # below what any float32 weight needs; smaller ones round to zero
 _SPREAD = 4.0  # scales of one population may be made one if they differ by no more
 
 
@@ -239,7 +240,7 @@ def _scales(
     scale = np.maximum(scale, drive / (ACC_MAX - slack))
     # Neurons without synapses: a scale that leaves their parameters room for all fractional bits.
     idle = np.maximum(np.maximum(needs, span) * (1 << (FRAC_MAX + 1)) / V_MAX, 2.0**-30)
-    scale = np.where(drive > 0, scale, idle)
+    scale = np.maximum(np.where(drive > 0, scale, idle), _SCALE_MIN)
     uniform = any(diagonal_of(s.weight) is not None for s in synapses)
     if uniform and scale.max() <= _SPREAD * scale.min():
         scale = np.full_like(scale, scale.max())

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from talon.backend.cpu.kernels import build_kernel, join
 from talon.backend.cpu.neurons import NeuronState
 from talon.backend.inputs import Inputs, Source, prepare_inputs
+from talon.errors import BackendError
 from talon.ir import Graph, Input, Neuron
 from talon.ir.types import BoolArray, Dims, FloatArray
 
@@ -76,17 +77,25 @@ def simulate_float(
     -------
     FloatTrace
         Spikes and potentials of every neuron and the values of every output.
+
+    Raises
+    ------
+    BackendError
+        Values leave the range of ``dtype``.
     """
     graph.validate()
     data = prepare_inputs(graph, inputs, n_steps, layout="images" if hold else None)
     run = _Run(graph, data, np.dtype(dtype), record_currents=record_currents)
-    for component in graph.strongly_connected_components():
-        name = component[0]
-        if len(component) > 1 or (name, name) in graph.edges:
-            run.step_component(component)
-        else:
-            run.run_node(name)
-        run.release()
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
+        for component in graph.strongly_connected_components():
+            name = component[0]
+            if len(component) > 1 or (name, name) in graph.edges:
+                run.step_component(component)
+            else:
+                run.run_node(name)
+            run.release()
+    for name, values in (*run.potentials.items(), *run.outputs.items()):
+        _check_finite(name, values)
     return FloatTrace(
         spikes=run.spikes,
         potentials=run.potentials,
@@ -207,6 +216,16 @@ class _Run:
 
     def _full(self, x: FloatArray) -> tuple[int, ...]:
         return (self._size[0], *x.shape[1:])
+
+
+def _check_finite(name: str, values: FloatArray) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        t, sample = (int(i) for i in np.argwhere(~finite)[0][:2])
+        raise BackendError(
+            f"Node {name!r} exceeds the range of {values.dtype} in timestep {t} of sample {sample}"
+            "; scale weights or inputs down"
+        )
 
 
 def _is_held(x: FloatArray) -> bool:

@@ -80,19 +80,42 @@ def test_several_inputs_are_told_by_name():
         ),
         (np.zeros(4), None, r"got \(4,\); an image that is to be held needs the layout 'images'"),
         (np.zeros((1, 2, 3, 4)), None, r"takes a raster .*got \(1, 2, 3, 4\)"),
-        (np.full((5, 4), np.nan), None, "Input 'input' holds NaN or infinite values"),
-        (np.full((5, 4), np.inf), None, "Input 'input' holds NaN or infinite values"),
+        (np.full((5, 4), np.nan), None, "Input 'input' holds NaN, infinite values or values bey"),
+        (np.full((5, 4), np.inf), None, "Input 'input' holds NaN, infinite values or values bey"),
+        (np.full((5, 4), 1e300), None, "infinite values or values beyond float32"),
         (np.zeros((5, 4), complex), None, "must hold real numbers, got dtype complex128"),
         (np.array([["a"] * 4]), None, "must hold real numbers, got dtype <U1"),
         (np.zeros((5, 4)), 6, "Input 'input' has 5 timesteps, but n_steps is 6"),
         (np.zeros((0, 4)), None, "There must be a timestep and a sample at least, got 0 timesteps"),
         (np.zeros((5, 0, 4)), None, "got 5 timesteps of 0 samples"),
-        (np.zeros((5, 4)), 0, "n_steps must be at least 1, got 0"),
+        (np.zeros((5, 4)), 0, "n_steps must be at least 1 and at most 1048576, got 0"),
     ],
 )
 def test_rasters_that_do_not_fit_are_refused(array, n_steps, message):
     with pytest.raises(InputError, match=message):
         prepare_inputs(FLAT, array, n_steps)
+
+
+@pytest.mark.parametrize("n_steps", [2.0, "2", True])
+def test_a_number_of_steps_is_an_integer(n_steps):
+    with pytest.raises(TypeError, match=rf"^n_steps must be an integer, got {n_steps!r}$"):
+        prepare_inputs(FLAT, np.zeros(4), n_steps, layout="images")
+
+
+@pytest.mark.parametrize("layout", ["images", "events", "raster"])
+def test_no_slip_asks_for_all_memory(layout):
+    data = np.array([[0, 1]]) if layout == "events" else np.zeros((1, 4))
+    with pytest.raises(InputError, match="n_steps must be at least 1 and at most 1048576, got 10"):
+        prepare_inputs(FLAT, data, 10**9, layout=layout)
+
+
+@pytest.mark.parametrize("layout", ["raster", "events"])
+@pytest.mark.parametrize("encoding", ["rate", "latency"])
+def test_encodings_are_for_images(layout, encoding):
+    data = np.zeros((5, 2), int) if layout == "events" else np.zeros((5, 4))
+    match = f"'input' is given as {layout}, and encoding '{encoding}' is for images; leave it out"
+    with pytest.raises(InputError, match=match):
+        prepare_inputs(FLAT, data, layout=layout, encoding=encoding)
 
 
 def test_images_that_do_not_fit_are_refused():
@@ -233,7 +256,9 @@ def test_single_arrays_are_rasters_unless_told(tmp_path):
         ({"x": np.ones(4), "images": np.ones(4)}, "has several arrays for one input"),
         ({"x": np.ones((2, 4)), "y": np.ones(2)}, "y must be a vector of integers, got float64"),
         ({"x": np.ones((2, 4)), "n_steps": [1, 2]}, "n_steps must be one finite number"),
+        ({"x": np.ones((2, 4)), "n_steps": 2.5}, "n_steps must be a whole number, got 2.5"),
         ({"x": np.ones((2, 4)), "scale": np.nan}, "scale must be one finite number, got"),
+        ({"x": np.array(["a"]), "scale": 2}, "images must hold real numbers, got dtype <U1"),
     ],
 )
 def test_files_with_other_keys_are_refused(tmp_path, arrays, message):
@@ -253,6 +278,14 @@ def test_pickles_are_not_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(InputError, match=r"Cannot read inputs from .*: Object arrays cannot be"):
         load_inputs(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"TALONIMG\1\0", b"\x89HDF\r\n\x1a\n"])
+def test_files_of_another_kind_are_told_apart(tmp_path, data):
+    path = tmp_path / "a.npz"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"^{path} is no \.npz or \.npy file of NumPy$"):
+        load_inputs(path)
 
 
 def test_missing_file_is_told(tmp_path):

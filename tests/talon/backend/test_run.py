@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import talon
+from talon import ir
 from talon.arch.params import PRESETS
+from talon.backend.run import plan
 from talon.errors import QuantizationError
 from talon.testing import random_graph, random_inputs
 from talon_sim.trace import compare
@@ -70,3 +72,54 @@ def test_unknown_preset_lists_those_there_are():
     graph, _ = make_case()
     with pytest.raises(ValueError, match=r"^Array preset must be one of tiny_1x1, .* not 'loihi'"):
         talon.compile(graph, hw="loihi")
+
+
+def chain(first, second="fc"):
+    full = np.ones(3, np.float32)
+    return ir.Graph(
+        {
+            first: ir.Input([4]),
+            second: ir.Affine(np.eye(3, 4, dtype=np.float32), full / 4),
+            "lif": ir.LIF(2 * full, 2 * full, 0 * full, full),
+            "out": ir.Output([3]),
+        },
+        [(first, second), (second, "lif"), ("lif", "out")],
+        delays={(second, "lif"): 1},
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["(ones)", "(one)", "in (end)", "a:b", " ", "ü<b>[red]", "n" * 900]
+)
+def test_no_name_of_a_node_is_special(name):
+    """The delayed bias becomes a neuron that always fires, whose name is no node's."""
+    raster = np.ones((5, 2, 4))
+    program = talon.compile(chain(name), hw="tiny_1x1")
+    golden = program.run({name: raster})
+    assert compare(golden, program.run({name: raster}, target="interpreter")).equal
+    plain = talon.compile(chain("in"), hw="tiny_1x1").run(raster)
+    assert plain.spikes["lif"].any() and not plain.spikes["lif"].all()
+    np.testing.assert_array_equal(golden.potentials["lif"], plain.potentials["lif"])
+
+
+def test_inputs_named_after_each_other():
+    graph = chain("in")
+    nodes = {"in (end)": ir.Input([3]), **graph.nodes}
+    both = ir.Graph(nodes, [*graph.edges, ("in (end)", "lif")], delays=graph.delays)
+    program = talon.compile(both, hw="tiny_1x1")
+    trace = program.run({"in": np.zeros((4, 1, 4)), "in (end)": np.ones((4, 1, 3))})
+    assert trace.spikes["lif"].all()
+
+
+def test_slips_of_the_caller_are_told():
+    graph, _ = make_case()
+    with pytest.raises(TypeError, match=r"^graph must be a talon\.ir\.Graph, not str$"):
+        talon.compile("model.t1c")
+    with pytest.raises(TypeError, match=r"^hw must be ArrayParams or the name of a preset, not 3$"):
+        plan(graph, hw=3)
+
+
+def test_ranges_and_samples_next_to_nothing_round_to_nothing():
+    program = talon.compile(chain("in"), hw="tiny_1x1", input_range={"in": (0, 1e-320)})
+    trace = program.run(np.zeros((4, 1, 4)))
+    assert trace.counters["saturations"] == 0 and trace.potentials["lif"].any()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from talon.compiler.lower import ONE_POPULATION, find_unmapped, lower
-from talon.errors import MappingError
-from talon.ir import IF, Flatten, Graph, Input, Node, Output, Skip
+from talon.errors import MappingError, QuantizationError
+from talon.ir import IF, Affine, Flatten, Graph, Input, Node, Output, Skip
 from talon.testing import random_graph
 
 
@@ -203,3 +203,28 @@ def run(network, inputs, n_steps, n_samples):
             potentials[p.name][t], spikes[p.name][t] = total, fired
             values[p.name][t] = fired
     return spikes, potentials
+
+
+@pytest.mark.parametrize(
+    ("node", "field", "what"),
+    [("fc1", "weight", "weight"), ("fc1", "bias", "bias"), ("lif1", "v_threshold", "v_threshold")],
+)
+def test_values_beyond_the_arithmetic_are_refused_by_name(make_mlp, node, field, what):
+    graph = make_mlp(5, 4)
+    values = getattr(graph.nodes[node], field).astype(np.float64)
+    values[0] = 1e300
+    setattr(graph.nodes[node], field, values)
+    with pytest.raises(
+        QuantizationError,
+        match=rf"^Node 'lif1' must have a {what} of magnitude 3\.4e\+38 at most, .*; scale weights",
+    ):
+        lower(graph)
+
+
+def test_folded_layers_that_overflow_are_refused_by_name(make_mlp):
+    graph = make_mlp(5, 4)
+    graph.nodes["fc1"].weight = np.full((4, 5), 1e200)
+    graph.nodes["fc0"] = Affine(np.full((5, 5), 1e200), np.zeros(5))
+    graph = Graph(graph.nodes, [("in", "fc0"), ("fc0", "fc1"), *graph.edges[1:]])
+    with pytest.raises(QuantizationError, match=r"^Node 'lif1' must have a weight .* not inf;"):
+        lower(graph)

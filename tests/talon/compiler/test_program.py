@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from talon.arch.params import PRESETS
-from talon.compiler.compile import compile_graph
+from talon.compiler.compile import compile_graph, program_of, quantize_graph
 from talon.compiler.digest import graph_hash
+from talon.compiler.mapping import map_network
 from talon.compiler.program import Program
 from talon.errors import ImageError, MappingError
 from talon.image.container import difference
@@ -106,3 +107,17 @@ def test_partial_sums_and_slices_run_as_the_integer_network(seed, weight_words, 
     payloads = quantize_inputs(program.network, inputs)
     golden = GoldenTarget().run(program, payloads, probe=True)
     assert compare(golden, InterpreterTarget(seed=seed).run(program, payloads, probe=True)).equal
+
+
+def test_identity_without_a_synapse_for_each_source_is_refused_by_name(make_mlp):
+    network, _, _ = quantize_graph(make_mlp(4, 4), TINY)
+    (projection,) = network.projections
+    weight = np.eye(4, dtype=np.int8)
+    weight[2, 2] = 0
+    broken = replace(network, projections=(replace(projection, weight=weight, form="identity"),))
+    with pytest.raises(
+        MappingError,
+        match=r"^Projection 'in' -> 'lif1' of form 'identity' must have one synapse of one weight "
+        r"from each source .*; give it the form 'sparse' or 'dense'$",
+    ):
+        program_of(map_network(broken, TINY), graph_hash=bytes(32), report={})

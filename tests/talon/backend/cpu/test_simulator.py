@@ -313,3 +313,24 @@ def test_agrees_with_snntorch(reset, reset_delay):
     assert agrees.mean() > 0.98
     got, expected = trace.potentials["lif"][:, agrees], potentials[:, agrees]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("delays", [{}, {("rec", "lif"): 1}])
+def test_overflow_is_told_by_node(delays):
+    """Finite weights may give sums that are not, on a cycle as well as off it."""
+    full = np.ones(2, np.float32)
+    nodes = {
+        "in": ir.Input([2]),
+        "fc": ir.Affine(np.full((2, 2), 3e38, np.float32), 0 * full),
+        "lif": ir.LIF(full, full, 0 * full, full, reset="none"),
+        "out": ir.Output([2]),
+    }
+    edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
+    if delays:
+        nodes["rec"] = ir.Affine(np.eye(2, dtype=np.float32), 0 * full)
+        edges += [("lif", "rec"), ("rec", "lif")]
+    raster = np.zeros((4, 3, 2))
+    raster[2, 1] = 1
+    message = r"^Node 'lif' exceeds the range of float32 in timestep 2 of sample 1; scale weights"
+    with pytest.raises(BackendError, match=message):
+        simulate_float(ir.Graph(nodes, edges, delays=delays), raster)
