@@ -88,6 +88,8 @@ class Plan:
             "binding": self.binding,
             "weight_words": list(self.bounds.weight_words) if self.bounds else None,
             "accumulator_rows": list(self.bounds.rows) if self.bounds else None,
+            "groups": list(self.bounds.groups) if self.bounds else None,
+            "edges": list(self.bounds.edges) if self.bounds else None,
             "cores": [
                 {
                     "core": core.core,

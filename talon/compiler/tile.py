@@ -14,6 +14,14 @@ from talon.errors import MappingError
 Objective = Literal["latency", "cores"]
 OBJECTIVES: tuple[Objective, ...] = ("latency", "cores")
 
+_WAYS = {
+    "weight memory": "make layers smaller, or prune weights so that they are stored as sparse",
+    "accumulator rows": "make layers smaller",
+    "groups": "join layers of neurons that take the same inputs",
+    "edges": "sum or concatenate paths before they reach neurons",
+}
+"""Resources in the order of :class:`Bounds`, and what makes a network need less of them."""
+
 _WORTH_IT = 0.5  # a core is split only if its load is this share of the heaviest load or more
 
 
@@ -30,17 +38,30 @@ class _Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What the network needs of the whole array, and what there is."""
+    """What the network needs of the whole array, and what there is.
+
+    Of groups and edges that is the least: one group a population, one edge a projection.
+    """
 
     weight_words: tuple[int, int]
     rows: tuple[int, int]
+    groups: tuple[int, int]
+    edges: tuple[int, int]
     cores: int
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each resource that the network needs, by name."""
+        pairs = (self.weight_words, self.rows, self.groups, self.edges)
+        return {
+            name: used / max(1, there) for name, (used, there) in zip(_WAYS, pairs, strict=True)
+        }
 
     @property
     def binding(self) -> str:
         """Name of the resource that decides how many cores are needed at least."""
-        words, rows = (used / max(1, there) for used, there in (self.weight_words, self.rows))
-        return "weight memory" if words >= rows else "accumulator rows"
+        shares = self.shares
+        return max(shares, key=shares.__getitem__)
 
 
 def bounds(network: IntNetwork, params: ArrayParams) -> Bounds:
@@ -51,11 +72,19 @@ def bounds(network: IntNetwork, params: ArrayParams) -> Bounds:
         n_rows = costs.n_rows(population.name)
         rows += n_rows
         words += sum(costs.words(f, 0, n_rows) for f in costs.feeds(population.name))
-    least = max(-(-words // params.weight_words), -(-rows // params.n_rows), 1)
+    needs = (
+        (words, params.weight_words),
+        (rows, params.n_rows),
+        (len(network.populations), params.n_groups),
+        (len(network.projections), params.n_edges),
+    )
+    whole = [(used, there * params.n_cores) for used, there in needs]
     return Bounds(
-        weight_words=(words, params.weight_words * params.n_cores),
-        rows=(rows, params.n_rows * params.n_cores),
-        cores=least,
+        weight_words=whole[0],
+        rows=whole[1],
+        groups=whole[2],
+        edges=whole[3],
+        cores=max(1, *(-(-used // there) for used, there in needs)),
     )
 
 
@@ -230,24 +259,29 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
             "concatenate fewer paths into it"
         )
     need = bounds(costs.network, params)
-    words, rows = need.weight_words, need.rows
+    words, rows, groups, edges = need.weight_words, need.rows, need.groups, need.edges
     larger = [
         p.name
         for p in PRESETS.values()
         if p.lanes == params.lanes
-        and p.weight_words * p.n_cores >= words[0]
-        and p.n_rows * p.n_cores >= rows[0]
         and p.n_cores > params.n_cores
+        and bounds(costs.network, p).cores <= p.n_cores
     ]
     way = f"use a larger array ({' or '.join(larger)})" if larger else "use a larger array"
+    short = need.shares[need.binding] > 1
+    binds = (
+        f"Binding is the {need.binding}"
+        if short
+        else "The array as a whole would have room, but no core has enough of everything"
+    )
     return (
         f"Population {run.population!r} ({population.n} neurons) does not fit on "
         f"{params.name!r}: {run.n_rows} of its {costs.n_rows(run.population)} rows of "
-        f"{params.lanes} neurons find no core. Binding is the {need.binding}: the network needs "
-        f"{words[0] * params.lanes} of {words[1] * params.lanes} bytes of weights and {rows[0]} of "
-        f"{rows[1]} accumulator rows, on {params.n_cores} cores of {params.n_groups} groups and "
-        f"{params.n_edges} edges; {way}, make layers smaller, or prune weights so that they are "
-        "stored as sparse"
+        f"{params.lanes} neurons find no core. {binds}: the network needs "
+        f"{words[0] * params.lanes} of {words[1] * params.lanes} bytes of weights, {rows[0]} of "
+        f"{rows[1]} accumulator rows, {groups[0]} of {groups[1]} groups (one a population) and "
+        f"{edges[0]} of {edges[1]} edges (one a projection) at least, on {params.n_cores} cores; "
+        f"{way} or {_WAYS[need.binding]}"
     )
 
 

@@ -101,9 +101,12 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
     }
     if plan.bounds is not None:
         words, rows = plan.bounds.weight_words, plan.bounds.rows
+        groups, edges = plan.bounds.groups, plan.bounds.edges
         facts["least cores"] = f"{plan.bounds.cores}, by {plan.bounds.binding}"
         facts["weight words"] = f"{words[0]:,} of {words[1]:,}"
         facts["accumulator rows"] = f"{rows[0]:,} of {rows[1]:,}"
+        facts["groups, at least"] = f"{groups[0]:,} of {groups[1]:,}"
+        facts["edges, at least"] = f"{edges[0]:,} of {edges[1]:,}"
     if plan.prediction is not None:
         guess = plan.prediction
         facts["cycles an inference"] = (

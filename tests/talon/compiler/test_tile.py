@@ -1,5 +1,6 @@
 """Slicing: everything in exactly one piece, within what a core holds, in few cores or spread."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from talon.compiler.compile import quantize_graph
 from talon.compiler.pieces import Costs
 from talon.compiler.tile import bounds, tile
 from talon.errors import MappingError
+from talon.ir import Graph
 from talon.testing import GraphLimits, random_graph
 
 ZYNQ = PRESETS["zynq_us_plus"]
@@ -98,6 +100,44 @@ def test_network_that_does_not_fit_says_what_binds_and_what_would_do(make_mlp):
         tile(network_of(make_mlp(784, 128, 10)), params)
     with pytest.raises(MappingError, match=r"Binding is the accumulator rows: .* 40 of 32"):
         tile(network_of(make_mlp(8, 640)), params)
+
+
+def test_many_small_populations_are_bound_by_groups(make_mlp):
+    params = PRESETS["tiny_2x2"]
+    with pytest.raises(
+        MappingError,
+        match=r"Binding is the groups: .* 40 of 64 accumulator rows, 20 of 16 groups .* and "
+        r"20 of 32 edges .* join layers of neurons that take the same inputs$",
+    ):
+        tile(network_of(make_mlp(*[8] * 21), params), params)
+
+
+def test_many_projections_are_bound_by_edges(make_mlp, make_affine):
+    graph = make_mlp(4, 4, 4, 4)
+    nodes, edges, delays = dict(graph.nodes), list(graph.edges), {}
+    for a, b, delay in itertools.product("123", "123", range(1, 4)):
+        name = f"{a}{b}{delay}"
+        nodes[name] = make_affine(np.random.default_rng(delay), 4, 4)
+        edges += [(f"lif{a}", name), (name, f"lif{b}")]
+        delays[f"lif{a}", name] = delay
+    params = replace(PRESETS["tiny_2x2"], name="narrow", columns=1, n_edges=12)
+    with pytest.raises(
+        MappingError,
+        match=r"Binding is the edges: .* 3 of 8 groups .* and 30 of 24 edges .* at least, on 2 "
+        r"cores; use a larger array .* or sum or concatenate paths before they reach neurons$",
+    ):
+        tile(network_of(Graph(nodes, edges, delays=delays), params), params)
+
+
+def test_room_that_is_split_over_cores_is_told_apart_from_none(make_mlp):
+    """Both cores hold rows of the first layer, and with them have used their only edge."""
+    params = replace(PRESETS["tiny_2x2"], name="scarce", columns=1, n_edges=1)
+    with pytest.raises(
+        MappingError,
+        match=r"The array as a whole would have room, but no core has enough of everything: .* 20 "
+        r"of 32 accumulator rows",
+    ):
+        tile(network_of(make_mlp(8, 72, 8), params), params)
 
 
 def test_objective_must_be_known(make_mlp):
