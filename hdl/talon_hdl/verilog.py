@@ -8,7 +8,7 @@ import itertools
 import re
 
 from amaranth.back import rtlil, verilog  # pyright: ignore[reportAttributeAccessIssue]
-from amaranth.hdl import Value
+from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection  # the dict form of ports= keeps constant outputs
 from amaranth.lib import wiring
 
@@ -25,6 +25,8 @@ def flat_ports(component: wiring.Component) -> Ports:
     """
     ports: Ports = {}
     for path, member, value in component.signature.flatten(component):
+        if isinstance(value, Const):  # the ready of a stream that is always ready
+            continue
         name = "_".join(map(str, path))
         if name in ports:
             raise ValueError(f"Port names of a component must be distinct, not twice {name!r}")
@@ -65,10 +67,12 @@ def fold_memories(text: str) -> str:
     def loop(match: re.Match[str]) -> str:
         name, width = match["name"], match["width"]
         depth = match["rows"].count("\n")
+        block = f"clear_memory_{next(numbers)}"
         return (
-            f"  initial begin : clear_memory_{next(numbers)}\n"
-            "    integer row;\n"
-            f"    for (row = 0; row < {depth}; row = row + 1) {name}[row] = {width}'h0;\n"
+            f"  initial begin : {block}\n"
+            f"    integer {block}_row;\n"
+            f"    for ({block}_row = 0; {block}_row < {depth}; {block}_row = {block}_row + 1)\n"
+            f"      {name}[{block}_row] = {width}'h0;\n"
             "  end\n"
         )
 
