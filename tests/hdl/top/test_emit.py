@@ -7,10 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from talon.arch.params import PRESETS, preset
 from talon_hdl.emit import array_verilog, main
-from talon_hdl.verilog import fold_memories
+from talon_hdl.verilog import flat_ports, fold_memories
 from talon_sim.cosim.verilator import environment, launcher_dir, overlaid
 
 WAIVERS = Path(__file__).parents[3] / "hdl" / "lint.vlt"
@@ -109,6 +111,12 @@ def test_zeros_of_a_memory_become_a_loop():
 def test_other_contents_of_a_memory_stay(row):
     text = f"  initial begin\n    m[0] = 8'h00;\n{row}  end\n"
     assert fold_memories(text) == text
+
+
+def test_ports_that_would_share_a_name_are_refused():
+    clash = wiring.Component({"a": Out(wiring.Signature({"b": Out(1)})), "a_b": In(1)})
+    with pytest.raises(ValueError, match=r"^Port names .* must be distinct, not twice 'a_b'$"):
+        flat_ports(clash)
 
 
 def lint(text, folder, *options):
