@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch.numerics import DECAY_ONE, FRAC_MAX, PAYLOAD_MAX, V_MAX, V_MIN
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
 from talon.errors import ImageError
+from talon.image.fields import (
+    COUNT,
+    FLAG,
+    NAME,
+    OBJECT,
+    OBJECTS,
+    SCALE,
+    SHAPE,
+    Rule,
+    check_fields,
+    one_of,
+    whole,
+)
 
 _MAGIC = b"TALONNET"
 _HEAD = struct.Struct("<8sII")  # magic, version, bytes of the JSON header
@@ -23,6 +38,39 @@ _POPULATION_ARRAYS = {
     "v_scale": "<f8",
 }
 _MAX_NEURONS = 1 << 24
+_RANGES = {
+    "threshold": (V_MIN, V_MAX),
+    "bias": (V_MIN, V_MAX),
+    "v_reset": (V_MIN, V_MAX),
+    "decay": (0, DECAY_ONE),
+}
+_KINDS = one_of("spike", "readout")
+_RULES: dict[str, dict[str, Rule]] = {
+    "inputs": {
+        "name": NAME,
+        "shape": SHAPE,
+        "scale": SCALE,
+        "payload_max": whole(1, PAYLOAD_MAX),
+        "signed": FLAG,
+    },
+    "populations": {
+        "name": NAME,
+        "shape": SHAPE,
+        "kind": _KINDS,
+        "frac": whole(0, FRAC_MAX),
+        "reset": one_of("none", "zero", "subtract"),
+        "reset_next": FLAG,
+        "strict": FLAG,
+    },
+    "projections": {
+        "source": NAME,
+        "target": NAME,
+        "delay": COUNT,
+        "shape": SHAPE,
+        "form": one_of("dense", "sparse", "identity"),
+    },
+    "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": _KINDS},
+}
 
 
 def network_to_bytes(network: IntNetwork) -> bytes:
@@ -124,12 +172,14 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         position += n_bytes
         return array.astype(np.dtype(dtype).newbyteorder("="))
 
+    _check_header(header)
     populations: list[Population] = []
     for item in header["populations"]:
         shape = _shape(item["shape"])
         n = int(np.prod(shape))
         fields: dict[str, Any] = {**item, "shape": shape}
         fields |= {name: take((n,), dtype) for name, dtype in _POPULATION_ARRAYS.items()}
+        _check_ranges(item["name"], fields)
         populations.append(Population(**fields))
     projections = [
         Projection(
@@ -151,6 +201,46 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         ),
         metadata=header["metadata"],
     )
+
+
+def _check_header(header: object) -> None:
+    """Require the types, the names and the shapes of a network; nothing is taken on trust."""
+    check_fields("Network section", header, {**dict.fromkeys(_RULES, OBJECTS), "metadata": OBJECT})
+    assert isinstance(header, dict)
+    for key, rules in _RULES.items():
+        for position, item in enumerate(header[key]):
+            check_fields(f"Network section {key}[{position}]", item, rules)
+            if set(item) != set(rules):
+                raise ImageError(
+                    f"Network section {key}[{position}] must have the keys {sorted(rules)}, "
+                    f"not {sorted(item)}"
+                )
+    ports = [*header["inputs"], *header["populations"]]
+    sizes = {item["name"]: math.prod(item["shape"]) for item in ports}
+    if len(sizes) != len(ports):
+        raise ImageError("Network section must name inputs and populations apart")
+    order = {item["name"]: i for i, item in enumerate(header["populations"])}
+    for item in header["projections"]:
+        edge = f"Network section: projection {item['source']!r} -> {item['target']!r}"
+        if item["source"] not in sizes or item["target"] not in order:
+            raise ImageError(f"{edge} must join an input or population to a population")
+        if item["shape"] != [sizes[item["target"]], sizes[item["source"]]]:
+            raise ImageError(f"{edge} must have the shape of its ends, not {item['shape']}")
+        if item["delay"] == 0 and order.get(item["source"], -1) >= order[item["target"]]:
+            raise ImageError(f"{edge} has no delay, so its source must come before its target")
+    for item in header["outputs"]:
+        if item["population"] not in order:
+            raise ImageError(f"Network section has no population {item['population']!r}")
+
+
+def _check_ranges(name: str, fields: dict[str, Any]) -> None:
+    for field, (low, high) in _RANGES.items():
+        values = fields[field]
+        if values.size and not (low <= values.min() and values.max() <= high):
+            raise ImageError(
+                f"Network section: {field} of population {name!r} must be from {low} to {high}, "
+                f"not {values.min()} to {values.max()}"
+            )
 
 
 def _shape(value: list[int]) -> tuple[int, ...]:

@@ -145,9 +145,10 @@ def _limits(
     if name not in declared:
         return stats.inputs.get(name)
     low, high = (float(value) for value in declared[name])
-    if not (np.isfinite([low, high]).all() and low <= 0 <= high and low < high):
+    most = float(np.finfo(np.float32).max)
+    if not (-most <= low <= 0 <= high <= most and low < high):
         raise QuantizationError(
-            f"Range of input {name!r} must be finite and hold zero and more, "
+            f"Range of input {name!r} must be finite in float32 and hold zero and more, "
             f"not {low!r} to {high!r}"
         )
     return InputRange(low=low, high=high)

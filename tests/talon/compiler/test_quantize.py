@@ -172,7 +172,7 @@ def test_without_samples_an_input_takes_spikes():
 def test_bad_ranges_are_refused():
     network = make_network(np.ones((1, 2)))
     with pytest.raises(
-        QuantizationError, match=r"^Range of input 'in' must be finite and hold zero"
+        QuantizationError, match=r"^Range of input 'in' must be finite in float32 and hold"
     ):
         quantize(network, input_range={"in": (1, 2)})
     with pytest.raises(
