@@ -91,7 +91,7 @@ class NeuronCore(wiring.Component):
             neurons.fetched_stb.eq(synapses.fetched_stb),
             self.error.eq(config.error),
         ]
-        self._dispatch(m, inputs.o, config, synapses, neurons.resetting)
+        self._dispatch(m, inputs.o, config, synapses, neurons.closed)
         self._merge(m, config, neurons)
         self._count(m, config, synapses, neurons)
         m.d.comb += self.idle.eq(~inputs.o.valid & synapses.drained & neurons.idle & ~config.busy)
@@ -117,7 +117,7 @@ class NeuronCore(wiring.Component):
         packets: stream.Interface,
         config: ConfigUnit,
         synapses: SynapseEngine,
-        resetting: Signal,
+        closed: Signal,
     ) -> None:
         """CONFIG packets to the configuration unit, in order with all others; the rest as events.
 
@@ -126,7 +126,7 @@ class NeuronCore(wiring.Component):
         kind = packets.payload[:3]
         is_config = kind == Kind.CONFIG
         is_event = (kind == Kind.SPIKE) | (kind == Kind.PSUM) | (kind == Kind.TOKEN)
-        may_take = ~resetting & ~config.busy
+        may_take = ~closed & ~config.busy
         to_config, to_synapses = Signal(), Signal()
         m.d.comb += [
             to_config.eq(packets.valid & may_take & is_config & synapses.drained),

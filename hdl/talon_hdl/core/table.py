@@ -11,6 +11,16 @@ ENTRY_WIDTH = 16
 """Bits of the entry number in a configuration access."""
 
 
+class ConfigPort(wiring.PureInterface):
+    """The signals of a :class:`ConfigPortSignature`."""
+
+    en: Signal
+    addr: Signal
+    w_en: Signal
+    w_data: Signal
+    r_data: Signal
+
+
 class ConfigPortSignature(wiring.Signature):
     """Access of the configuration unit to one memory; seen from the unit.
 
@@ -28,6 +38,9 @@ class ConfigPortSignature(wiring.Signature):
                 "r_data": In(width),
             }
         )
+
+    def create(self, *, path=None, src_loc_at=0) -> ConfigPort:
+        return ConfigPort(self, path=path, src_loc_at=1 + src_loc_at)
 
 
 class Table(wiring.Component):
@@ -48,7 +61,7 @@ class Table(wiring.Component):
         Its contents, in the same cycle.
     """
 
-    config: wiring.PureInterface
+    config: ConfigPort
     addr: Signal
     data: Signal
 

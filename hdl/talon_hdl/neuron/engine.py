@@ -35,8 +35,8 @@ class NeuronEngine(wiring.Component):
         The memories RECORD, GROUP, ROUTE, TOKEN and INIT.
     o : :py:`Out(stream.Signature(packet width))`
         Packets.
-    resetting : :py:`Out(1)`
-        The state is being reset; no packet may come.
+    closed : :py:`Out(1)`
+        The state is being reset, or is about to be; no packet may come.
     idle : :py:`Out(1)`
         Nothing is under way and no group can start.
     n_updates, n_spikes, n_saturations : :py:`Out`
@@ -57,7 +57,7 @@ class NeuronEngine(wiring.Component):
     tokens: wiring.PureInterface
     grants: wiring.PureInterface
     o: stream.Interface
-    resetting: Signal
+    closed: Signal
     idle: Signal
     n_updates: Signal
     n_spikes: Signal
@@ -84,7 +84,7 @@ class NeuronEngine(wiring.Component):
                 "tokens": In(ConfigPortSignature(layouts.token.width)),
                 "grants": In(ConfigPortSignature(layouts.init.width)),
                 "o": Out(stream.Signature(PacketLayouts(params).width)),
-                "resetting": Out(1),
+                "closed": Out(1),
                 "idle": Out(1),
                 "n_updates": Out(count),
                 "n_spikes": Out(count),
@@ -122,7 +122,7 @@ class NeuronEngine(wiring.Component):
             update.sweep_addr.eq(scheduler.sweep_addr),
             serializer.finished.eq(update.finished),
             serializer.core.eq(self.core),
-            self.resetting.eq(scheduler.resetting),
+            self.closed.eq(scheduler.closed),
             self.idle.eq(scheduler.quiet & ~serializer.busy),
             self.n_updates.eq(update.n_updates),
             self.n_spikes.eq(update.n_spikes),

@@ -52,6 +52,8 @@ class GroupScheduler(wiring.Component):
         Count of the sweep: words of potentials to clear, too.
     resetting : :py:`Out(1)`
         The state is being reset.
+    closed : :py:`Out(1)`
+        So it is, or will be from the next cycle on: nothing may arrive that the sweep would erase.
     quiet : :py:`Out(1)`
         No group runs, none can start, no reset is due.
     """
@@ -67,6 +69,7 @@ class GroupScheduler(wiring.Component):
     sweep: stream.Interface
     sweep_addr: Signal
     resetting: Signal
+    closed: Signal
     quiet: Signal
 
     def __init__(self, params: ArrayParams) -> None:
@@ -92,6 +95,7 @@ class GroupScheduler(wiring.Component):
                 "sweep": Out(stream.Signature(fetch_layout(params), always_ready=True)),
                 "sweep_addr": Out(self._sweep_bits),
                 "resetting": Out(1),
+                "closed": Out(1),
                 "quiet": Out(1),
             }
         )
@@ -120,7 +124,7 @@ class GroupScheduler(wiring.Component):
         hit, miss = Signal(), Signal()
         can_judge = looked_valid & may_poll & ~self.token.valid
         m.d.comb += [
-            self.token.ready.eq(~self.resetting),
+            self.token.ready.eq(~self.closed),
             ready.eq(
                 (counted.sources == looked.descriptor.n_sources)
                 & (counted.dests == looked.descriptor.n_dests)
@@ -162,11 +166,13 @@ class GroupScheduler(wiring.Component):
             self.sweep.payload.slot.eq(count[self._row_bits :]),
             self.sweep.valid.eq(self.resetting & ~count[self._sweep_bits :].any()),
         ]
+        due = reset_due & ~running & ~self.start
+        m.d.comb += self.closed.eq(self.resetting | due)
         with m.If(self.resetting):
             m.d.sync += count.eq(count + 1)
             with m.If(count == total):
                 m.d.sync += [self.resetting.eq(0), count.eq(0)]
-        with m.Elif(reset_due & ~running & ~self.start):
+        with m.Elif(due):
             m.d.sync += [self.resetting.eq(1), reset_due.eq(0)]
         with m.If(self.reset):
             m.d.sync += reset_due.eq(1)

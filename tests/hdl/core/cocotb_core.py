@@ -130,6 +130,25 @@ class CoreBench:
         await self.settle()
 
 
+@cocotb.test()
+async def events_right_behind_arm_are_not_lost(dut):
+    """Send events right behind ARM: the reset that it brings must hold them back."""
+    bench = CoreBench(dut, cocotb.RANDOM_SEED)
+    await bench.start()
+    program = _one_group([{"kind": int(EdgeKind.IDENTITY), "weight": 3}], [])
+    await bench.load(program)
+    reference = Reference(program, PARAMS, CORE)
+    events = [
+        PACKETS.pack(Kind.SPIKE, **MASKS, index=i, payload=1) for i in range(PARAMS.n_neurons)
+    ]
+    for packet in events:
+        reference.take(packet)
+    bench.configure(ConfigOp.ARM, PARAMS.hardware_hash)
+    bench.send(*events, PACKETS.pack(Kind.TOKEN, **MASKS))
+    await bench.settle()
+    _compare([*bench.received], reference.run(0, False), 0, 0)
+
+
 async def run_steps(bench, program, reference, *, n_steps, n_events, probing, coverage):
     """Send some timesteps, as far ahead as the slots allow, and compare every block."""
     stimulus = Stimulus(bench.rng, program, PARAMS, MASKS)

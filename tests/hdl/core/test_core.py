@@ -32,7 +32,7 @@ def test_core_follows_the_contract_under_random_traffic(params, position, trials
         BENCH,
         parameters={"params": asdict(params), "position": position, "trials": trials},
     )
-    assert len(result.tests) == 3
+    assert len(result.tests) == 4
     assert_covered(result.coverage)
 
 
@@ -46,4 +46,4 @@ def test_core_of_device_primitives_follows_the_contract():
         BENCH,
         parameters={"params": asdict(params), "position": (7, 3), "trials": 2, "n_words": 4300},
     )
-    assert len(result.tests) == 3
+    assert len(result.tests) == 4

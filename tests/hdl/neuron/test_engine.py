@@ -1,0 +1,28 @@
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from talon.arch.params import preset
+from talon_hdl.neuron.engine import NeuronEngine
+from talon_hdl.verilog import component_verilog
+from talon_sim.cosim.coverage import assert_covered
+from talon_sim.cosim.runner import run_cocotb
+
+BENCH = Path(__file__).with_name("cocotb_engine.py")
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    "params",
+    [preset("tiny_1x1"), replace(preset("zynq_us_plus"), n_neurons=128)],
+    ids=["tiny", "16-lanes"],
+)
+def test_engine_updates_groups_when_their_tokens_are_there(params):
+    result = run_cocotb(
+        "engine",
+        component_verilog(NeuronEngine(params), "engine"),
+        BENCH,
+        parameters={"params": asdict(params), "trials": 8},
+    )
+    assert_covered(result.coverage)
