@@ -21,7 +21,7 @@ import numpy as np
 from talon.errors import T1CFormatError
 from talon.ir.graph import Graph
 from talon.ir.hdf5 import KIND, SIGNATURE, Dataset, Group, read_tree, write_value
-from talon.ir.node import Node, str_to_node
+from talon.ir.node import Node, list_primitives, str_to_node
 from talon.ir.types import Edge
 
 VERSION = "0.0.1"
@@ -215,7 +215,14 @@ def _read_node(name: str, group: Group) -> Node:
     if not isinstance(data.get("type"), str):
         raise T1CFormatError(f"node {name!r} has no type")
     try:
-        return str_to_node(data["type"]).from_dict(data)
+        kind = str_to_node(data["type"])
+    except ValueError as exc:
+        raise T1CFormatError(
+            f"node {name!r}: {exc}; known are {', '.join(list_primitives())}, "
+            "and what talon.ir.register_node makes known"
+        ) from exc
+    try:
+        return kind.from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
         raise T1CFormatError(f"node {name!r}: {exc}") from exc
 

@@ -20,8 +20,8 @@ from talon.sdk.execution import (
     run_target,
 )
 from talon.sdk.mnist import require_mnist
-from talon.sdk.verification import first_divergence
-from talon_sim.trace import Comparison, compare
+from talon.sdk.verification import compare_all, first_divergence
+from talon_sim.trace import Comparison
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
@@ -160,7 +160,7 @@ def demonstrate(
     rtl = run_target(console, "cosim", program, inputs, probe=False)
     rtl_seconds = time.monotonic() - rtl_start
     probed_rtl = run_target(console, "cosim", program, few, probe=True)
-    outputs, probed = compare(golden, rtl), compare(probed_golden, probed_rtl)
+    outputs, probed = compare_all(golden, rtl), compare_all(probed_golden, probed_rtl)
     return Demonstration(
         model=model.name,
         graph=graph,

@@ -73,7 +73,7 @@ class OutputFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         path = super().convert(value, param, ctx)
-        folder = Path(path).absolute().parent
+        folder = Path(os.fsdecode(path)).absolute().parent
         if not folder.is_dir():
             self.fail(f"Folder {str(folder)!r} does not exist; make it first.", param, ctx)
         if not os.access(folder, os.W_OK):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from talon.errors import BackendError
 from talon.sdk.execution import answers, core_of, run_target
 from talon_sim.trace import Comparison, compare
 
@@ -91,7 +92,7 @@ def verify(
             Rung(
                 name=name,
                 trace=trace,
-                comparison=compare(golden, trace),
+                comparison=compare_all(golden, trace),
                 seconds=time.monotonic() - start,
             )
         )
@@ -101,6 +102,21 @@ def verify(
         rungs=tuple(found),
         first=first_divergence(program.manifest, {rung.name: rung.comparison for rung in found}),
     )
+
+
+def compare_all(golden: Trace, trace: Trace) -> Comparison:
+    """Compare everything that the golden model recorded; what a run lacks cannot pass as equal."""
+    for ours, theirs, what in (
+        (golden.spikes, trace.spikes, "spikes"),
+        (golden.potentials, trace.potentials, "potentials"),
+    ):
+        lacking = [name for name in ours if name not in theirs]
+        if lacking:
+            raise BackendError(
+                f"Target {trace.target!r} must record the {what} of all populations that the "
+                f"golden model does, but has none of {lacking[0]!r}"
+            )
+    return compare(golden, trace)
 
 
 def agree(program: Program, golden: Trace, reference: FloatTrace) -> Agreement:

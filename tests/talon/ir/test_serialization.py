@@ -316,3 +316,19 @@ def test_unknown_version_is_refused(tmp_path, version):
     for function in (ir.read, ir.read_version):
         with pytest.raises(T1CFormatError, match=f"{path}: version '{version}' is unknown; 0.0.1"):
             function(path)
+
+
+def test_node_of_an_unknown_type_is_named_with_those_known(tmp_path):
+    path = tmp_path / "a.t1c"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file["version"] = "0.0.1"
+        file["graph/type"] = "Graph"
+        file["graph/nodes/conv/type"] = "Conv9d"
+        for end in ("src", "dst"):
+            file.create_dataset(f"graph/edges/{end}", (0,), h5py.string_dtype())
+    with pytest.raises(
+        T1CFormatError,
+        match=r"a\.t1c: node 'conv': Unknown node type: Conv9d; known are .*Affine.*, and what "
+        r"talon\.ir\.register_node makes known$",
+    ):
+        ir.read(path)

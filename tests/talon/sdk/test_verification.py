@@ -5,8 +5,9 @@ import copy
 import numpy as np
 import pytest
 
+from talon.errors import BackendError
 from talon.sdk.execution import core_of
-from talon.sdk.verification import describe, first_divergence
+from talon.sdk.verification import compare_all, describe, first_divergence
 from talon_sim.golden.model import GoldenModel
 from talon_sim.testing import random_network, random_payloads
 from talon_sim.trace import Trace, compare
@@ -84,3 +85,14 @@ def test_the_earliest_of_several_executions_is_named(golden: Trace) -> None:
     found = [first[key] for key in ("execution", "quantity", "timestep", "sample", "core")]
     assert found == ["rtl", "V", 3, 2, 4]
     assert first["rtl"] == first["golden"] + 1
+
+
+@pytest.mark.parametrize("what", ["spikes", "potentials"])
+def test_run_that_lacks_a_population_does_not_pass(golden: Trace, what: str) -> None:
+    assert compare_all(golden, golden).equal
+    partial = copy.deepcopy(golden)
+    partial.target = "lazy"
+    name, _ = getattr(partial, what).popitem()
+    match = rf"^Target 'lazy' must record the {what} of all .* but has none of '{name}'$"
+    with pytest.raises(BackendError, match=match):
+        compare_all(golden, partial)
