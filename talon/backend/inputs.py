@@ -177,8 +177,10 @@ def load_inputs(path: str | os.PathLike[str], layout: Layout | None = None) -> I
         To be given to :func:`prepare_inputs`.
     """
     name = os.fspath(path)
-    if not Path(name).is_file():
+    if not Path(name).exists():
         raise FileNotFoundError(f"Input file not found: {name}")
+    if not Path(name).is_file():
+        raise InputError(f"{name} is no regular file; inputs are read from one")
     arrays = _load_arrays(name)
     if set(arrays) == {_ONLY}:
         return InputFile(path=name, layout=layout or "raster", arrays=arrays)
@@ -280,7 +282,7 @@ def _by_input(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, 
 def _steps_of_model(graph: Graph) -> int:
     n_steps = graph.metadata.get("n_steps")
     if not isinstance(n_steps, int):
-        raise InputError("Images need a number of timesteps; give n_steps")
+        raise InputError("Images need a number of timesteps; give n_steps (--steps)")
     return n_steps
 
 

@@ -302,6 +302,8 @@ def _check_entry(name: object, node: object) -> None:
             f"Node name must be a non-empty string without '/' and NUL, not '.' or '..', "
             f"got {name!r}"
         )
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise ModelError(f"Node name must be Unicode text, without surrogates, got {name!r}")
     if not isinstance(node, Node):
         raise ModelError(f"Node {name!r} must be a Node, got {type(node).__name__}")
     if isinstance(node, Graph):

@@ -20,7 +20,7 @@ import numpy as np
 
 from talon.errors import T1CFormatError
 from talon.ir.graph import Graph
-from talon.ir.hdf5 import KIND, SIGNATURE, Dataset, Group, read_tree, write_value
+from talon.ir.hdf5 import KIND, SIGNATURE, Dataset, Group, create_group, read_tree, write_value
 from talon.ir.node import Node, list_primitives, str_to_node
 from talon.ir.types import Edge
 
@@ -115,7 +115,7 @@ def _write_graph(file: h5py.File, graph: Graph) -> None:
         edges["delay"] = np.array([graph.delay(*edge) for edge in graph.edges], np.int64)
     nodes = root.create_group("nodes")
     for order, (name, node) in enumerate(graph.nodes.items()):
-        group = nodes.create_group(name)
+        group = create_group(nodes, name)
         for field, value in node.to_dict().items():
             write_value(group, field, value)
         group.attrs[_ORDER] = order

@@ -32,7 +32,7 @@ def write_value(group: h5py.Group, name: str, value: object, *, nested: bool = F
     if str(group.name).count("/") >= MAX_DEPTH:
         raise ValueError(f"Key {name!r} below {group.name} is nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
-        child = group.create_group(name)
+        child = create_group(group, name)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"Keys below {child.name} must be strings, got {key!r}")
@@ -40,9 +40,25 @@ def write_value(group: h5py.Group, name: str, value: object, *, nested: bool = F
         return
     data, kind = _encode(value, where=f"{group.name}/{name}")
     is_text = isinstance(data, str) or (isinstance(data, np.ndarray) and data.dtype.kind == "O")
-    dataset = group.create_dataset(name, data=data, dtype=_STRING if is_text else None)
+    dataset = group.create_dataset(
+        _encoded(name, group), data=data, dtype=_STRING if is_text else None
+    )
     if kind == "json" or (kind and nested):
         dataset.attrs[KIND] = kind
+
+
+def create_group(group: h5py.Group, name: str) -> h5py.Group:
+    """Make a group; its name may hold any characters but slash and NUL."""
+    return group.create_group(_encoded(name, group))
+
+
+def _encoded(name: str, group: h5py.Group) -> bytes:
+    # A name that is told to be UTF-8 makes HDF5 store the group in a newer form, that readers of
+    # the earliest one do not know. As mere bytes it does not, and all readers take it for UTF-8.
+    try:
+        return name.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"Name {name!r} below {group.name} is no Unicode text") from exc
 
 
 def _encode(value: object, *, where: str) -> tuple[Any, str | None]:

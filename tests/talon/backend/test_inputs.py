@@ -53,7 +53,9 @@ def test_steps_of_images_come_from_call_then_file_then_model():
     assert prepare_inputs(graph, file, 5).n_steps == 5
     assert prepare_inputs(graph, file).n_steps == 7
     assert prepare_inputs(graph, np.ones(4), layout="images").n_steps == 9
-    with pytest.raises(InputError, match=r"^Images need a number of timesteps; give n_steps$"):
+    with pytest.raises(
+        InputError, match=r"^Images need a number of timesteps; give n_steps \(--s"
+    ):
         prepare_inputs(FLAT, np.ones(4), layout="images")
 
 
@@ -291,6 +293,12 @@ def test_files_of_another_kind_are_told_apart(tmp_path, data):
 def test_missing_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Input file not found: .*nope\.npz"):
         load_inputs(tmp_path / "nope.npz")
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero", "/dev"])
+def test_inputs_are_read_from_regular_files(name):
+    with pytest.raises(InputError, match=rf"^{name} is no regular file; inputs are read from one$"):
+        load_inputs(name)
 
 
 @pytest.mark.parametrize("compress", [np.savez, np.savez_compressed])

@@ -277,3 +277,8 @@ def test_cycles_and_components_agree_with_reachability(pairs):
     order, rest = partial_order(names, edges)
     assert set(order) | rest == set(names)
     assert not set(order) & on_cycle
+
+
+def test_name_that_is_no_text_is_refused():
+    with pytest.raises(ModelError, match=r"^Node name must be Unicode text, .*, got 'a\\udcff'$"):
+        ir.Graph({"a\udcff": ir.Input([2])}, [])

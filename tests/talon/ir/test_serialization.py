@@ -332,3 +332,30 @@ def test_node_of_an_unknown_type_is_named_with_those_known(tmp_path):
         r"talon\.ir\.register_node makes known$",
     ):
         ir.read(path)
+
+
+@pytest.mark.parametrize("name", ["é", "日本", "ü" * 900, "[red]", "a:b", "a\nb", " ", "x" * 9000])
+def test_names_may_hold_any_characters(tmp_path, name):
+    ones = np.ones(2, np.float32)
+    neuron = ir.IF(ones, hardware_hints={name: {name: [1, 2]}}, input_type={name: [2]})
+    nodes = {"in": ir.Input([2]), name: neuron, "out": ir.Output([2])}
+    edges = [("in", name), (name, "out")]
+    path = tmp_path / "names.t1c"
+    ir.write(path, ir.Graph(nodes, edges, {name: name}, delays={("in", name): 1}))
+    back = ir.read(path)
+    assert (list(back.nodes), back.edges) == (list(nodes), edges)
+    assert back.delays == {("in", name): 1}
+    assert back.metadata == {name: name}
+    assert back.nodes[name].hardware_hints == {name: {name: [1, 2]}}
+    assert list(back.nodes[name].input_type) == [name]
+    with h5py.File(path) as file:  # the reader of the original format
+        assert sorted(file["graph/nodes"]) == sorted(nodes)
+
+
+def test_names_in_hints_that_are_no_text_are_refused(tmp_path):
+    neuron = ir.IF(np.ones(2, np.float32), hardware_hints={"\ud800": 1})
+    with pytest.raises(
+        ValueError, match=r"^Name '\\ud800' below /graph/nodes/a/hardware_hints is no"
+    ):
+        ir.write(tmp_path / "a.t1c", ir.Graph({"a": neuron}, []))
+    assert list(tmp_path.iterdir()) == []
