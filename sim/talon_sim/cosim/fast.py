@@ -97,6 +97,8 @@ class FastArray:
         skip_idle: bool = True,
     ) -> None:
         self._lib = _load(library)
+        if waves is not None:
+            waves.open("wb").close()  # Verilator says nothing of a file that it cannot write
         self._quiet_limit = quiet_limit
         self._array = self._lib.talon_new(seed, str(waves).encode() if waves else None)
         self._lib.talon_skip(self._array, skip_idle)

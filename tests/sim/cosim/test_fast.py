@@ -165,3 +165,8 @@ def test_back_pressure_has_limits(options, match):
 def test_verilog_that_does_not_build_is_refused():
     with pytest.raises(BackendError, match="verilator failed with status 1 while building"):
         build_array("module talon_array(; endmodule")
+
+
+def test_waves_that_cannot_be_written_are_told(library, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no-such-folder/run\.vcd"):
+        FastArray(library, waves=tmp_path / "no-such-folder" / "run.vcd")

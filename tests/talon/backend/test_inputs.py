@@ -53,9 +53,7 @@ def test_steps_of_images_come_from_call_then_file_then_model():
     assert prepare_inputs(graph, file, 5).n_steps == 5
     assert prepare_inputs(graph, file).n_steps == 7
     assert prepare_inputs(graph, np.ones(4), layout="images").n_steps == 9
-    with pytest.raises(
-        InputError, match=r"^Images need a number of timesteps; give n_steps \(--s"
-    ):
+    with pytest.raises(InputError, match=r"^Images need a number of timesteps; give n_steps \(--s"):
         prepare_inputs(FLAT, np.ones(4), layout="images")
 
 
