@@ -1,6 +1,6 @@
 """Queues on :mod:`amaranth.lib.stream`."""
 
-from amaranth.hdl import Module, Signal, ValueLike
+from amaranth.hdl import Module, Signal, Value, ValueCastable
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,8 @@ class Queue(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         width = len(_value(self.i.payload))
-        m.submodules.fifo = queue = fifo.SyncFIFO(width=width, depth=self._depth)
+        queue = fifo.SyncFIFO(width=width, depth=self._depth)
+        m.submodules.fifo = queue
         m.d.comb += [
             queue.w_data.eq(self.i.payload),
             queue.w_en.eq(self.i.valid),
@@ -49,10 +50,10 @@ class Queue(wiring.Component):
             _value(self.o.payload).eq(queue.r_data),
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            self.level.eq(queue.r_level),
         ]
         return m
 
 
-def _value(payload: ValueLike):
-    return payload.as_value() if hasattr(payload, "as_value") else payload
+def _value(payload: ValueCastable | Value) -> Value:
+    return Value.cast(payload)

@@ -15,7 +15,7 @@ from talon.arch.memories import (
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.crc import CRC32
-from talon_hdl.core.table import ENTRY_WIDTH, ConfigPortSignature
+from talon_hdl.core.table import ENTRY_WIDTH, ConfigPort, ConfigPortSignature
 from talon_hdl.shapes import combined, packed, struct
 
 _WORD = 32
@@ -57,6 +57,13 @@ class ConfigUnit(wiring.Component):
     o: stream.Interface
     counter: Signal
     count: Signal
+    weight: ConfigPort
+    record: ConfigPort
+    edge: ConfigPort
+    group: ConfigPort
+    route: ConfigPort
+    token: ConfigPort
+    init: ConfigPort
     core: Signal
     unarmed: Signal
     armed: Signal
@@ -187,7 +194,7 @@ class ConfigUnit(wiring.Component):
         with m.Else():
             m.d.sync += self._word.eq(self._word + 1)
 
-    def _write(self, m: Module, command, take: Signal) -> Signal:
+    def _write(self, m: Module, command, take: Signal) -> Value:
         """Collect the words of an entry; write it in the cycle after its last word."""
         is_write = take & (command.op == ConfigOp.WRITE)  # with its last part
         n_words = max(self._n_words.values())

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from talon.arch.memories import MemoryLayouts
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.core.table import ConfigPortSignature
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.neuron.scheduler import GroupScheduler
 from talon_hdl.neuron.serializer import Serializer
 from talon_hdl.neuron.update import UpdateEngine
@@ -51,11 +51,11 @@ class NeuronEngine(wiring.Component):
     reset: Signal
     probe: Signal
     core: Signal
-    records: wiring.PureInterface
-    groups: wiring.PureInterface
-    routes: wiring.PureInterface
-    tokens: wiring.PureInterface
-    grants: wiring.PureInterface
+    records: ConfigPort
+    groups: ConfigPort
+    routes: ConfigPort
+    tokens: ConfigPort
+    grants: ConfigPort
     o: stream.Interface
     closed: Signal
     idle: Signal

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts
 from talon.arch.params import ArrayParams
-from talon_hdl.core.table import ConfigPortSignature, Table
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
 from talon_hdl.neuron import datapath
 from talon_hdl.shapes import view
 
@@ -38,7 +38,7 @@ class UpdateLane(wiring.Component):
     addr: Signal
     acc: Signal
     frac: Signal
-    records: wiring.PureInterface
+    records: ConfigPort
     v: Signal
     spike: Signal
     saturated: Signal

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.core.table import ConfigPortSignature, Table
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
 from talon_hdl.shapes import struct, view
 from talon_hdl.synapse.job import fetch_layout, token_layout
 
@@ -59,8 +59,8 @@ class GroupScheduler(wiring.Component):
     """
 
     token: stream.Interface
-    groups: wiring.PureInterface
-    grants: wiring.PureInterface
+    groups: ConfigPort
+    grants: ConfigPort
     enable: Signal
     reset: Signal
     run: data.View

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.core.table import ConfigPortSignature, Table
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.neuron.update import beat_layout
 from talon_hdl.shapes import packed, view
@@ -54,8 +54,8 @@ class Serializer(wiring.Component):
     finished: Signal
     probe: Signal
     core: Signal
-    routes: wiring.PureInterface
-    tokens: wiring.PureInterface
+    routes: ConfigPort
+    tokens: ConfigPort
     o: stream.Interface
     done: Signal
     busy: Signal
@@ -149,8 +149,11 @@ class Serializer(wiring.Component):
         wiring.connect(m, wiring.flipped(self.routes), routes.config)
         wiring.connect(m, wiring.flipped(self.tokens), tokens.config)
         self._route, self._token = Signal(layouts.route.width), Signal(layouts.token.width)
-        route, routes_left = Signal.like(routes.addr), Signal(range(params.n_routes + 1))
-        token, tokens_left = Signal.like(tokens.addr), Signal(range(params.n_tokens + 1))
+        route, token = Signal.like(routes.addr), Signal.like(tokens.addr)
+        # Complements of what is left: counting up is smaller than counting down.
+        routes_done = Signal(range(params.n_routes + 1))
+        tokens_done = Signal(range(params.n_tokens + 1))
+        routes_left, tokens_left = ~routes_done, ~tokens_done
         m.d.comb += [routes.addr.eq(route), tokens.addr.eq(token)]
 
         readout = descriptor.emit == Emit.READOUT
@@ -158,9 +161,9 @@ class Serializer(wiring.Component):
         m.d.comb += source_done.eq(source_valid & item_ready & last_step)
         restart = self.start | source_done | ~source_valid
         with m.If(restart):
-            m.d.sync += [route.eq(descriptor.route_start), routes_left.eq(descriptor.n_routes)]
+            m.d.sync += [route.eq(descriptor.route_start), routes_done.eq(~descriptor.n_routes)]
         with m.Elif(item_ready & ~source.probe):
-            m.d.sync += [route.eq(route + 1), routes_left.eq(routes_left - 1)]
+            m.d.sync += [route.eq(route + 1), routes_done.eq(routes_done + 1)]
 
         active = Signal()
         at_end = active & self.finished & ~self.i.valid & ~source_valid
@@ -168,7 +171,7 @@ class Serializer(wiring.Component):
             m.d.sync += [
                 active.eq(1),
                 token.eq(descriptor.token_start),
-                tokens_left.eq(descriptor.n_tokens),
+                tokens_done.eq(~descriptor.n_tokens),
             ]
         with m.Elif(self.done):
             m.d.sync += active.eq(0)
@@ -187,7 +190,7 @@ class Serializer(wiring.Component):
                     item_valid.eq(1),
                     item.item.eq(Item.TOKEN),
                     token.eq(token + 1),
-                    tokens_left.eq(tokens_left - 1),
+                    tokens_done.eq(tokens_done + 1),
                 ]
             with m.If(source_valid & ~source_done):
                 m.d.sync += source.probe.eq(0)

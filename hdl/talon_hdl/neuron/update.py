@@ -1,12 +1,12 @@
 """The update of a group: rows of accumulators in, beats of results out."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.core.table import ConfigPortSignature
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.neuron import lane
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.shapes import combined, resized
@@ -62,7 +62,7 @@ class UpdateEngine(wiring.Component):
     fetched: data.View
     fetched_stb: Signal
     probe: Signal
-    records: wiring.PureInterface
+    records: ConfigPort
     sweep: Signal
     sweep_addr: Signal
     o: stream.Interface
@@ -112,12 +112,15 @@ class UpdateEngine(wiring.Component):
     def _fetch(self, m: Module, returned: Signal) -> tuple[Signal, Signal]:
         """Ask for the rows of the group, no faster than their beats can be updated."""
         params, per_row = self._params, self._beats_per_row
-        rows_left = Signal(range(params.n_rows + 1))
+        # Complement of what is left: counting up is smaller than counting down.
+        width = bits_for(params.n_rows + 1)
+        rows_done, rows_left = Signal(width, init=(1 << width) - 1), Signal(width)
         row = Signal(bits_for(params.n_rows))
         gap = Signal(range(per_row))
         space = Signal(range(_BEATS + 1), init=_BEATS)
         go = Signal()
         m.d.comb += [
+            rows_left.eq(~rows_done),
             go.eq((rows_left != 0) & (gap == 0) & (space >= per_row)),
             self.fetch.valid.eq(go),
             self.fetch.payload.row.eq(row),
@@ -127,11 +130,13 @@ class UpdateEngine(wiring.Component):
         descriptor = self.run.descriptor
         with m.If(self.start):
             m.d.sync += [
-                rows_left.eq((descriptor.n_neurons + params.lanes - 1) >> bits_for(params.lanes)),
+                rows_done.eq(
+                    ~((descriptor.n_neurons + params.lanes - 1) >> bits_for(params.lanes))
+                ),
                 row.eq(descriptor.row_start),
             ]
         with m.Elif(go):
-            m.d.sync += [rows_left.eq(rows_left - 1), row.eq(row + 1), gap.eq(per_row - 1)]
+            m.d.sync += [rows_done.eq(rows_done + 1), row.eq(row + 1), gap.eq(per_row - 1)]
         with m.If(~go & (gap != 0)):
             m.d.sync += gap.eq(gap - 1)
         return rows_left, space
@@ -140,7 +145,9 @@ class UpdateEngine(wiring.Component):
         """Walk through a row that has come: number of the beat, neurons to update, place in it."""
         per_row = self._beats_per_row
         beat = Signal(self._beat_bits)
-        left = Signal(range(self._params.n_neurons + 1))  # neurons from this beat on
+        # Neurons from this beat on, and its complement; negative where a row is not full.
+        done = Signal(signed(bits_for(self._params.n_neurons + 1) + 1))
+        left = ~done
         index = Signal(range(per_row))
         walking = Signal()
         active = Signal(self._lanes)
@@ -151,12 +158,12 @@ class UpdateEngine(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 beat.eq(self.run.descriptor.row_start * per_row),
-                left.eq(self.run.descriptor.n_neurons),
+                done.eq((~Cat(self.run.descriptor.n_neurons, Const(0, 1))).as_signed()),
             ]
         with m.Elif(walking & ~self.sweep):
             m.d.sync += [
                 beat.eq(beat + 1),
-                left.eq(Mux(left > self._lanes, left - self._lanes, 0)),
+                done.eq(done + self._lanes),
                 index.eq(index + 1) if per_row > 1 else index.eq(0),
             ]
         self._walking = walking & ~self.sweep
@@ -250,5 +257,5 @@ class UpdateEngine(wiring.Component):
         return lanes
 
 
-def _popcount(bits: Signal):
+def _popcount(bits: Value):
     return sum(bits[i] for i in range(len(bits)))

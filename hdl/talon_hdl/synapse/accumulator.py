@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -65,7 +65,7 @@ class AccumulatorLane(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         acc = signed(self._params.acc_width)
-        addr = [Cat(self.row, self.slot)]
+        addr: list[Value] = [Cat(self.row, self.slot)]
         m.submodules.bank = bank = memory.Memory(
             shape=acc, depth=1 << len(addr[0]), init=[], attrs={"ram_style": "block"}
         )

@@ -1,13 +1,13 @@
 """From packets to jobs: edge descriptors and weight addresses."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import EdgeKind, MemoryLayouts
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.core.table import ConfigPortSignature, Table
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
 from talon_hdl.shapes import resized, view
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.job import JobKind, job_layout
@@ -38,7 +38,7 @@ class Decoder(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
-    edges: wiring.PureInterface
+    edges: ConfigPort
     event: Signal
     busy: Signal
 
@@ -138,7 +138,7 @@ class Decoder(wiring.Component):
             m.d.sync += job.kind.eq(JobKind.POINTER)
         return job
 
-    def _neuron(self, is_spike, shifted: Signal, psum_neuron):
+    def _neuron(self, is_spike, shifted: Value, psum_neuron):
         """Accumulator of an IDENTITY or PSUM row; an index wraps at the number of neurons."""
         width = bits_for(self._params.n_neurons)
         if self._params.n_neurons != 1 << width:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from talon.arch.memories import MemoryLayouts
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams
-from talon_hdl.core.table import ConfigPortSignature
+from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.shapes import view
 from talon_hdl.synapse.accumulator import Accumulators
 from talon_hdl.synapse.decode import Decoder
@@ -56,8 +56,8 @@ class SynapseEngine(wiring.Component):
     fetch: stream.Interface
     fetched: data.View
     fetched_stb: Signal
-    edges: wiring.PureInterface
-    weights: wiring.PureInterface
+    edges: ConfigPort
+    weights: ConfigPort
     event: Signal
     row: Signal
     n_synapses: Signal

@@ -105,16 +105,21 @@ class RowStreamer(wiring.Component):
             self.waiting.eq(job_valid | ~all_listed),
         ]
 
-        last_row = (job.kind == JobKind.SINGLE) | (job.rows == 1)
+        rows_left = ~job.rows  # the job at hand holds the complement, which counts up
+        last_row = (job.kind == JobKind.SINGLE) | (rows_left == 1)
         done = pointer_go | (row_go & last_row) | (self.token.valid & self.token.ready) | ~job_valid
         m.d.comb += self.i.ready.eq(done)
         with m.If(done):
-            m.d.sync += [job.eq(self.i.payload), job_valid.eq(self.i.valid)]
+            m.d.sync += [
+                job.eq(self.i.payload),
+                job.rows.eq(~self.i.payload.rows),
+                job_valid.eq(self.i.valid),
+            ]
         with m.Elif(row_go):
             m.d.sync += [
                 job.address.eq(job.address + 1),
                 job.row.eq(job.row + 1),
-                job.rows.eq(job.rows - 1),
+                job.rows.eq(job.rows + 1),
             ]
         self._issue(m, job, current, pointer_go=pointer_go, list_go=list_go, row_go=row_go)
         return m
@@ -176,5 +181,5 @@ class RowStreamer(wiring.Component):
             ]
         with m.Elif(job.kind == JobKind.SINGLE):
             m.d.sync += [self.o.kind.eq(RowKind.SINGLE), self.o.n_synapses.eq(1)]
-        with m.Elif(job.rows == 1):
+        with m.Elif(~job.rows == 1):
             m.d.sync += self.o.n_synapses.eq(job.last_lanes)
