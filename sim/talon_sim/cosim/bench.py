@@ -36,12 +36,12 @@ class ArrayBench:
 
     def __init__(self, dut):
         self.dut = dut
+        # At INFO the bus models print whole frames.
+        logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)
         reset = {"reset": dut.aresetn, "reset_active_level": False}
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.aclk, **reset)
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, **reset)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.aclk, **reset)
-        for model in (self.source, self.sink, self.lite.write_if, self.lite.read_if):
-            model.log.setLevel(logging.WARNING)  # at INFO they print whole frames
 
     async def start(self):
         """Start the clock and reset the array."""

@@ -13,9 +13,10 @@ from pathlib import Path
 from talon.errors import BackendError
 from talon_sim.cosim import verilator
 from talon_sim.cosim.cache import cached, digest
-from talon_sim.cosim.tiles import Port, ports_header, tile_ports, without_tiles
+from talon_sim.cosim.tiles import Port, module_ports, ports_header, without_tiles
 
 LIBRARY = "array.so"
+_WHAT = "the array"
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _VERILATE = ("--cc", "-O3", "--no-assert", "-Wno-fatal", "-Wno-lint")
 # Hidden symbols: one process may load several arrays, and all of them are called Vtop.
@@ -64,7 +65,7 @@ def build_array(
     args = [*_VERILATE, "--x-assign", style, "--x-initial", style]
     if trace:
         args.append("--trace-fst" if verilator.has_fst() else "--trace-vcd")
-    models = _models(verilog, toplevel, tile, tile_ports(verilog, tile) if tile else [])
+    models = _models(verilog, toplevel, tile, module_ports(verilog, tile) if tile else [])
     key = digest(
         repr(models),
         _HARNESS.read_text(),
@@ -85,16 +86,16 @@ def build_array(
             cflags = " ".join([*_CFLAGS, "-I../Vtile", *model.defines, *defines])
             names = ["--prefix", model.prefix, "--top-module", model.toplevel, "-Mdir", "."]
             options = [*args, *model.options, *names, "-CFLAGS", cflags]
-            _call(["verilator", *options, *model.sources], objects, env)
+            call(["verilator", *options, *model.sources], objects, env, what=_WHAT)
             defines += _clock_memory(objects / f"{model.prefix}___024root.h", trace=trace)
             libraries = [f"lib{model.prefix}.a", "libverilated.a"]
             jobs = str(min(4, os.cpu_count() or 1))
             make = ["make", "-j", jobs, "-f", f"{model.prefix}.mk", *_OPTIMIZE, *libraries]
-            _call(make, objects, env)
+            call(make, objects, env, what=_WHAT)
             whole.append(f"{model.prefix}/{libraries[0]}")
         link = ["g++", *_LINK, "-o", LIBRARY, "-Wl,--whole-archive", *whole]
         link += ["-Wl,--no-whole-archive", "Vtop/libverilated.a", "-pthread"]
-        _call([*link, "-lz"] if trace and verilator.has_fst() else link, folder, env)
+        call([*link, "-lz"] if trace and verilator.has_fst() else link, folder, env, what=_WHAT)
         for waste in folder.glob("V*/*"):
             if waste.suffix not in (".v", ".vlt"):
                 waste.unlink()
@@ -141,12 +142,13 @@ def _clock_memory(header: Path, *, trace: bool) -> list[str]:
     return [f"-DTALON_CLOCK_MEMORY={found[0]}"] if len(set(found)) == 1 and not trace else []
 
 
-def _call(command: list[str], folder: Path, env: dict[str, str]) -> None:
+def call(command: list[str], folder: Path, env: dict[str, str], *, what: str) -> None:
+    """Run one step of a build; raise a BackendError with the end of what it said if it fails."""
     done = subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
         text = (done.stderr + done.stdout)[-4000:]
         raise BackendError(
-            f"{command[0]} failed with status {done.returncode} while building the array:\n{text}"
+            f"{command[0]} failed with status {done.returncode} while building {what}:\n{text}"
         )

@@ -11,16 +11,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from talon.errors import BackendError
 from talon_sim.cosim import testbench, verilator
-from talon_sim.cosim.cache import cached, digest
+from talon_sim.cosim.simulator import build_cocotb
 
-_BUILD_ARGS = ("-Wno-fatal",)
 _TAIL = 4000
 
 
@@ -43,6 +40,7 @@ def run_cocotb(
     testcase: str | Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
     build_args: Sequence[str] = (),
+    internals: bool = True,
     waves: bool | None = None,
     seed: int | None = None,
 ) -> CocotbResult:
@@ -65,6 +63,9 @@ def run_cocotb(
         More environment variables for the simulation.
     build_args
         More options for Verilator.
+    internals
+        Tests may look at signals inside; without it they see the ports of ``toplevel`` alone, and
+        a large design compiles and runs several times faster.
     waves
         Record waves; default: if ``TALON_WAVES`` is set in the environment. They are kept in
         ``build/waves/<test>/`` of the working directory.
@@ -81,7 +82,7 @@ def run_cocotb(
     """
     seed = _seed() if seed is None else seed
     waves = bool(os.environ.get("TALON_WAVES")) if waves is None else waves
-    build = build_cocotb(toplevel, verilog, build_args=build_args, waves=waves)
+    build = build_cocotb(toplevel, verilog, build_args=build_args, internals=internals, waves=waves)
     folder = Path(tempfile.mkdtemp(prefix=f"talon-{toplevel}-"))
     try:
         variables = {
@@ -99,62 +100,6 @@ def run_cocotb(
     finally:
         _keep_waves(folder, Path(str(test_module)).stem)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def build_cocotb(
-    toplevel: str,
-    verilog: str | Path | Sequence[str | Path],
-    *,
-    build_args: Sequence[str] = (),
-    waves: bool = False,
-) -> Path:
-    """Return the folder with the simulator of ``verilog`` for cocotb, built if it is not cached."""
-    parts = [verilog] if isinstance(verilog, (str, Path)) else list(verilog)
-    texts = [
-        (part.name, part.read_text()) if isinstance(part, Path) else (f"part{i}.v", part)
-        for i, part in enumerate(parts)
-    ]
-    args = [*_BUILD_ARGS, *build_args]
-    if waves and verilator.has_fst():
-        args.append("--trace-fst")
-    key = digest(
-        toplevel,
-        json.dumps(texts),
-        json.dumps([args, waves]),
-        verilator.verilator_version(),
-        version("cocotb"),
-        sys.executable,
-    )
-
-    def build(folder: Path) -> None:
-        from cocotb_tools.runner import get_runner
-
-        sources = []
-        for name, text in texts:
-            path = folder / name
-            path.write_text(text)
-            sources.append(path)
-        log = folder / "build.log"
-        runner = get_runner("verilator")
-        with verilator.overlaid(verilator.environment()):
-            try:
-                runner.build(
-                    hdl_toplevel=toplevel,
-                    sources=sources,
-                    build_args=args,
-                    build_dir=folder,
-                    waves=waves,
-                    timescale=("1ns", "1ps"),
-                    log_file=log,
-                )
-            except RuntimeError as error:
-                raise BackendError(
-                    f"Verilator could not build {toplevel}: {error}\n{_tail(log)}"
-                ) from error
-        for waste in (*folder.glob("*.o"), *folder.glob("*.a"), *folder.glob("*.gch")):
-            waste.unlink()
-
-    return cached(f"cocotb-{toplevel}", key, build)
 
 
 def _seed() -> int:

@@ -25,33 +25,32 @@ class Port:
     is_input: bool
 
 
-def tile_ports(verilog: str, module: str) -> list[Port]:
-    """Return the ports of ``module``; none if the text has no such module.
+def module_ports(verilog: str, module: str) -> list[Port]:
+    """Return the ports of ``module``; none if the text has no such module."""
+    found = re.search(
+        rf"^module {module}\s*\((.*?)\);(.*?)^endmodule", verilog, re.MULTILINE | re.DOTALL
+    )
+    if found is None:
+        return []
+    return [
+        Port(name=name, width=int(high or 0) + 1, is_input=direction == "input")
+        for direction, high, name in _PORT.findall(found[2])
+    ]
+
+
+def without_tiles(verilog: str, module: str, ports: list[Port]) -> str:
+    """Return the Verilog with ``module`` emptied: its outputs are set from outside.
 
     Raises
     ------
     BackendError
         A port is wider than 64 bits.
     """
-    found = re.search(
-        rf"^module {module}\s*\((.*?)\);(.*?)^endmodule", verilog, re.MULTILINE | re.DOTALL
-    )
-    if found is None:
-        return []
-    ports = [
-        Port(name=name, width=int(high or 0) + 1, is_input=direction == "input")
-        for direction, high, name in _PORT.findall(found[2])
-    ]
     for port in ports:
         if port.width > 64:
             raise BackendError(
                 f"Port {port.name} of {module} must have at most 64 bits, not {port.width}"
             )
-    return ports
-
-
-def without_tiles(verilog: str, module: str, ports: list[Port]) -> str:
-    """Return the Verilog with ``module`` emptied: its outputs are set from outside."""
     lines = [f"module {module}({', '.join(port.name for port in ports)});"]
     for port in ports:
         span = f"[{port.width - 1}:0] " if port.width > 1 else ""

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 from talon.errors import BackendError
 from talon_sim.cosim.cache import cache_dir
 from talon_sim.cosim.coverage import assert_covered
-from talon_sim.cosim.runner import build_cocotb, run_cocotb
+from talon_sim.cosim.runner import run_cocotb
+from talon_sim.cosim.simulator import build_cocotb
 
 pytestmark = pytest.mark.cosim
 BENCH = Path(__file__).with_name("cocotb_accumulator.py")
@@ -85,7 +86,9 @@ def test_a_test_that_is_filtered_away_fails_the_run():
 
 
 def test_verilog_that_does_not_build_names_the_module_and_the_reason():
-    with pytest.raises(BackendError, match=r"(?s)could not build broken.*syntax error"):
+    with pytest.raises(
+        BackendError, match=r"(?s)verilator failed .* building broken.*syntax error"
+    ):
         build_cocotb("broken", "module broken(; endmodule")
 
 
@@ -102,6 +105,11 @@ def test_the_same_design_is_built_once():
     assert (first / "accumulator").stat().st_mtime_ns == stamp
     assert first.is_relative_to(cache_dir())
     assert build_cocotb("accumulator", text, build_args=["-O1"]) != first
+    assert build_cocotb("accumulator", text, internals=False) != first
+
+
+def test_ports_are_enough_where_tests_do_not_look_inside():
+    assert run(internals=False, seed=5).coverage["flowed"] == 800
 
 
 def test_waves_are_recorded_on_request(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from talon.errors import BackendError
 from talon_sim.cosim.build import build_array
 from talon_sim.cosim.fast import BackPressure, FastArray
-from talon_sim.cosim.tiles import Port, tile_ports, without_tiles
+from talon_sim.cosim.tiles import Port, module_ports, without_tiles
 
 TILED = Path(__file__).with_name("tiled.v").read_text()
 SYNC = np.uint64(3 << 60)
@@ -41,15 +41,15 @@ def test_cut_out_tiles_are_exact_and_idle_ones_are_passed_over(seed):
 
 
 def test_ports_are_read_from_the_text():
-    ports = tile_ports(TILED, "talon_tile")
+    ports = module_ports(TILED, "talon_tile")
     assert len(ports) == 10
     assert Port(name="i_payload", width=64, is_input=True) in ports
     assert Port(name="idle", width=1, is_input=False) in ports
-    assert tile_ports(TILED, "no_tile") == []
+    assert module_ports(TILED, "no_tile") == []
 
 
 def test_cutting_leaves_every_other_module_alone():
-    text = without_tiles(TILED, "talon_tile", tile_ports(TILED, "talon_tile"))
+    text = without_tiles(TILED, "talon_tile", module_ports(TILED, "talon_tile"))
     assert text.endswith(TILED[TILED.index("endmodule") :])
     assert text.count("module talon_tile(") == 1
     assert "output [63:0] o_payload;\n  reg [63:0] o_payload /*verilator public_flat_rw*/;" in text
@@ -58,4 +58,4 @@ def test_cutting_leaves_every_other_module_alone():
 def test_a_port_too_wide_for_the_harness_is_refused():
     wide = TILED.replace("input [63:0] i_payload", "input [64:0] i_payload")
     with pytest.raises(BackendError, match="Port i_payload of talon_tile must have at most 64 bit"):
-        tile_ports(wide, "talon_tile")
+        without_tiles(wide, "talon_tile", module_ports(wide, "talon_tile"))
