@@ -22,6 +22,11 @@ class CRC32(wiring.Component):
     The generator of ``amaranth.lib.crc`` lets every bit of the new register depend on ``start``;
     here that is the reset of the register, which makes it half as large.
 
+    Parameters
+    ----------
+    data_width
+        Bits taken in a cycle, at most 32.
+
     Members
     -------
     start : :py:`In(1)`
@@ -38,8 +43,6 @@ class CRC32(wiring.Component):
     crc: Signal
 
     def __init__(self, data_width: int) -> None:
-        if not 1 <= data_width <= WIDTH:
-            raise ValueError(f"CRC data width must be between 1 and {WIDTH}, not {data_width}")
         self._data_width = data_width
         super().__init__(
             {"start": In(1), "valid": In(1), "data": In(data_width), "crc": Out(WIDTH)}

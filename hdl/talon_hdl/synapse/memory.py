@@ -76,8 +76,6 @@ class WeightMemory(wiring.Component):
         cascade selects the primitive, without multiplexers in the fabric.
         """
         m = Module()
-        if len(self.w_data) > 2 * _URAM_BITS:
-            raise ValueError(f"URAM word must have at most 128 bits, not {len(self.w_data)}")
         n_urams = -(-self._params.weight_words * 2 // _URAM_DEPTH)
         halves = {
             "A": (Cat(Const(0, 1), self.addr), self.w_data[:_URAM_BITS]),
