@@ -17,7 +17,6 @@ from talon.sdk.console import Console
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-MODEL = click.Path(exists=True, dir_okay=False)
 DEFAULT_HW = "zynq_us_plus"
 _LESS = "use fewer samples (--samples) or timesteps (--steps), or leave out --probe"
 
@@ -62,6 +61,23 @@ def is_given(option: str) -> bool:
     """Tell whether an option of the running command is not left at its default."""
     source = click.get_current_context().get_parameter_source(option)
     return source is not click.core.ParameterSource.DEFAULT
+
+
+class InputFile(click.Path):
+    """A file to be read: a regular one, for a device may have no end."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        if not Path(os.fsdecode(path)).is_file():
+            self.fail(f"{os.fsdecode(path)!r} is no regular file.", param, ctx)
+        return path
+
+
+MODEL = InputFile()
 
 
 class OutputFile(click.Path):
@@ -135,7 +151,7 @@ def compiling(function: Function) -> Function:
         ),
         click.option(
             "--calibrate",
-            type=click.Path(exists=True, dir_okay=False),
+            type=InputFile(),
             metavar="X.npz",
             help="Samples that set the integer formats; without them inputs are spikes, 0 or 1.",
         ),
@@ -172,7 +188,7 @@ def feeding(function: Function) -> Function:
         click.option(
             "--input",
             "input_path",
-            type=click.Path(exists=True, dir_okay=False),
+            type=InputFile(),
             required=True,
             metavar="X.npz",
             help="Images, a raster or address events, as docs/reference/cli.md describes.",

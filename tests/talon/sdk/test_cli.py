@@ -81,6 +81,9 @@ def test_wrong_command_line_is_status_2(arguments: list[str], message: str) -> N
     [
         (["plan"], "MissingParameter", "Missing argument 'MODEL'."),
         (["plan", "no-such-file.t1c"], "BadParameter", "does not exist"),
+        (["plan", "/dev/zero"], "BadParameter", "'/dev/zero' is no regular file"),
+        (["verify", __file__, "--input", "/dev/null"], "BadParameter", "'/dev/null' is no regular"),
+        (["image", "dump", "/dev/null"], "BadParameter", "'/dev/null' is no regular file"),
         (["image", "dump"], "MissingParameter", "'PROGRAM'"),
         (["image", "no-such-command"], "NoSuchCommand", "no-such-command"),
         (["no-such-command"], "NoSuchCommand", "no-such-command"),
