@@ -16,8 +16,11 @@ from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon.errors import MappingError
 from talon.image.container import read_image
+from talon.image.driver import Driver
+from talon.image.stream import InputStream
 from talon.testing import graphs, random_inputs
-from talon_sim.cosim.fast import BackPressure
+from talon_sim.cosim.array import array_library
+from talon_sim.cosim.fast import BackPressure, FastArray
 from talon_sim.cosim.target import CosimTarget
 from talon_sim.trace import compare
 
@@ -129,5 +132,32 @@ def test_rtl_does_not_depend_on_what_memories_hold_at_power_on():
     @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures)
     def check_examples(graph, run, pressure):
         rtl_is_golden(graph, run, pressure, "tiny_2x2", random_start=True)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+def test_passing_over_idle_tiles_changes_neither_a_word_nor_a_cycle():
+    params = preset("tiny_2x2")
+    library = array_library(params)
+
+    @settings(max_examples=20)
+    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures)
+    def check_examples(graph, run, pressure):
+        program = compiled(graph, "tiny_2x2")
+        image = read_image(program.image)
+        words = InputStream(image.manifest).encode(payloads(program, graph, run))
+        answers = []
+        for skip in (True, False):
+            with FastArray(library, skip_idle=skip) as array:
+                driver = Driver(array, params)
+                driver.load(image)
+                driver.control(probe=True)
+                array.press(pressure)
+                words_back = array.run(words, n_last=run["n_samples"])
+                answers.append((words_back, driver.counters(), array.cycles, array.tile_cycles))
+        assert np.array_equal(answers[0][0], answers[1][0])
+        assert answers[0][1:3] == answers[1][1:3]
+        assert answers[0][3] < answers[1][3]
 
     check_examples()

@@ -62,7 +62,7 @@ struct Gaps {
 
 #ifdef TALON_TILES
 // Cycles that an idle tile is still evaluated: more than any of its registers needs to settle.
-constexpr uint32_t SETTLE = 32;
+constexpr uint32_t SETTLE = 8;
 
 struct Tile {
     Vtile model;
