@@ -63,13 +63,12 @@ def build_array(
     """
     style = "unique" if random_start else "fast"
     args = [*_VERILATE, "--x-assign", style, "--x-initial", style]
-    if trace:
-        args.append("--trace-fst" if verilator.has_fst() else "--trace-vcd")
+    args += verilator.wave_options(trace)
     models = _models(verilog, toplevel, tile, module_ports(verilog, tile) if tile else [])
     key = digest(
         repr(models),
         _HARNESS.read_text(),
-        json.dumps([args, _CFLAGS, _OPTIMIZE, _LINK]),
+        json.dumps([args, _CFLAGS, _OPTIMIZE, _LINK, verilator.wave_libraries(trace)]),
         verilator.verilator_version(),
         platform.machine(),
     )
@@ -95,7 +94,7 @@ def build_array(
             whole.append(f"{model.prefix}/{libraries[0]}")
         link = ["g++", *_LINK, "-o", LIBRARY, "-Wl,--whole-archive", *whole]
         link += ["-Wl,--no-whole-archive", "Vtop/libverilated.a", "-pthread"]
-        call([*link, "-lz"] if trace and verilator.has_fst() else link, folder, env, what=_WHAT)
+        call([*link, *verilator.wave_libraries(trace)], folder, env, what=_WHAT)
         for waste in folder.glob("V*/*"):
             if waste.suffix not in (".v", ".vlt"):
                 waste.unlink()

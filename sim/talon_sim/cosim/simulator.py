@@ -43,11 +43,10 @@ def build_cocotb(
         texts.insert(
             0, ("ports.vlt", _visible_ports("\n".join(text for _, text in texts), toplevel))
         )
-    trace = ["--trace-fst" if verilator.has_fst() else "--trace"] if waves else []
-    args = [*_ARGS, *visible, *trace, *build_args]
+    args = [*_ARGS, *visible, *verilator.wave_options(waves), *build_args]
     key = digest(
         toplevel,
-        json.dumps([texts, args]),
+        json.dumps([texts, args, verilator.wave_libraries(waves)]),
         verilator.verilator_version(),
         version("cocotb"),
         sys.executable,
@@ -59,7 +58,8 @@ def build_cocotb(
         for name, text in texts:
             (folder / name).write_text(text)
         main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
-        link = f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator"
+        libraries = ["-lcocotbvpi_verilator", *verilator.wave_libraries(waves)]
+        link = " ".join([f"-Wl,-rpath,{config.libs_dir}", f"-L{config.libs_dir}", *libraries])
         names = ["--top-module", toplevel, "--prefix", "Vtop", "-o", toplevel, "-Mdir", "."]
         sources = [name for name, _ in texts]
         env = {**os.environ, **verilator.environment()}

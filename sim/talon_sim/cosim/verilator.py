@@ -84,8 +84,19 @@ def ccache() -> str | None:
 
 
 def has_fst() -> bool:
-    """Tell whether FST waves can be built: the header of lz4 is not in the wheel."""
-    return any((Path(base) / "lz4.h").is_file() for base in ("/usr/include", "/usr/local/include"))
+    """Tell whether FST waves can be built: headers of lz4 and zlib are not in the wheel."""
+    places = (Path("/usr/include"), Path("/usr/local/include"))
+    return all(any((p / header).is_file() for p in places) for header in ("lz4.h", "zlib.h"))
+
+
+def wave_options(waves: bool) -> list[str]:
+    """Return the options of Verilator for waves: FST where it can be built, else VCD."""
+    return (["--trace-fst"] if has_fst() else ["--trace-vcd"]) if waves else []
+
+
+def wave_libraries(waves: bool) -> list[str]:
+    """Return the linker's options for waves."""
+    return ["-llz4", "-lz"] if waves and has_fst() else []
 
 
 def environment() -> dict[str, str]:
