@@ -63,38 +63,47 @@ def main():
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
+    results = [measure(objective, options.samples) for objective in ("latency", "cores")]
+    for result in results:
+        if options.json:
+            print(json.dumps(result))
+            continue
+        print(
+            f"{result['cores_loaded']} of {result['cores']} cores loaded ({result['objective']}):"
+        )
+        for name in ("fast_path", "cocotb"):
+            part = result[name]
+            print(f"  {name:10}{part['cycles']:8,} cycles {part['cycles_per_s']:10,} cycles/s CPU")
+        print(f"  ratio {result['ratio']} (bar {BAR}), answers equal: {result['equal']}")
+    return 0 if all(result["equal"] and result["ratio"] >= BAR for result in results) else 1
+
+
+def measure(objective, n_samples):
+    """Return the figures for the network, spread for latency or on the fewest cores."""
     rng = np.random.default_rng(1)
     graph = network(rng)
-    raster = rng.random((N_STEPS, options.samples, 784)) < 0.1
-    program = compile_graph(graph, hw="zynq_us_plus")
+    raster = rng.random((N_STEPS, n_samples, 784)) < 0.1
+    program = compile_graph(graph, hw="zynq_us_plus", objective=objective)
     payloads = quantize_inputs(program.network, prepare_inputs(graph, {"input": raster}).values)
     image = read_image(program.image)
     encoder = InputStream(image.manifest)
     streams = {
         f"sample{i}": encoder.encode({k: v[:, i : i + 1] for k, v in payloads.items()})
-        for i in range(options.samples)
+        for i in range(n_samples)
     }
-
     fast, answer = fast_path(image, streams)
     edges, other = coroutine(image, streams)
-    result = {
+    return {
+        "objective": objective,
         "cores": image.params.n_cores,
         "cores_loaded": len(image.cores),
-        "samples": options.samples,
+        "samples": n_samples,
         "equal": bool(np.array_equal(answer, other)),
         "fast_path": fast,
         "cocotb": edges,
         "ratio": round(fast["cycles_per_s"] / edges["cycles_per_s"], 1),
         "bar": BAR,
     }
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for name in ("fast_path", "cocotb"):
-            part = result[name]
-            print(f"{name:10}{part['cycles']:10,} cycles {part['cycles_per_s']:10,} cycles/s CPU")
-        print(f"ratio {result['ratio']} (bar {BAR}), answers equal: {result['equal']}")
-    return 0 if result["equal"] and result["ratio"] >= BAR else 1
 
 
 def fast_path(image, streams):
