@@ -21,7 +21,7 @@ HOP_CYCLES = 2
 ENGINE_CYCLES = 6
 """Cycles from the last packet of a timestep to the start of the update."""
 
-UPDATE_CYCLES = 21
+UPDATE_CYCLES = 26
 """Cycles of an update besides those of its neurons and packets: its pipeline fills and drains."""
 
 _MAX_FOLLOWED = 32

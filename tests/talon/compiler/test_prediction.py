@@ -19,5 +19,5 @@ def test_predicted_cycles_are_those_of_the_gateware(sizes, objective, make_mlp):
     options = {"hw": "tiny_2x2", "objective": objective, "calibration": inputs}
     predicted = plan(graph, **options).prediction
     trace = talon.compile(graph, **options).run(inputs, target="cosim", probe=False)
-    assert predicted.cycles_per_inference == pytest.approx(int(trace.cycles[0]), rel=0.15)
+    assert predicted.cycles_per_inference == pytest.approx(int(trace.cycles[0]), rel=0.08)
     assert predicted.lower_bound <= trace.cycles[0]
