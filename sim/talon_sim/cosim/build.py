@@ -13,7 +13,7 @@ from pathlib import Path
 from talon.errors import BackendError
 from talon_sim.cosim import verilator
 from talon_sim.cosim.cache import cached, digest
-from talon_sim.cosim.tiles import Port, module_ports, ports_header, without_tiles
+from talon_sim.cosim.tiles import Port, module_ports, ports_header, without_reset, without_tiles
 
 LIBRARY = "array.so"
 _WHAT = "the array"
@@ -64,7 +64,8 @@ def build_array(
     style = "unique" if random_start else "fast"
     args = [*_VERILATE, "--x-assign", style, "--x-initial", style]
     args += verilator.wave_options(trace)
-    models = _models(verilog, toplevel, tile, module_ports(verilog, tile) if tile else [])
+    ports = module_ports(verilog, tile) if tile else []
+    models = _models(verilog, toplevel, tile, ports, real_reset=random_start or trace)
     key = digest(
         repr(models),
         _HARNESS.read_text(),
@@ -102,7 +103,9 @@ def build_array(
     return cached(f"array-{toplevel}", key, build) / LIBRARY
 
 
-def _models(verilog: str, toplevel: str, tile: str | None, ports: list[Port]) -> list[_Model]:
+def _models(
+    verilog: str, toplevel: str, tile: str | None, ports: list[Port], *, real_reset: bool
+) -> list[_Model]:
     harness = {"harness.cpp": _HARNESS.read_text()}
     if not ports or tile is None:
         return [
@@ -114,8 +117,9 @@ def _models(verilog: str, toplevel: str, tile: str | None, ports: list[Port]) ->
             )
         ]
     header = ports_header(ports, tile)
+    text, place = (verilog, tile) if real_reset else without_reset(verilog, tile, ports)
     return [
-        _Model(prefix="Vtile", toplevel=tile, files={"tile.v": verilog}, sources=("tile.v",)),
+        _Model(prefix="Vtile", toplevel=place, files={"tile.v": text}, sources=("tile.v",)),
         _Model(
             prefix="Vtop",
             toplevel=toplevel,
@@ -126,7 +130,7 @@ def _models(verilog: str, toplevel: str, tile: str | None, ports: list[Port]) ->
             },
             sources=("array.v", "harness.cpp"),
             options=("--vpi",),
-            defines=("-DTALON_TILES",),
+            defines=("-DTALON_TILES", *([] if real_reset else ["-DTALON_RESET_MAKES_ANEW"])),
         ),
     ]
 

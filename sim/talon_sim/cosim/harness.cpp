@@ -65,33 +65,47 @@ struct Gaps {
 constexpr uint32_t SETTLE = 8;
 
 struct Tile {
-    Vtile model;
+    VerilatedContext &context;
+    const char *name;
+    std::unique_ptr<Vtile> model;
     uint32_t awake = SETTLE;
+    bool untouched = true;  // no rising edge since the model was made
+    bool resets = false;
     // Where Vtop keeps the ports of this tile.
 #define DECLARE(port) std::remove_reference_t<decltype(Vtile::port)> *port;
     TALON_TILE_IN(DECLARE)
     TALON_TILE_OUT(DECLARE)
 #undef DECLARE
 
-    Tile(VerilatedContext &context, const VerilatedScope &scope) : model(&context, scope.name()) {
+    Tile(VerilatedContext &context, const VerilatedScope &scope)
+        : context(context), name(scope.name()) {
 #define FIND(port) port = static_cast<decltype(port)>(scope.varFind(#port)->datap());
         TALON_TILE_IN(FIND)
         TALON_TILE_OUT(FIND)
 #undef FIND
-        model.clk = 0;
+        make();
+    }
+
+    ~Tile() { model->final(); }
+
+    void make() {
+        if (model) model->final();
+        model = std::make_unique<Vtile>(&context, name);
+        model->clk = 0;
         take();
-        model.eval();
+        model->eval();
         give();
+        untouched = true;
     }
 
     void take() {
-#define TAKE(port) model.port = *port;
+#define TAKE(port) model->port = *port;
         TALON_TILE_IN(TAKE)
 #undef TAKE
     }
 
     void give() {
-#define GIVE(port) *port = model.port;
+#define GIVE(port) *port = model->port;
         TALON_TILE_OUT(GIVE)
 #undef GIVE
     }
@@ -109,19 +123,27 @@ struct Tile {
         else if (awake)
             --awake;
         if (awake) take();
+#ifdef TALON_RESET_MAKES_ANEW
+        resets = *rst;
+#endif
     }
 
     // After it.
     void after() {
         if (!awake) return;
-        model.clk = 1;
-        model.eval();
-        model.clk = 0;
+        if (resets) {  // a tile without logic for its reset, see tiles.py
+            if (!untouched) make();
+            return;
+        }
+        untouched = false;
+        model->clk = 1;
+        model->eval();
+        model->clk = 0;
 #ifdef TALON_CLOCK_MEMORY
         // Nothing happens at a falling edge: it is enough that the model remembers a low clock.
-        model.rootp->TALON_CLOCK_MEMORY = 0;
+        model->rootp->TALON_CLOCK_MEMORY = 0;
 #else
-        model.eval();
+        model->eval();
 #endif
         give();
     }
@@ -132,7 +154,7 @@ struct Array {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
 #ifdef TALON_TILES
-    std::vector<std::unique_ptr<Tile>> tiles;
+    std::vector<std::unique_ptr<Tile>> tiles;  // after `top`, whose memory they point into
 #endif
     bool skip = true;
     uint64_t tile_cycles = 0;
@@ -177,9 +199,6 @@ struct Array {
     ~Array() {
 #if VM_TRACE
         if (tracer) tracer->close();
-#endif
-#ifdef TALON_TILES
-        for (auto &tile : tiles) tile->model.final();
 #endif
         if (top) top->final();
     }

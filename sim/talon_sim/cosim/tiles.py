@@ -16,6 +16,9 @@ from talon.errors import BackendError
 _PORT = re.compile(r"^\s*(input|output)\s+(?:\[(\d+):0\]\s*)?(\w+);", re.MULTILINE)
 
 
+_RESET_OFF = "1'b0"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Port:
     """A port of the tile module; ``width`` counts bits."""
@@ -62,6 +65,30 @@ def without_tiles(verilog: str, module: str, ports: list[Port]) -> str:
     lines += [f"  wire {mark(module)} /*verilator public_flat_rd*/ = 0;", "endmodule", ""]
     whole = re.sub(rf"^module {module}\b", f"module {module}_whole", verilog, flags=re.MULTILINE)
     return "\n".join(lines) + whole
+
+
+def without_reset(verilog: str, module: str, ports: list[Port]) -> tuple[str, str]:
+    """Return the Verilog with a module around ``module`` that never resets it, and its name.
+
+    Every next state depends on the reset: as an input it makes Verilator evaluate most of a tile
+    twice a cycle. The harness makes the model anew instead, which starts from the same registers.
+    (Memories start empty then; gateware that has been reset must be loaded again anyway.)
+    """
+    name = f"{module}_running"
+    lines = [f"module {name}("]
+    directions = [
+        f"  {'input' if port.is_input else 'output'} [{port.width - 1}:0] {port.name}"
+        for port in ports
+    ]
+    links = [f".{port.name}({_RESET_OFF if port.name == 'rst' else port.name})" for port in ports]
+    lines += [
+        ",\n".join(directions),
+        ");",
+        f"  {module} tile({', '.join(links)});",
+        "endmodule",
+        "",
+    ]
+    return verilog + "\n".join(lines), name
 
 
 def ports_header(ports: list[Port], module: str) -> str:

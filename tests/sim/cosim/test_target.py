@@ -228,6 +228,28 @@ def test_a_host_that_waits_for_a_credit_nobody_sends_is_reported(array, image):
         driver.run({"input": np.ones((20, 1, n_lines), dtype=np.int64)})
 
 
+def test_a_reset_in_the_middle_of_a_run_leaves_nothing_behind(image, program):
+    inputs = inputs_of(program)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    words = InputStream(image.manifest).encode(inputs)
+    for random_start in (False, True):  # with the reset made anew, and with that of the gateware
+        library = array_library(PARAMS, random_start=random_start)
+        with FastArray(library, quiet_limit=500) as array:
+            driver = Driver(array, PARAMS)
+            driver.load(image)
+            with pytest.raises(StalledError):
+                array.run(words[: words.size // 3])  # no SYNC: it ends in the middle
+            array.reset()
+            assert array.read("IN_WORDS") == 0
+            driver = Driver(array, PARAMS)
+            with pytest.raises(BackendError, match="Array has no image"):
+                driver.check_status()
+            driver.load(image)
+            result = driver.run(inputs, probe=True)
+            for name, v in golden.potentials.items():
+                assert_array_equal(result.potentials[name], v)
+
+
 def test_counters_are_cleared_on_request(array, image, program):
     driver = Driver(array, PARAMS)
     driver.load(image)
