@@ -238,7 +238,7 @@ def test_a_reset_in_the_middle_of_a_run_leaves_nothing_behind(image, program):
             driver = Driver(array, PARAMS)
             driver.load(image)
             with pytest.raises(StalledError):
-                array.run(words[: words.size // 3])  # no SYNC: it ends in the middle
+                array.run(words[: words.size // 6])  # no SYNC: it ends in the middle
             array.reset()
             assert array.read("IN_WORDS") == 0
             driver = Driver(array, PARAMS)
