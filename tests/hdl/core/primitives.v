@@ -1,5 +1,6 @@
-// Behavioral models of two UltraScale+ primitives, as far as the core uses them; written from the
-// descriptions in UG579 (DSP48E2) and UG573 (URAM288). What is not modelled stops the simulation.
+// Behavioral models of two UltraScale+ primitives, as far as the core uses them; written from memory
+// of UG579 (DSP48E2) and UG573 (URAM288), and not compared with a vendor's models. What is not
+// modelled stops the simulation.
 
 module DSP48E2 #(
     parameter integer AREG = 1, ACASCREG = 1, BREG = 1, BCASCREG = 1, CREG = 1, DREG = 1,
