@@ -128,42 +128,31 @@ class ArrayParams:
 ZYNQ_US_PLUS = ArrayParams(name="zynq_us_plus")
 """32 cores: the floor plan of a ZU7EV (ZCU104), three URAM a core."""
 
+TINY = ArrayParams(
+    name="tiny_1x1",
+    columns=1,
+    rows=1,
+    n_neurons=64,
+    lanes=4,
+    update_lanes=2,
+    weight_words=1024,
+    n_edges=8,
+    n_groups=4,
+    n_routes=16,
+    n_tokens=32,
+    fifo_depth=16,
+    weight_memory="bram",
+)
+"""One small core in block RAM, for tests and small devices."""
+
 PRESETS: dict[str, ArrayParams] = {
     preset.name: preset
     for preset in (
         ZYNQ_US_PLUS,
         replace(ZYNQ_US_PLUS, name="zynq_2x2", columns=2, rows=2),
         replace(ZYNQ_US_PLUS, name="zynq_1x1", columns=1, rows=1),
-        ArrayParams(
-            name="tiny_1x1",
-            columns=1,
-            rows=1,
-            n_neurons=64,
-            lanes=4,
-            update_lanes=2,
-            weight_words=1024,
-            n_edges=8,
-            n_groups=4,
-            n_routes=16,
-            n_tokens=32,
-            fifo_depth=16,
-            weight_memory="bram",
-        ),
-        ArrayParams(
-            name="tiny_2x2",
-            columns=2,
-            rows=2,
-            n_neurons=64,
-            lanes=4,
-            update_lanes=2,
-            weight_words=1024,
-            n_edges=8,
-            n_groups=4,
-            n_routes=16,
-            n_tokens=32,
-            fifo_depth=16,
-            weight_memory="bram",
-        ),
+        TINY,
+        replace(TINY, name="tiny_2x2", columns=2, rows=2),
     )
 }
 
