@@ -19,7 +19,7 @@ import numpy as np
 
 from talon.arch import registers
 from talon.backend.inputs import prepare_inputs
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import compile as compile_graph
 from talon.compiler.inputs import quantize_inputs
 from talon.image.container import read_image
 from talon.image.driver import Driver

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from talon import ir
-from talon.backend.run import compile as compile_graph
-from talon.backend.run import plan
+from talon.backend.programs import compile as compile_graph
+from talon.backend.programs import plan
 from talon_sim.trace import compare
 
 MODEL = Path(__file__).resolve().parent.parent / "examples/mnist/mnist_784_128_10.t1c"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from talon.backend.run import Program, compile, load
+    from talon.backend.programs import Program, compile, load
 
 __all__ = ["Program", "__version__", "compile", "load"]
 
@@ -17,7 +17,7 @@ __all__ = ["Program", "__version__", "compile", "load"]
 def __getattr__(name: str) -> Any:
     """Import the face when it is asked for: ``import talon`` alone stays light."""
     if name in ("Program", "compile", "load"):
-        from talon.backend import run
+        from talon.backend import programs
 
-        return getattr(run, name)
+        return getattr(programs, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

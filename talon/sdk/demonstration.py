@@ -26,7 +26,7 @@ from talon_sim.trace import Comparison
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.backend.inputs import Inputs
-    from talon.backend.run import Program
+    from talon.backend.programs import Program
     from talon.compiler.plan import Plan
     from talon.ir import Graph
     from talon.sdk.console import Console
@@ -140,7 +140,7 @@ def demonstrate(
 ) -> Demonstration:
     """Run the shipped network on everything, and compare."""
     from talon.backend.cpu.simulator import simulate_float
-    from talon.backend.run import plan
+    from talon.backend.programs import plan
     from talon.ir import read
 
     start = time.monotonic()

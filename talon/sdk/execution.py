@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
-from talon.backend.run import Program
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import Program
+from talon.backend.programs import compile as compile_graph
 from talon.errors import BackendError, TalonError
 from talon.image.container import MAGIC
 from talon.ir import Graph, read

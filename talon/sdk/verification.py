@@ -16,7 +16,7 @@ from talon_sim.trace import Comparison, compare
 if TYPE_CHECKING:
     from talon.backend.cpu.simulator import FloatTrace
     from talon.backend.inputs import Inputs
-    from talon.backend.run import Program
+    from talon.backend.programs import Program
     from talon.ir import Graph
     from talon.sdk.console import Console
     from talon_sim.trace import Trace

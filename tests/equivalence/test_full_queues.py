@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from talon import ir
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon_sim.cosim.fast import BackPressure

@@ -11,7 +11,7 @@ from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from talon.arch.params import preset
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon.errors import MappingError

@@ -42,7 +42,7 @@ def plan_command(
     active), beside the least that the array could take. The exit status is 1 if the network does
     not fit; then the node, the limit and the ways out are named.
     """
-    from talon.backend.run import plan
+    from talon.backend.programs import plan
     from talon.sdk.execution import Feed, read_model
 
     graph = read_model(model)

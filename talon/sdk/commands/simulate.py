@@ -141,7 +141,7 @@ def _program(
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    from talon.backend.run import load, ports_of
+    from talon.backend.programs import load, ports_of
     from talon.image.container import check_hardware
     from talon.sdk.execution import (
         accuracy,

@@ -7,7 +7,7 @@ import pytest
 
 from talon.arch import registers
 from talon.arch.params import FORMAT_VERSION, preset
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon.image.container import read_image

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from talon.arch.memories import Memory
 from talon.arch.packet import ConfigOp
 from talon.arch.params import preset
-from talon.backend.run import compile as compile_graph
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon.errors import BackendError, ImageError

@@ -15,7 +15,7 @@ import pytest
 
 import talon
 from talon import ir
-from talon.backend.run import Program
+from talon.backend.programs import Program
 from talon.compiler.network_io import network_from_bytes
 from talon.errors import ImageError, TalonError
 from talon.image.container import Image, check_image, read_image, write_image

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import talon
-from talon.backend.run import plan
+from talon.backend.programs import plan
 from talon.testing import random_raster
 
 pytestmark = pytest.mark.cosim

@@ -6,7 +6,7 @@ import pytest
 import talon
 from talon import ir
 from talon.arch.params import PRESETS
-from talon.backend.run import plan
+from talon.backend.programs import plan
 from talon.errors import QuantizationError
 from talon.testing import random_graph, random_inputs
 from talon_sim.trace import compare
@@ -59,7 +59,7 @@ def test_graded_inputs_follow_the_samples_or_the_declared_range():
 
 def test_plan_takes_its_traffic_from_the_samples():
     graph, inputs = make_case(3)
-    from talon.backend.run import plan
+    from talon.backend.programs import plan
 
     found = plan(graph, calibration=inputs)
     assert found.fits

@@ -1,0 +1,1 @@
+"""Where a network goes: partition, allocation, placement and routes on a core array."""

@@ -1,0 +1,1 @@
+"""Events and spikes: encoders and event files. This room knows no other room."""
