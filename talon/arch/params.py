@@ -79,7 +79,7 @@ class ArrayParams:
             0 <= self.max_delay <= self.n_slots - 2,
             f"between 0 and n_slots-2={self.n_slots - 2}",
         )
-        check("weight_words", 1 <= self.weight_words <= 1 << 16, "between 1 and 65536")
+        check("weight_words", 1 <= self.weight_words < 1 << 16, "between 1 and 65535")
         check("n_edges", 1 <= self.n_edges <= 64, "between 1 and 64")
         check("n_groups", 1 <= self.n_groups <= 16, "between 1 and 16")
         check("n_routes", 1 <= self.n_routes <= 256, "between 1 and 256")

@@ -147,13 +147,16 @@ class NeuronCore(wiring.Component):
         ]
 
     def _merge(self, m: Module, config: ConfigUnit, neurons: NeuronEngine) -> None:
-        """Packets of the neuron engine first, then words read back."""
+        """Packets of the neuron engine first, then words read back; what waits stays on offer."""
+        is_word, waits = Signal(), Signal()
         m.d.comb += [
+            is_word.eq(waits | ~neurons.o.valid),
             self.o.valid.eq(neurons.o.valid | config.o.valid),
-            self.o.payload.eq(Mux(neurons.o.valid, neurons.o.payload, config.o.payload)),
-            neurons.o.ready.eq(self.o.ready),
-            config.o.ready.eq(self.o.ready & ~neurons.o.valid),
+            self.o.payload.eq(Mux(is_word, config.o.payload, neurons.o.payload)),
+            neurons.o.ready.eq(self.o.ready & ~is_word),
+            config.o.ready.eq(self.o.ready & is_word),
         ]
+        m.d.sync += waits.eq(is_word & config.o.valid & ~self.o.ready)
 
     def _count(
         self, m: Module, config: ConfigUnit, synapses: SynapseEngine, neurons: NeuronEngine

@@ -8,6 +8,11 @@ import numpy as np
 
 from talon.arch import numerics
 from talon.compiler.network import IntNetwork, Projection
+from talon.errors import ImageError
+
+
+class NetworkError(ImageError, ValueError):
+    """An integer network breaks the contract: a forged image, or a caller's slip."""
 
 
 def check_network(network: IntNetwork) -> None:
@@ -15,31 +20,31 @@ def check_network(network: IntNetwork) -> None:
 
     Raises
     ------
-    ValueError
+    NetworkError
         The network breaks the contract; the message names the projection or population.
     """
     ports = [*network.inputs, *network.populations]
     doubled = [name for name, count in Counter(port.name for port in ports).items() if count > 1]
     if doubled:
-        raise ValueError(f"Inputs and populations must have distinct names, not {doubled[0]!r}")
+        raise NetworkError(f"Inputs and populations must have distinct names, not {doubled[0]!r}")
     sizes = {port.name: port.n for port in ports}
     order = {population.name: i for i, population in enumerate(network.populations)}
     silent = {p.name for p in network.populations if p.kind == "readout"}
     for projection in network.projections:
         if projection.source in silent:
-            raise ValueError(f"Population {projection.source!r} is read out, so it feeds nothing")
+            raise NetworkError(f"Population {projection.source!r} is read out, so it feeds nothing")
         _check_projection(projection, sizes, order)
     _check_populations(network)
     for name, reach in accumulator_reach(network).items():
         if reach.max(initial=0) > numerics.ACC_MAX:
             neuron = int(reach.argmax())
-            raise ValueError(
+            raise NetworkError(
                 f"Population {name!r} neuron {neuron}: the sum of |weight| x payload must be at "
                 f"most {numerics.ACC_MAX}, not {reach[neuron]}"
             )
     for output in network.outputs:
         if output.population not in order:
-            raise ValueError(f"Output {output.name!r} has no population {output.population!r}")
+            raise NetworkError(f"Output {output.name!r} has no population {output.population!r}")
 
 
 def accumulator_reach(network: IntNetwork) -> dict[str, np.ndarray]:
@@ -55,31 +60,33 @@ def accumulator_reach(network: IntNetwork) -> dict[str, np.ndarray]:
 def _check_projection(projection: Projection, sizes: dict[str, int], order: dict[str, int]) -> None:
     edge = f"Projection {projection.source!r} -> {projection.target!r}"
     if projection.source not in sizes or projection.target not in order:
-        raise ValueError(f"{edge} must join an input or population to a population")
+        raise NetworkError(f"{edge} must join an input or population to a population")
     shape = (sizes[projection.target], sizes[projection.source])
     if projection.weight.dtype != np.int8 or projection.weight.shape != shape:
-        raise ValueError(
+        raise NetworkError(
             f"{edge} must have int8 weights of shape {shape}, "
             f"not {projection.weight.dtype} of {projection.weight.shape}"
         )
     if projection.delay < 0:
-        raise ValueError(f"{edge} must have a delay of at least 0, not {projection.delay}")
+        raise NetworkError(f"{edge} must have a delay of at least 0, not {projection.delay}")
     source = order.get(projection.source, -1)
     if projection.delay == 0 and source >= order[projection.target]:
-        raise ValueError(f"{edge} has no delay, so its source must come before its target")
+        raise NetworkError(f"{edge} has no delay, so its source must come before its target")
 
 
 def _check_populations(network: IntNetwork) -> None:
     for population in network.populations:
         where = f"Population {population.name!r}"
         if population.kind not in ("spike", "readout"):
-            raise ValueError(f"{where} kind must be 'spike' or 'readout', not {population.kind!r}")
+            raise NetworkError(
+                f"{where} kind must be 'spike' or 'readout', not {population.kind!r}"
+            )
         if population.reset not in ("none", "zero", "subtract"):
-            raise ValueError(
+            raise NetworkError(
                 f"{where} reset must be 'none', 'zero' or 'subtract', not {population.reset!r}"
             )
         if not 0 <= population.frac <= numerics.FRAC_MAX:
-            raise ValueError(
+            raise NetworkError(
                 f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"
             )
         for name, low, high in (
@@ -90,6 +97,6 @@ def _check_populations(network: IntNetwork) -> None:
         ):
             values = getattr(population, name)
             if values.shape != (population.n,) or values.min() < low or values.max() > high:
-                raise ValueError(
+                raise NetworkError(
                     f"{where} {name} must be {population.n} integers between {low} and {high}"
                 )

@@ -54,6 +54,7 @@ class CoreBench:
 
     async def _drive(self):
         dut = self.dut
+        offered = None  # a packet that waits must stay as it is
         while True:
             if not self.driving and self.to_send and self.rng.random() >= self.gap:
                 dut.i_payload.value = self.to_send.popleft()
@@ -63,8 +64,12 @@ class CoreBench:
             await RisingEdge(dut.clk)  # before the edge takes effect
             accepted = self.driving and dut.i_ready.value
             self.full += bool(self.driving and not dut.i_ready.value)
-            if dut.o_valid.value and dut.o_ready.value:
-                self.received.append(int(dut.o_payload.value))
+            packet = int(dut.o_payload.value) if dut.o_valid.value else None
+            assert offered in (None, packet), "a packet was exchanged under back-pressure"
+            offered = packet
+            if packet is not None and dut.o_ready.value:
+                self.received.append(packet)
+                offered = None
             await FallingEdge(dut.clk)
             if accepted:
                 self.driving = False
@@ -165,7 +170,8 @@ async def run_steps(bench, program, reference, *, n_steps, n_events, probing, co
         for number in groups:
             expected[number, t] = reference.run(number, probing)
     block = []
-    while any(finished[g] < n_steps for g in groups):
+    n_reads = 0  # words read back that have still to come
+    while any(finished[g] < n_steps for g in groups) or n_reads:
         oldest = min(finished.values())
         if next_end < n_steps and not bench.to_send:
             ahead = [t for t in range(next_end, min(n_steps, oldest + window)) if todo[t]]
@@ -179,6 +185,10 @@ async def run_steps(bench, program, reference, *, n_steps, n_events, probing, co
                 bench.send(*stimulus.tokens(next_end))
                 next_end += 1
                 sent_until = max(sent_until, next_end - oldest)
+                if bench.rng.random() < 0.3:
+                    bench.configure(ConfigOp.SELECT, Memory.STATUS << 28)
+                    bench.configure(ConfigOp.READ, 1)
+                    n_reads += 1
         if not bench.received:
             await FallingEdge(bench.dut.clk)
             bench.waited += 1
@@ -187,6 +197,11 @@ async def run_steps(bench, program, reference, *, n_steps, n_events, probing, co
             bench.waited = 0
             block.append(bench.received.popleft())
             kind, fields = PACKETS.unpack(block[-1])
+            if kind is Kind.HOST_CONFIG:
+                block.pop()
+                n_reads -= 1
+                coverage.hit("read back during a run")
+                assert LAYOUTS.status.unpack(fields["data"])["armed"]
             if kind is Kind.HOST_TOKEN and not fields["credit"]:
                 number = fields["group"]
                 _compare(block, expected[number, finished[number]], number, finished[number])
@@ -241,6 +256,7 @@ BINS = (
     "input full",
     "output blocked",
     "state reset between runs",
+    "read back during a run",
     "saturated",
 )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from talon.compiler.network import InputPort, IntNetwork, Population, Projection
+from talon.errors import ImageError
 from talon_sim.golden.checks import check_network
 from talon_sim.golden.synapses import Synapses
 
@@ -43,5 +44,5 @@ def test_proof_adds_what_all_projections_can_bring():
     n_sources = 200  # one projection reaches 6,477,000, two pass 2^23
     network = two_projections(n_sources)
     check_network(replace(network, projections=network.projections[:1]))
-    with pytest.raises(ValueError, match=r"^Population 'a' neuron 0: .* not 12954000$"):
+    with pytest.raises(ImageError, match=r"^Population 'a' neuron 0: .* not 12954000$"):
         check_network(network)

@@ -20,7 +20,7 @@ from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, pres
         ({"n_slots": 6}, r"^Array parameter n_slots must be 2, 4, 8 or 16, not 6$"),
         ({"max_delay": 7}, r"^Array parameter max_delay must be between 0 and n_slots-2=6, not 7$"),
         ({"max_delay": -1}, r"max_delay must be between 0 and n_slots-2=6, not -1$"),
-        ({"weight_words": 65537}, r"weight_words must be between 1 and 65536, not 65537$"),
+        ({"weight_words": 65536}, r"weight_words must be between 1 and 65535, not 65536$"),
         ({"n_edges": 65}, r"^Array parameter n_edges must be between 1 and 64, not 65$"),
         ({"n_groups": 17}, r"^Array parameter n_groups must be between 1 and 16, not 17$"),
         ({"n_routes": 257}, r"^Array parameter n_routes must be between 1 and 256, not 257$"),
