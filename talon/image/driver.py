@@ -18,6 +18,7 @@ from talon.arch.params import FORMAT_VERSION, ArrayParams
 from talon.errors import BackendError
 from talon.image.container import Image, check_hardware
 from talon.image.decode import Decoded, OutputStream, decode_config
+from talon.image.rows import rows_in_use
 from talon.image.stream import ConfigStream, InputStream
 
 Words = NDArray[np.uint64]
@@ -69,6 +70,7 @@ class Driver:
         self._transport, self._params = transport, params
         self._config = ConfigStream(params)
         self._image: Image | None = None
+        self._rows: dict[int, int] = {}
         self._check_identity()
 
     def load(self, image: Image) -> None:
@@ -86,6 +88,7 @@ class Driver:
         for slot, count in enumerate(image.manifest["permit_init"]):
             self._transport.write("PERMIT_INIT", int(count), slot)
         self._image = image
+        self._rows = rows_in_use(image)
         self._transport.run(self._config.load(image))
         self.check_status()
 
@@ -126,8 +129,10 @@ class Driver:
 
     def control(self, *, probe: bool, clear_counters: bool = False) -> None:
         """Turn probing on or off, and clear the counters if asked."""
-        cores = self._loaded().cores
-        self._transport.run(self._config.control(cores, probe=probe, clear_counters=clear_counters))
+        self._loaded()
+        self._transport.run(
+            self._config.control(self._rows, probe=probe, clear_counters=clear_counters)
+        )
 
     def counters(self) -> dict[int, dict[str, int]]:
         """Return the counters of each core of the image, by their names in lower case."""

@@ -26,6 +26,7 @@ Payloads = NDArray[np.integer[Any]]
 
 CONTROL_PROBE = 1
 CONTROL_CLEAR_COUNTERS = 2
+CONTROL_ROWS_OFFSET = 16
 
 
 def sync_word(*, reset: bool) -> Words:
@@ -81,10 +82,19 @@ class ConfigStream:
         parts = [self.read(core, Memory.COUNTER, len(Counter)) for core in cores]
         return np.concatenate([*parts, sync_word(reset=False)])
 
-    def control(self, cores: Sequence[int], *, probe: bool, clear_counters: bool) -> Words:
-        """Return the words that turn probing on or off, and clear the counters if asked."""
-        data = CONTROL_PROBE * probe | CONTROL_CLEAR_COUNTERS * clear_counters
-        parts = [self.command(core, ConfigOp.CONTROL, data) for core in cores]
+    def control(
+        self, rows_in_use: Mapping[int, int], *, probe: bool, clear_counters: bool
+    ) -> Words:
+        """Return the words that turn probing on or off, and clear the counters if asked.
+
+        Each core also learns how many rows it is to reset between samples, see
+        :func:`talon.image.rows.rows_in_use`.
+        """
+        flags = CONTROL_PROBE * probe | CONTROL_CLEAR_COUNTERS * clear_counters
+        parts = [
+            self.command(core, ConfigOp.CONTROL, flags | n_rows << CONTROL_ROWS_OFFSET)
+            for core, n_rows in rows_in_use.items()
+        ]
         return np.concatenate([*parts, sync_word(reset=False)])
 
     def command(self, core: int | None, op: ConfigOp, data: int = 0) -> Words:

@@ -45,6 +45,8 @@ class ConfigUnit(wiring.Component):
         Strobe: a packet came to a core that is not armed.
     armed, probe : :py:`Out(1)`
         The core runs; every neuron sends its potential.
+    sweep_rows : :py:`Out`
+        Accumulator rows that a reset of the state has to clear; zero stands for all.
     arm, clear_counters : :py:`Out(1)`
         Strobes: the core is armed just now; the counters are to be cleared.
     busy : :py:`Out(1)`
@@ -68,6 +70,7 @@ class ConfigUnit(wiring.Component):
     unarmed: Signal
     armed: Signal
     probe: Signal
+    sweep_rows: Signal
     arm: Signal
     clear_counters: Signal
     busy: Signal
@@ -94,6 +97,7 @@ class ConfigUnit(wiring.Component):
                 "unarmed": In(1),
                 "armed": Out(1),
                 "probe": Out(1),
+                "sweep_rows": Out(bits_for(max(params.n_rows, params.n_groups))),
                 "arm": Out(1),
                 "clear_counters": Out(1),
                 "busy": Out(1),
@@ -164,7 +168,7 @@ class ConfigUnit(wiring.Component):
                 matches = command.data == self._params.hardware_hash
                 complete = status.good.all()
                 m.d.comb += self.arm.eq(matches & complete)
-                m.d.sync += status.armed.eq(matches & complete)
+                m.d.sync += [status.armed.eq(matches & complete), self.sweep_rows.eq(0)]
                 with m.If(~matches):
                     m.d.sync += status.hash_error.eq(1)
                 with m.If(~complete):
@@ -172,7 +176,10 @@ class ConfigUnit(wiring.Component):
             with m.Case(ConfigOp.DISARM):
                 m.d.sync += status.eq(Const(0, self._layouts.status.width))
             with m.Case(ConfigOp.CONTROL):
-                m.d.sync += self.probe.eq(command.data[0])
+                m.d.sync += [
+                    self.probe.eq(command.data[0]),
+                    self.sweep_rows.eq(command.data[16:]),
+                ]
                 m.d.comb += self.clear_counters.eq(command.data[1])
 
     def _mark(self, m: Module, *, good: bool) -> None:

@@ -85,6 +85,7 @@ class NeuronCore(wiring.Component):
             neurons.core.eq(core),
             neurons.enable.eq(config.armed),
             neurons.probe.eq(config.probe),
+            neurons.sweep_rows.eq(config.sweep_rows),
             # ARM resets: a core that is not armed has no state, and need not spend the sweep.
             neurons.reset.eq((self.state_reset & config.armed) | config.arm),
             neurons.fetched.eq(synapses.fetched),

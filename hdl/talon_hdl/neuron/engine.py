@@ -29,6 +29,8 @@ class NeuronEngine(wiring.Component):
         The core is armed; strobe that resets potentials, accumulators and tokens.
     probe : :py:`In(1)`
         Every neuron sends its potential.
+    sweep_rows : :py:`In`
+        Accumulator rows that a reset has to clear; zero stands for all.
     core : :py:`In(range(n_cores))`
         Number of this core.
     records, groups, routes, tokens, grants : :class:`~talon_hdl.core.table.ConfigPortSignature`
@@ -50,6 +52,7 @@ class NeuronEngine(wiring.Component):
     enable: Signal
     reset: Signal
     probe: Signal
+    sweep_rows: Signal
     core: Signal
     records: ConfigPort
     groups: ConfigPort
@@ -77,6 +80,7 @@ class NeuronEngine(wiring.Component):
                 "enable": In(1),
                 "reset": In(1),
                 "probe": In(1),
+                "sweep_rows": In(bits_for(max(params.n_rows, params.n_groups))),
                 "core": In(bits_for(params.n_cores)),
                 "records": In(ConfigPortSignature(layouts.record.width)),
                 "groups": In(ConfigPortSignature(layouts.group.width)),
@@ -115,6 +119,7 @@ class NeuronEngine(wiring.Component):
         m.d.comb += [
             scheduler.enable.eq(self.enable),
             scheduler.reset.eq(self.reset),
+            scheduler.sweep_rows.eq(self.sweep_rows),
             scheduler.done.eq(serializer.done),
             update.fetched.eq(self.fetched),
             update.fetched_stb.eq(self.fetched_stb),

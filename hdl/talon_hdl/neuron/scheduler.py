@@ -40,6 +40,9 @@ class GroupScheduler(wiring.Component):
         Groups may start: the core is armed.
     reset : :py:`In(1)`
         Strobe: reset the state as soon as no group runs.
+    sweep_rows : :py:`In`
+        Rows that the reset goes over, at least the number of every row and group in use plus one;
+        zero stands for all.
     run : :py:`Out(run_layout)`
         The group that runs.
     start : :py:`Out(1)`
@@ -49,7 +52,7 @@ class GroupScheduler(wiring.Component):
     sweep : :py:`Out(stream.Signature(fetch_layout, always_ready=True))`
         Accumulator rows to clear while the state is reset.
     sweep_addr : :py:`Out`
-        Count of the sweep: words of potentials to clear, too.
+        Count of the sweep: also the potentials to clear and the token counts to set.
     resetting : :py:`Out(1)`
         The state is being reset.
     closed : :py:`Out(1)`
@@ -63,6 +66,7 @@ class GroupScheduler(wiring.Component):
     grants: ConfigPort
     enable: Signal
     reset: Signal
+    sweep_rows: Signal
     run: data.View
     start: Signal
     done: Signal
@@ -78,10 +82,9 @@ class GroupScheduler(wiring.Component):
         self._row_bits = bits_for(params.n_rows)
         self._slot_bits = bits_for(params.n_slots)
         self._group_bits = bits_for(params.n_groups)
-        beats = params.n_neurons // params.update_lanes
-        self._sweep_bits = max(
-            self._row_bits + self._slot_bits, bits_for(beats), self._group_bits + self._slot_bits
-        )
+        # A row takes as many counts as it has slots, or words of potentials if these are more.
+        self._step_bits = max(self._slot_bits, bits_for(params.lanes // params.update_lanes))
+        self._sweep_bits = self._step_bits + max(self._row_bits, self._group_bits)
         super().__init__(
             {
                 "token": In(stream.Signature(token_layout(params))),
@@ -89,6 +92,7 @@ class GroupScheduler(wiring.Component):
                 "grants": In(ConfigPortSignature(layouts.init.width)),
                 "enable": In(1),
                 "reset": In(1),
+                "sweep_rows": In(max(self._row_bits, self._group_bits)),
                 "run": Out(run_layout(params)),
                 "start": Out(1),
                 "done": In(1),
@@ -158,19 +162,23 @@ class GroupScheduler(wiring.Component):
 
     def _sweep(self, m: Module, running: Signal, reset_due: Signal) -> None:
         """Reset of all state: one count runs through all memories, then the pipeline drains."""
-        total = (1 << self._sweep_bits) + _DRAIN
-        count = Signal(range(total + 1))
+        count = Signal(self._sweep_bits + 1)
+        drained = Signal(range(_DRAIN))
+        row = count[self._step_bits : self._sweep_bits]
+        over = count[self._sweep_bits] | ((row == self.sweep_rows) & self.sweep_rows.any())
         m.d.comb += [
             self.sweep_addr.eq(count),
-            self.sweep.payload.row.eq(count),
-            self.sweep.payload.slot.eq(count[self._row_bits :]),
-            self.sweep.valid.eq(self.resetting & ~count[self._sweep_bits :].any()),
+            self.sweep.payload.row.eq(row),
+            self.sweep.payload.slot.eq(count),
+            self.sweep.valid.eq(self.resetting & ~over),
         ]
         due = reset_due & ~running & ~self.start
         m.d.comb += self.closed.eq(self.resetting | due)
-        with m.If(self.resetting):
+        with m.If(self.resetting & ~over):
             m.d.sync += count.eq(count + 1)
-            with m.If(count == total):
+        with m.Elif(self.resetting):
+            m.d.sync += drained.eq(drained + 1)
+            with m.If(drained == _DRAIN - 1):
                 m.d.sync += [self.resetting.eq(0), count.eq(0)]
         with m.Elif(due):
             m.d.sync += [self.resetting.eq(1), reset_due.eq(0)]

@@ -107,6 +107,7 @@ class SynapseEngine(wiring.Component):
             weights.w_en.eq(self.weights.w_en),
             weights.w_data.eq(self.weights.w_data),
             self.weights.r_data.eq(weights.r_data),
+            expander.ahead.eq(reading),
             expander.i.eq(read),
             expander.word.eq(weights.r_data),
             accumulators.i.eq(expander.o),

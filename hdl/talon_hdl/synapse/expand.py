@@ -32,6 +32,8 @@ class LaneExpander(wiring.Component):
 
     Members
     -------
+    ahead : :py:`In(row_layout)`
+        What ``i`` will be in the next cycle.
     i : :py:`In(row_layout)`
         The row.
     word : :py:`In(8 * lanes)`
@@ -42,6 +44,7 @@ class LaneExpander(wiring.Component):
         Synaptic operations of ``o``.
     """
 
+    ahead: data.View
     i: data.View
     word: Signal
     o: data.View
@@ -51,6 +54,7 @@ class LaneExpander(wiring.Component):
         self._params = params
         super().__init__(
             {
+                "ahead": In(row_layout(params)),
                 "i": In(row_layout(params)),
                 "word": In(params.lanes * params.weight_width),
                 "o": Out(lanes_layout(params)),
@@ -63,7 +67,13 @@ class LaneExpander(wiring.Component):
         lanes, width = self._params.lanes, self._params.weight_width
         layout = MemoryLayouts(self._params).synapse
         sparse = self.i.kind == RowKind.SPARSE
-        single = self.i.kind == RowKind.SINGLE
+        # Which of word, synapse, single weight and zero a lane takes: two bits, known a cycle
+        # before, so that a bit of a weight is one LUT of six inputs.
+        single, chosen = Signal(), Signal(lanes)
+        m.d.sync += single.eq(self.ahead.kind == RowKind.SINGLE)
+        for lane in range(lanes):
+            one = (self.ahead.kind == RowKind.SINGLE) & (self.ahead.lane == lane)
+            m.d.sync += chosen[lane].eq(one | (self.ahead.kind == RowKind.SPARSE))
         m.d.sync += [
             self.o.valid.eq(self.i.valid),
             self.o.clear.eq(self.i.valid & (self.i.kind == RowKind.CLEAR)),
@@ -74,10 +84,10 @@ class LaneExpander(wiring.Component):
             entry = view(layout, self.word.word_select(lane % (lanes // 2), layout.width))
             upper = lane >= lanes // 2
             weight = Signal(signed(width), name=f"weight_{lane}")
-            with m.If(sparse):
+            with m.If(single):
+                m.d.comb += weight.eq(Mux(chosen[lane], self.i.weight, 0))
+            with m.Elif(chosen[lane]):
                 m.d.comb += weight.eq(Mux(entry.half == upper, entry.weight, 0))
-            with m.Elif(single):
-                m.d.comb += weight.eq(Mux(self.i.lane == lane, self.i.weight, 0))
             with m.Else():
                 m.d.comb += weight.eq(self.word.word_select(lane, width).as_signed())
             m.d.sync += [

@@ -13,6 +13,7 @@ from core_scenario import (
     crc,
     load_packets,
     random_program,
+    random_reset_rows,
     sections,
 )
 
@@ -28,6 +29,8 @@ PACKETS = PacketLayouts(PARAMS)
 LAYOUTS = MemoryLayouts(PARAMS)
 CORE = PARAMS.core_id(X, Y)
 MASKS = {"xmask": 1 << X, "ymask": 1 << Y}
+ALL_ROWS = 1 << (max(PARAMS.n_rows, PARAMS.n_groups) - 1).bit_length()
+COUNTS_A_ROW = max(PARAMS.n_slots, PARAMS.lanes // PARAMS.update_lanes)
 
 
 class CoreBench:
@@ -127,12 +130,16 @@ class CoreBench:
         assert not self.dut.error.value
 
     async def reset_state(self):
-        """Strobe the state reset and wait until it is done."""
+        """Strobe the state reset, wait until it is done, and return its cycles."""
         self.dut.state_reset.value = 1
         await FallingEdge(self.dut.clk)
         self.dut.state_reset.value = 0
-        assert not self.dut.idle.value
-        await self.settle()
+        n_cycles = 0
+        while not self.dut.idle.value:
+            n_cycles += 1
+            await FallingEdge(self.dut.clk)
+        assert n_cycles > 0
+        return n_cycles
 
 
 @cocotb.test()
@@ -255,7 +262,8 @@ BINS = (
     "event ahead of its timestep",
     "input full",
     "output blocked",
-    "state reset between runs",
+    "reset of all rows",
+    "reset of rows in use",
     "read back during a run",
     "saturated",
 )
@@ -275,14 +283,18 @@ async def core_does_what_the_contract_says(dut):
         reference = Reference(program, PARAMS, CORE)
         for run in range(2):
             probing = bench.rng.random() < 0.5
-            bench.configure(ConfigOp.CONTROL, int(probing) | (run == 0) << 1)
+            rows = random_reset_rows(bench.rng, program, PARAMS)
+            bench.configure(ConfigOp.CONTROL, int(probing) | (run == 0) << 1 | rows << 16)
             bench.gap = bench.rng.choice([0.0, 0.0, 0.3]) if run else 0.0
             bench.stall = bench.rng.choice([0.0, 0.3, 0.9])
             bench.full = 0
             if run:
                 reference.reset()
-                await bench.reset_state()
-                coverage.hit("state reset between runs")
+                await bench.settle()
+                n_cycles = await bench.reset_state()
+                assert n_cycles <= (rows or ALL_ROWS) * COUNTS_A_ROW + 30, n_cycles
+                coverage.hit("reset of all rows", rows == 0)
+                coverage.hit("reset of rows in use", rows > 0)
             await run_steps(
                 bench,
                 program,

@@ -33,6 +33,16 @@ class Program:
     pointers: dict = field(default_factory=dict)  # edge: number of pointers
 
 
+def random_reset_rows(rng, program, params):
+    """Return how many rows a reset is to go over: all (0), or at least those in use."""
+    used = 0
+    for number, group in enumerate(program.groups):
+        if group.get("n_neurons"):
+            end = group["row_start"] + (group["n_neurons"] - 1) // params.lanes + 1
+            used = max(used, end, number + 1)
+    return rng.choice([0, used, used, min(used + 1, params.n_rows)]) % params.n_rows
+
+
 def sections(program, params):
     """Return the 32-bit words of each memory."""
     layouts = MemoryLayouts(params)
@@ -181,11 +191,12 @@ def _random_record(rng, emit):
 
 def _random_groups(rng, params, program):
     layouts = MemoryLayouts(params)
-    numbers = list(range(params.n_groups))
+    end = rng.choice([params.n_rows, *(rng.randint(2, params.n_rows) for _ in range(3))])  # some leave rows unused
+    numbers = list(range(min(params.n_groups, end) if end < params.n_rows else params.n_groups))
     rng.shuffle(numbers)
-    used = numbers[: rng.randint(2, params.n_groups)]
-    cuts = sorted(rng.sample(range(1, params.n_rows), min(len(used), params.n_rows) - 1))
-    bounds = list(zip([0, *cuts], [*cuts, params.n_rows], strict=True))
+    used = numbers[: rng.randint(2, len(numbers))]
+    cuts = sorted(rng.sample(range(1, end), min(len(used), end) - 1))
+    bounds = list(zip([0, *cuts], [*cuts, end], strict=True))
     program.groups = [{} for _ in range(params.n_groups)]
     program.records = [{} for _ in range(params.n_neurons)]
     program.init = [{} for _ in range(params.n_groups * params.n_slots)]

@@ -16,7 +16,7 @@ from talon_sim.cosim.coverage import Coverage
 from talon_sim.cosim.testbench import parameters, record_coverage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
-from core_scenario import Reference, Stimulus, random_program
+from core_scenario import Reference, Stimulus, random_program, random_reset_rows
 
 PARAMS = ArrayParams(**parameters()["params"])
 PACKETS = PacketLayouts(PARAMS)
@@ -152,6 +152,7 @@ async def engine_updates_groups_when_their_tokens_are_there(dut):
         ):
             await bench.configure(port, [layout.pack(entry) for entry in entries])
         dut.enable.value = 1
+        dut.sweep_rows.value = random_reset_rows(rng, program, PARAMS)
         await bench.reset_state()
         reference = Reference(program, PARAMS, 0)
         bench.counts = dict.fromkeys(bench.counts, 0)

@@ -12,6 +12,7 @@ from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
 from talon.image.container import read_image
 from talon.image.decode import OutputStream, decode_config
+from talon.image.rows import rows_in_use
 from talon.image.stream import ConfigStream, InputStream
 from talon.testing import GraphLimits, random_graph, random_inputs
 from talon_sim.cosim.array import array_verilog
@@ -67,7 +68,7 @@ def test_spikes_and_potentials_at_the_axi_boundary_are_golden(
     config = ConfigStream(params)
     parts = [
         config.load(image),
-        config.control(image.cores, probe=True, clear_counters=True),
+        config.control(rows_in_use(image), probe=True, clear_counters=True),
         InputStream(image.manifest).encode(inputs),
         config.read_status(image.cores),
     ]
