@@ -5,44 +5,88 @@ from talon.errors import T1CFormatError
 # The order of these imports is the order of list_primitives.
 # isort: off
 from talon.ir.linear import Affine, SpikingAffine
+from talon.ir.conv import Conv1d, Conv2d, SConv, SDConv, SepConv2d
+from talon.ir.pooling import AvgPool2d, MaxPool2d
 from talon.ir.flatten import Flatten
 from talon.ir.neurons import IF, LIF, Neuron
+from talon.ir.activations import ELU, GELU, PReLU, ReLU, Sigmoid, Softmax, Tanh
+from talon.ir.normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
+from talon.ir.hybrid import HybridRegion, NeuronMode
+from talon.ir.routing import ChannelSplit, Concat
+from talon.ir.ghost import GhostBasicBlock1, GhostBasicBlock2, SGhostConv, SGhostEncoderLite
+from talon.ir.detect import NMS, DFLDecode, Dist2BBox, SDDetect
 from talon.ir.skip import Skip
+from talon.ir.upsample import Upsample, UpsampleMode
 
 # isort: on
 from talon.ir.checks import ParameterError
 from talon.ir.graph import Graph, Input, Output
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
-from talon.ir.serialization import read, read_version, write
+from talon.ir.serialization import VERSION, read, read_version, write
 from talon.ir.shapes import infer_shapes
 from talon.ir.types import Delays, Dims, Edge, Edges, ResetMode, Shape, SkipType, SpikeMode
 
 TALONFormatError = T1CFormatError
 
+__version__ = VERSION  # of the documented format
+
 __all__ = [
+    "ELU",
+    "GELU",
     "IF",
     "LIF",
+    "NMS",
     "Affine",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "ChannelSplit",
+    "Concat",
+    "Conv1d",
+    "Conv2d",
+    "DFLDecode",
     "Delays",
     "Dims",
+    "Dist2BBox",
+    "Dropout",
     "Edge",
     "Edges",
     "Flatten",
+    "GhostBasicBlock1",
+    "GhostBasicBlock2",
     "Graph",
+    "HybridRegion",
     "Input",
+    "LayerNorm",
+    "MaxPool2d",
     "Neuron",
+    "NeuronMode",
     "Node",
     "Nodes",
     "Output",
+    "PReLU",
     "ParameterError",
+    "ReLU",
     "ResetMode",
+    "SConv",
+    "SDConv",
+    "SDDetect",
+    "SGhostConv",
+    "SGhostEncoderLite",
+    "SepConv2d",
     "Shape",
+    "Sigmoid",
     "Skip",
     "SkipType",
+    "Softmax",
     "SpikeMode",
     "SpikingAffine",
     "T1CFormatError",
     "TALONFormatError",
+    "Tanh",
+    "Upsample",
+    "UpsampleMode",
+    "__version__",
     "infer_shapes",
     "list_primitives",
     "read",

@@ -56,6 +56,33 @@ def check_int(field: str, value: object, low: int, high: int | None = None) -> i
     return int(value)
 
 
+def check_number(field: str, value: object, *, above: float | None = None) -> float:
+    """Return ``value`` as a ``float`` if it is finite, and more than ``above``."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{field} must be a number, got {value!r}")
+    if not np.isfinite(value):
+        raise ParameterError(f"{field} must be finite, got {value}")
+    if above is not None and not value > above:
+        raise ParameterError(f"{field} must be > {above}, got {value}")
+    return float(value)
+
+
+def check_pair(field: str, value: object, low: int, *, n: int = 2) -> Dims:
+    """Return ``n`` integers of at least ``low``; one integer stands for all of them."""
+    items = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(items, int | np.integer) and not isinstance(items, bool):
+        items = (items,) * n
+    if not isinstance(items, list | tuple) or not all(
+        isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items
+    ):
+        raise TypeError(f"{field} must be an int or {n} of them, got {value!r}")
+    if len(items) != n:
+        raise ParameterError(f"{field} must be an int or {n} of them, got {value!r}")
+    if any(item < low for item in items):
+        raise ParameterError(f"{field} must be >= {low}, got {value}")
+    return tuple(int(item) for item in items)
+
+
 def check_bool(field: str, value: object) -> bool:
     """Return ``value`` as a ``bool`` if it is one."""
     if not isinstance(value, bool | np.bool_):

@@ -181,7 +181,8 @@ class Graph(Node):
         for name, node in self.nodes.items():
             if not sources[name] and not isinstance(node, Input):
                 raise ModelError(f"Node {name!r} ({type(node).__name__}) has no incoming edge")
-        unreached = [n for n in self.nodes if n not in reachable(self.inputs, self.edges)]
+        reached = reachable(self.inputs, self.edges)
+        unreached = [name for name in self.nodes if name not in reached]
         if unreached:
             raise ModelError(f"Nodes not reachable from any Input: {unreached}")
         self.topological_order()
@@ -230,6 +231,19 @@ class Graph(Node):
         found: dict[str, list[str]] = {name: [] for name in self.nodes}
         for src, dst in self.edges:
             found[dst].append(src)
+        return found
+
+    def ports(self) -> list[int]:
+        """Return for each edge the output of its source that it carries.
+
+        That is 0, but for a node of several outputs: its k-th outgoing edge carries the k-th.
+        """
+        counts: dict[str, int] = {}
+        found: list[int] = []
+        for src, _ in self.edges:
+            port = counts.get(src, 0) if self.nodes[src].multi_output else 0
+            counts[src] = port + 1
+            found.append(port)
         return found
 
     def successors(self, name: str) -> list[str]:

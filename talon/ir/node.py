@@ -10,7 +10,14 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
-from talon.ir.checks import ParameterError, check_dims, check_int, check_mapping, check_port_shapes
+from talon.ir.checks import (
+    ParameterError,
+    check_dims,
+    check_int,
+    check_mapping,
+    check_port_shapes,
+    port_shape,
+)
 from talon.ir.types import Dims, Shape
 
 ARRAY: Mapping[str, Any] = {"array": True}
@@ -103,6 +110,23 @@ class Node:
         if not declared or "input" not in declared:
             return None
         return tuple(int(dim) for dim in declared["input"])
+
+    def edge_shape(self, shape: Dims, port: int) -> Dims:
+        """Return what the ``port``-th outgoing edge carries of an output of ``shape``."""
+        del port
+        return shape
+
+    def _derive_output(self) -> None:
+        """Fill ``output_type`` where ``input_type`` is declared, which must fit."""
+        declared = self.required_shape()
+        if declared is None:
+            return
+        try:
+            shape = self.output_shape(declared)
+        except ParameterError as exc:
+            kind = type(self).__name__
+            raise ParameterError(f"{kind} {exc}, but input_type is {declared}") from None
+        vars(self)["output_type"] = port_shape("output", shape)
 
     def is_omitted(self, name: str, value: object) -> bool:
         """Tell whether :meth:`to_dict` leaves out the field ``name`` that holds ``value``."""

@@ -1,0 +1,101 @@
+"""What a node holds and what it computes in a timestep: the one place that counts.
+
+Memory figures, energy and mapping are all worked out from these counts.
+"""
+
+import math
+from functools import singledispatch
+
+from talon.ir.conv import Conv1d, Conv2d, SepConv2d, convolved
+from talon.ir.detect import SDDetect
+from talon.ir.ghost import GhostParts, SGhostEncoderLite, half_of
+from talon.ir.linear import Affine, SpikingAffine
+from talon.ir.neurons import Neuron
+from talon.ir.node import ARRAY, Node
+from talon.ir.types import Array, Dims
+
+
+def parameters(node: Node) -> dict[str, Array]:
+    """Return the arrays of a node by field; those of extensions only where they change something.
+
+    So a LIF has four, tau, r, v_leak and v_threshold, and a fifth if some ``v_reset`` is not zero.
+    """
+    found: dict[str, Array] = {}
+    for name, f in type(node).__dataclass_fields__.items():
+        if f.metadata == ARRAY:
+            value = getattr(node, name)
+            if value is not None and not node.is_omitted(name, value):
+                found[name] = value
+    return found
+
+
+@singledispatch
+def count_macs(node: Node, in_shape: Dims, out_shape: Dims) -> int:
+    """Return the multiply-accumulates of one timestep and sample, zeros included.
+
+    Parameters
+    ----------
+    node
+        The node; all but dense layers and convolutions have none.
+    in_shape, out_shape
+        Feature shapes, without batch.
+    """
+    del node, in_shape, out_shape
+    return 0
+
+
+@count_macs.register(Affine)
+@count_macs.register(SpikingAffine)
+def _count_dense(node: Affine | SpikingAffine, in_shape: Dims, out_shape: Dims) -> int:
+    del in_shape, out_shape
+    return int(node.weight.size)
+
+
+@count_macs.register(Conv1d)
+@count_macs.register(Conv2d)
+def _count_conv(node: Conv1d | Conv2d, in_shape: Dims, out_shape: Dims) -> int:
+    del in_shape
+    return int(node.weight.size) * math.prod(out_shape[1:])
+
+
+@count_macs.register
+def _count_separable(node: SepConv2d, in_shape: Dims, out_shape: Dims) -> int:
+    del in_shape
+    return int(node.depthwise_weight.size + node.pointwise_weight.size) * math.prod(out_shape[1:])
+
+
+@count_macs.register
+def _count_ghost(node: GhostParts, in_shape: Dims, out_shape: Dims) -> int:
+    """Count the convolutions of a Ghost node: all but conv1 run at the size of its output."""
+    cells = math.prod(out_shape[1:])
+    convolutions = [node.arrays(prefix) for prefix in node.parts]
+    total = sum(int(weight.size + cheap.size) for weight, _, cheap, _ in convolutions) * cells
+    if isinstance(node, SGhostEncoderLite):
+        strided = (node.stride, node.stride)
+        first = convolved(
+            in_shape,
+            node.conv1_weight,
+            1,
+            stride=strided,
+            padding=half_of(node.conv1_weight),
+            dilation=(1, 1),
+        )
+        total += int(node.conv1_weight.size) * math.prod(first[1:])
+    return total
+
+
+@count_macs.register
+def _count_head(node: SDDetect, in_shape: Dims, out_shape: Dims) -> int:
+    del out_shape
+    total = 0
+    for name in ("cv2", "cv3"):
+        at = in_shape
+        for weight, _ in node.branch(name):
+            at = convolved(at, weight, 1, stride=(1, 1), padding=half_of(weight), dilation=(1, 1))
+            total += int(weight.size) * math.prod(at[1:])
+    return total
+
+
+def count_state(node: Node, out_shape: Dims) -> int:
+    """Return the number of membrane potentials."""
+    return math.prod(out_shape) if isinstance(node, Neuron) else 0

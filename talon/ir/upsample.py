@@ -1,0 +1,83 @@
+"""Enlarging of feature maps ``(C, H, W)``."""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from talon.ir.checks import ParameterError, check_bool, check_pair
+from talon.ir.node import Node, register_node
+from talon.ir.types import Dims, Shape
+
+
+class UpsampleMode(str, Enum):
+    """How values between those of the input are found."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class Upsample(Node):
+    """Feature maps of another size, as PyTorch's Upsample makes them.
+
+    Parameters
+    ----------
+    scale_factor
+        Factor on height and width, at least 1; the sizes are rounded down.
+    size
+        Height and width instead; it wins if both are given.
+    mode
+        ``"nearest"`` or ``"bilinear"``.
+    align_corners
+        Whether the corners of input and output have equal values; with ``"bilinear"`` alone.
+    """
+
+    scale_factor: Any = 2
+    size: Any = None
+    mode: str = "nearest"
+    align_corners: bool = False
+    input_type: Shape | None = None
+    output_type: Shape | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.mode, UpsampleMode):
+            self.mode = self.mode.value
+        if self.mode not in ("nearest", "bilinear"):
+            raise ParameterError(
+                f"Upsample mode must be 'nearest' or 'bilinear', got {self.mode!r}"
+            )
+        if self.scale_factor is None and self.size is None:
+            raise ParameterError("Upsample requires either scale_factor or size to be specified")
+        if self.scale_factor is not None:
+            self._check_scale()
+        if self.size is not None:
+            if isinstance(self.size, int):
+                raise ParameterError(f"Upsample size must be (H, W) tuple, got {self.size!r}")
+            self.size = check_pair("Upsample size", self.size, 1)
+        self.align_corners = check_bool("Upsample.align_corners", self.align_corners)
+        if self.align_corners and self.mode == "nearest":
+            raise ParameterError("Upsample.align_corners needs mode 'bilinear', got 'nearest'")
+        self._derive_output()
+
+    def _check_scale(self) -> None:
+        scale = self.scale_factor
+        if isinstance(scale, bool) or not isinstance(scale, int | float | np.number):
+            raise TypeError(
+                f"Upsample scale_factor must be one number, got {scale!r}; or give size"
+            )
+        if not (math.isfinite(scale) and scale >= 1):
+            raise ParameterError(f"Upsample scale_factor must be >= 1, got {scale}")
+        self.scale_factor = scale.item() if isinstance(scale, np.generic) else scale
+
+    def output_shape(self, shape: Dims) -> Dims:
+        """Return ``(C, H', W')``."""
+        if len(shape) != 3:
+            raise ParameterError("takes (C, H, W)")
+        if self.size is not None:
+            return (shape[0], *self.size)
+        return (shape[0], *(math.floor(n * self.scale_factor) for n in shape[1:]))
