@@ -20,8 +20,9 @@ from talon.ir.upsample import Upsample, UpsampleMode
 
 # isort: on
 from talon.ir.checks import ParameterError
-from talon.ir.graph import Graph, Input, Output
+from talon.ir.graph import Graph
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
+from talon.ir.ports import Input, Output
 from talon.ir.serialization import VERSION, read, read_version, write
 from talon.ir.shapes import infer_shapes
 from talon.ir.types import Delays, Dims, Edge, Edges, ResetMode, Shape, SkipType, SpikeMode

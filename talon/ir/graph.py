@@ -5,112 +5,25 @@ of its source from timestep ``t - d``, zero while ``t < d``. Several edges into 
 a :class:`~talon.ir.skip.Skip` are summed.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from talon.errors import ModelError
-from talon.ir.checks import ParameterError, check_dims, check_int, check_mapping, port_shape
+from talon.ir.checks import check_int
 from talon.ir.node import Node, Nodes, register_node, str_to_node
+from talon.ir.ports import Input, Output
 from talon.ir.shapes import infer_shapes
 from talon.ir.topology import (
     find_cycle,
+    find_cycles,
     partial_order,
     reachable,
     strongly_connected_components,
     zero_delay_edges,
 )
-from talon.ir.types import Delays, Dims, Edge, Edges, Shape
-
-
-def _declared(kind: str, port: str, value: object) -> Shape:
-    if isinstance(value, dict):
-        if port not in value:
-            raise ParameterError(
-                f"{kind} node requires {port!r} key in {port}_type dict, got keys: {list(value)}"
-            )
-        value = value[port]
-    return port_shape(port, check_dims(f"{kind}.{port}_type", value))
-
-
-@register_node
-@dataclass(eq=False, repr=False)
-class Input(Node):
-    """Where data enters; ``input_type`` is its shape without batch and time."""
-
-    input_type: Any
-    metadata: dict[str, Any] = field(default_factory=dict)
-    output_type: Shape | None = None
-
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"metadata"})
-
-    def __post_init__(self) -> None:
-        self.input_type = _declared("Input", "input", self.input_type)
-        self.output_type = port_shape("output", self.shape)
-        super().__post_init__()
-        check_mapping("Input.metadata", self.metadata)
-
-    @property
-    def shape(self) -> Dims:
-        """Shape of the data."""
-        return tuple(int(dim) for dim in self.input_type["input"])
-
-    def intrinsic_shape(self) -> Dims | None:
-        """Return the declared shape."""
-        return self.shape
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the type, the shape and every field that is set."""
-        return {"type": "Input", "shape": self.input_type["input"], **_rest(super().to_dict())}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Input":
-        """Build an input from :meth:`to_dict`'s result."""
-        return super().from_dict({**data, "input_type": data["shape"]})
-
-
-@register_node
-@dataclass(eq=False, repr=False)
-class Output(Node):
-    """Where data leaves; ``output_type`` is its shape without batch and time."""
-
-    output_type: Any
-    metadata: dict[str, Any] = field(default_factory=dict)
-    input_type: Shape | None = None
-
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"metadata"})
-
-    def __post_init__(self) -> None:
-        self.output_type = _declared("Output", "output", self.output_type)
-        self.input_type = port_shape("input", self.shape)
-        super().__post_init__()
-        check_mapping("Output.metadata", self.metadata)
-
-    @property
-    def shape(self) -> Dims:
-        """Shape of the data."""
-        return tuple(int(dim) for dim in self.output_type["output"])
-
-    def intrinsic_shape(self) -> Dims | None:
-        """Return the declared shape."""
-        return self.shape
-
-    def output_shape(self, shape: Dims) -> Dims:
-        """Return the shape as it is; it must be the declared one."""
-        return shape
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the type, the shape and every field that is set."""
-        return {"type": "Output", "shape": self.output_type["output"], **_rest(super().to_dict())}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Output":
-        """Build an output from :meth:`to_dict`'s result."""
-        return super().from_dict({**data, "output_type": data["shape"]})
-
-
-def _rest(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key != "type"}
+from talon.ir.types import Delays, Dims, Edge, Edges
 
 
 @register_node
@@ -245,6 +158,102 @@ class Graph(Node):
             counts[src] = port + 1
             found.append(port)
         return found
+
+    def add_node(self, name: str, node: Node) -> None:
+        """Add a node; its name must be new."""
+        _check_entry(name, node)
+        if name in self.nodes:
+            raise ModelError(f"Node {name!r} is in the graph already; remove it first")
+        self.nodes[name] = node
+
+    def remove_node(self, name: str) -> Node:
+        """Take out a node with all its edges, and return it."""
+        self._check_name(name)
+        self.edges = [edge for edge in self.edges if name not in edge]
+        self.delays = {edge: delay for edge, delay in self.delays.items() if name not in edge}
+        return self.nodes.pop(name)
+
+    def add_edge(self, src: str, dst: str, delay: int = 0) -> None:
+        """Add an edge behind all others, with a delay in timesteps if it is not 0."""
+        delay = check_int(f"Delay of {src!r} -> {dst!r}", delay, 0)
+        edges = [*self.edges, (src, dst)]
+        _check_edges(self.nodes, edges)
+        if (src, dst) in self.edges and self.delay(src, dst) != delay:
+            raise ModelError(f"Edges {src!r} -> {dst!r} have one delay, {self.delay(src, dst)}")
+        self.edges = edges
+        if delay:
+            self.delays[src, dst] = delay
+
+    def remove_edge(self, src: str, dst: str) -> None:
+        """Take out the last edge from ``src`` to ``dst``."""
+        if (src, dst) not in self.edges:
+            raise KeyError(f"Edge {src!r} -> {dst!r} not in graph")
+        last = len(self.edges) - 1 - self.edges[::-1].index((src, dst))
+        self.edges = [edge for k, edge in enumerate(self.edges) if k != last]
+        if (src, dst) not in self.edges:
+            self.delays.pop((src, dst), None)
+
+    def copy(self) -> "Graph":
+        """Return a graph that shares nothing with this one."""
+        return copy.deepcopy(self)
+
+    def subgraph(self, names: Iterable[str]) -> "Graph":
+        """Return the nodes of these names with the edges between them, which share the nodes.
+
+        Inputs and outputs are not added: such a graph need not be executable.
+        """
+        chosen = set(names)
+        for name in chosen:
+            self._check_name(name)
+        edges = [edge for edge in self.edges if chosen.issuperset(edge)]
+        return Graph(
+            {name: node for name, node in self.nodes.items() if name in chosen},
+            edges,
+            allow_cycles=self.allow_cycles,
+            delays={edge: d for edge, d in self.delays.items() if chosen.issuperset(edge)},
+        )
+
+    def find_cycles(self, limit: int = 1000) -> list[list[str]]:
+        """Return simple cycles, delayed ones included, up to ``limit``: there may be very many."""
+        return find_cycles(self.nodes, self.edges, limit)
+
+    def get_strongly_connected_components(self) -> list[list[str]]:
+        """Return :meth:`strongly_connected_components`."""
+        return self.strongly_connected_components()
+
+    def set_partition(self, assignments: Mapping[str, int]) -> None:
+        """Bind nodes to cores, all of them or, at an unknown name, none."""
+        cores: dict[str, int] = {}
+        for name, core in assignments.items():
+            self._check_name(name)
+            cores[name] = check_int(f"Core of node {name!r}", core, 0)
+        for name, core in cores.items():
+            self.nodes[name].core_id = core
+        self.partition_metadata = {
+            "assignments": cores,
+            "num_cores_used": len(set(cores.values())),
+        }
+
+    def get_partition(self, core: int) -> "Graph":
+        """Return the nodes that are bound to a core, with the edges between them."""
+        names = [name for name, node in self.nodes.items() if node.core_id == core]
+        if not names:
+            raise ValueError(f"No nodes assigned to core {core}")
+        part = self.subgraph(names)
+        part.metadata = {"parent_core_id": core}
+        return part
+
+    def get_stage(self) -> str:
+        """Return how far the graph has come: ``"exchange"``, ``"compiled"`` or ``"placed"``.
+
+        It is compiled once it is quantized or a node has a precision, and placed once nodes are
+        bound to cores.
+        """
+        if (self.partition_metadata or {}).get("assignments"):
+            return "placed"
+        if self.quantization_config or any(node.precision for node in self.nodes.values()):
+            return "compiled"
+        return "exchange"
 
     def successors(self, name: str) -> list[str]:
         """Return where the edges of a node lead, in their order."""

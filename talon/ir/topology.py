@@ -4,6 +4,7 @@ An edge with a delay of one timestep or more carries an older value, so it order
 timestep: the zero-delay graph is what must be free of cycles.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping
 
@@ -59,6 +60,17 @@ def find_cycle(names: Iterable[str], edges: Iterable[Edge]) -> list[str] | None:
             return cycle[start:] + cycle[:start]
         seen[name] = len(walk)
         walk.append(name)
+
+
+def find_cycles(names: Iterable[str], edges: Iterable[Edge], limit: int) -> list[list[str]]:
+    """Return simple cycles, up to ``limit`` of them; there may be exponentially many."""
+    ordered = list(names)
+    index = {name: i for i, name in enumerate(ordered)}
+    graph: rx.PyDiGraph[str, None] = rx.PyDiGraph(multigraph=False)
+    graph.add_nodes_from(ordered)
+    graph.add_edges_from_no_data([(index[src], index[dst]) for src, dst in edges])
+    found = itertools.islice(rx.simple_cycles(graph), limit)
+    return [[ordered[i] for i in cycle] for cycle in found]
 
 
 def strongly_connected_components(names: Iterable[str], edges: Iterable[Edge]) -> list[list[str]]:

@@ -282,3 +282,75 @@ def test_cycles_and_components_agree_with_reachability(pairs):
 def test_name_that_is_no_text_is_refused():
     with pytest.raises(ModelError, match=r"^Node name must be Unicode text, .*, got 'a\\udcff'$"):
         ir.Graph({"a\udcff": ir.Input([2])}, [])
+
+
+def test_nodes_and_edges_come_and_go_whole():
+    graph = chain()
+    graph.add_node("extra", ir.IF(np.ones(3, np.float32)))
+    graph.add_edge("neuron", "extra", delay=2)
+    assert graph.delay("neuron", "extra") == 2 and graph.successors("neuron")[-1] == "extra"
+    with pytest.raises(ModelError, match=r"^Node 'extra' is in the graph already; remove it first"):
+        graph.add_node("extra", ir.IF(np.ones(3, np.float32)))
+    before = (list(graph.edges), dict(graph.delays))
+    for src, dst, delay, message in (
+        ("neuron", "nowhere", 0, "destination 'nowhere' not found"),
+        ("neuron", "extra", 2, "Duplicate edge"),
+        ("output", "neuron", 0, "has outgoing edge"),
+        ("extra", "neuron", -1, "must be an int >= 0"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            graph.add_edge(src, dst, delay)
+        assert (graph.edges, graph.delays) == before
+    graph.remove_edge("neuron", "extra")
+    assert graph.delays == {} and "extra" not in graph.successors("neuron")
+    with pytest.raises(KeyError, match="'neuron' -> 'extra' not in graph"):
+        graph.remove_edge("neuron", "extra")
+    graph.add_edge("neuron", "extra", delay=1)
+    graph.remove_node("neuron")
+    assert graph.delays == {} and all("neuron" not in edge for edge in graph.edges)
+    with pytest.raises(KeyError, match="Node 'neuron' not in graph"):
+        graph.remove_node("neuron")
+
+
+def test_a_copy_shares_nothing_and_a_subgraph_its_nodes():
+    graph = chain()
+    other = graph.copy()
+    other.nodes["fc"].weight[0, 0] = 77
+    assert graph.nodes["fc"].weight[0, 0] != 77
+    part = graph.subgraph(["fc", "neuron"])
+    assert list(part.nodes) == ["fc", "neuron"] and part.edges == [("fc", "neuron")]
+    assert part.nodes["fc"] is graph.nodes["fc"]
+    with pytest.raises(KeyError, match="Node 'x' not in graph"):
+        graph.subgraph(["fc", "x"])
+
+
+def test_partition_is_set_whole_or_not_at_all():
+    graph = chain()
+    with pytest.raises(KeyError, match="Node 'x' not in graph"):
+        graph.set_partition({"fc": 3, "x": 1})
+    assert graph.nodes["fc"].core_id is None and graph.get_stage() == "exchange"
+    graph.set_partition({"fc": 3, "neuron": 3})
+    assert graph.get_stage() == "placed"
+    assert graph.partition_metadata == {
+        "assignments": {"fc": 3, "neuron": 3},
+        "num_cores_used": 1,
+    }
+    assert list(graph.get_partition(3).nodes) == ["fc", "neuron"]
+    with pytest.raises(ValueError, match="No nodes assigned to core 9"):
+        graph.get_partition(9)
+
+
+def test_stage_is_compiled_with_a_precision():
+    graph = chain()
+    graph.nodes["fc"].precision = "int8"
+    assert graph.get_stage() == "compiled"
+
+
+def test_cycles_are_found_up_to_a_limit():
+    names = [f"n{k}" for k in range(9)]
+    nodes = {name: ir.IF(np.ones(1, np.float32)) for name in names}
+    edges = [(a, b) for a in names for b in names if a != b]
+    graph = ir.Graph(nodes, edges)
+    assert len(graph.find_cycles(limit=50)) == 50
+    pair = ir.Graph({k: nodes[k] for k in ("n0", "n1")}, [("n0", "n1"), ("n1", "n0")])
+    assert [sorted(cycle) for cycle in pair.find_cycles()] == [["n0", "n1"]]
