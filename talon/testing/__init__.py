@@ -1,0 +1,29 @@
+"""Random networks and data for tests, and tiny networks whose answer is known.
+
+The hypothesis strategies import hypothesis when they are called; it is not needed otherwise.
+"""
+
+from talon.testing.networks import (
+    GraphLimits,
+    divider,
+    graphs,
+    random_graph,
+    random_inputs,
+    random_raster,
+    rasters,
+    ring,
+)
+from talon.testing.primitives import graphs_of_primitives, random_graph_of_primitives
+
+__all__ = [
+    "GraphLimits",
+    "divider",
+    "graphs",
+    "graphs_of_primitives",
+    "random_graph",
+    "random_graph_of_primitives",
+    "random_inputs",
+    "random_raster",
+    "rasters",
+    "ring",
+]
