@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talon import ir
-from talon.backend.cpu import simulate_float
+from talon.backend.cpu import Record, simulate_float
 from talon.backend.errors import InputError
 from talon.errors import BackendError, ModelError
 from talon.testing import divider, graphs, random_graph, random_inputs, random_raster, ring
@@ -214,7 +214,7 @@ def test_currents_are_recorded_on_request():
     graph = random_graph(np.random.default_rng(11))
     inputs = random_inputs(np.random.default_rng(0), graph, 8, 2)
     assert not simulate_float(graph, inputs).currents
-    trace = simulate_float(graph, inputs, record_currents=True, dtype=np.float64)
+    trace = simulate_float(graph, inputs, record=Record(currents=True), dtype=np.float64)
     assert trace.currents.keys() == trace.spikes.keys()
     for name in trace.currents:
         node = graph.nodes[name]

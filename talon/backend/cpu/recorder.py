@@ -1,0 +1,135 @@
+"""Where the values of a run go that are to be kept."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.backend.cpu.neurons import NeuronRule, full_view, memory_axes
+from talon.backend.cpu.plan import NodePlan, Plan
+from talon.backend.cpu.record import FloatTrace, Record
+from talon.ir import Neuron, Output
+from talon.ir.types import BoolArray, FloatArray
+
+_EXACT = 1 << 24
+"""Ones whose sum is exact in float32."""
+
+Window = tuple[slice, slice]
+"""Timesteps and samples of a chunk."""
+
+
+class Recorder:
+    """The arrays of a trace while they are filled.
+
+    Parameters
+    ----------
+    plan
+        The network.
+    record
+        What to keep.
+    n_steps, n_samples
+        Size of the run.
+    """
+
+    def __init__(self, plan: Plan, record: Record, n_steps: int, n_samples: int) -> None:
+        self.record = record
+        self._size = (n_steps, n_samples)
+        self._dtype = plan.dtype
+        self._nodes = plan.nodes
+        neurons = [name for name, p in plan.nodes.items() if isinstance(p.node, Neuron)]
+        self._counts = dict.fromkeys(neurons, 0)
+        self._spikes: dict[str, BoolArray] = {}
+        self._potentials: dict[str, FloatArray] = {}
+        self._currents: dict[str, FloatArray] = {}
+        self._values: dict[str, FloatArray] = {}
+        self._activity: dict[str, NDArray[np.int64]] = {}
+        self._rules: dict[str, NeuronRule] = {}
+
+    def keeps_values(self, plan: NodePlan) -> bool:
+        """Tell whether the output of a node is kept."""
+        return isinstance(plan.node, Output) or (
+            self.record.values and self.record.wants(plan.name)
+        )
+
+    def keeps_inputs(self, plan: NodePlan) -> bool:
+        """Tell whether anything of the inputs of a node is kept."""
+        is_neuron = isinstance(plan.node, Neuron)
+        kept = self.record.currents if is_neuron else self.record.activity and plan.has_weights
+        return kept and self.record.wants(plan.name)
+
+    def potentials(self, name: str, rule: NeuronRule, window: Window) -> FloatArray | None:
+        """Return where the potentials of a chunk go, if they are kept."""
+        if not (self.record.potentials and self.record.wants(name)):
+            return None
+        self._rules[name] = rule
+        return self._flat(self._potentials, name, self._dtype)[window]
+
+    def keep_spikes(
+        self, plan: NodePlan, rule: NeuronRule, window: Window, spikes: FloatArray
+    ) -> None:
+        """Count the spikes of a chunk, zeros and ones in the order of memory, and keep them."""
+        flat = spikes.reshape(-1)
+        if flat.size <= _EXACT and flat.dtype == np.float32:
+            self._counts[plan.name] += int(np.dot(flat, flat))
+        else:
+            self._counts[plan.name] += int(np.count_nonzero(flat))
+        if self.record.spikes and self.record.wants(plan.name):
+            self._rules[plan.name] = rule
+            kept = self._flat(self._spikes, plan.name, np.dtype(bool))
+            np.not_equal(spikes, 0, out=kept[window])
+
+    def keep_currents(
+        self, plan: NodePlan, rule: NeuronRule, window: Window, x: FloatArray
+    ) -> None:
+        """Keep the inputs of neurons, given as ``(n_steps or 1, n_samples, n_neurons)``."""
+        if self.keeps_inputs(plan):
+            self._rules[plan.name] = rule
+            self._flat(self._currents, plan.name, self._dtype)[window] = x
+
+    def keep_activity(self, plan: NodePlan, n_steps: int, x: FloatArray) -> None:
+        """Count what is not zero in the inputs of a node, which may be held for ``n_steps``."""
+        if not self.keeps_inputs(plan):
+            return
+        if plan.name not in self._activity:
+            self._activity[plan.name] = np.zeros(plan.in_shape, np.int64)
+        repeats = n_steps if len(x) == 1 else 1
+        self._activity[plan.name] += repeats * np.count_nonzero(x, axis=(0, 1))
+
+    def keep_values(self, plan: NodePlan, window: Window, value: FloatArray) -> None:
+        """Keep the output of a node, which may be held."""
+        if not self.keeps_values(plan):
+            return
+        if plan.name not in self._values:
+            axes = memory_axes(value)
+            memory = np.empty((*self._size, *(plan.shape[axis] for axis in axes)), self._dtype)
+            self._values[plan.name] = full_view(memory, plan.shape, axes)
+        self._values[plan.name][window] = value
+
+    def trace(self) -> FloatTrace:
+        """Return what was kept."""
+        outputs = {n: p for n, p in self._nodes.items() if isinstance(p.node, Output)}
+        wants_values = self.record.values
+        return FloatTrace(
+            spikes=self._full(self._spikes),
+            potentials=self._full(self._potentials),
+            currents=self._full(self._currents),
+            outputs={name: self._values[name] for name in outputs},
+            spike_counts=self._counts,
+            values={n: v for n, v in self._values.items() if wants_values and self.record.wants(n)},
+            activity=self._activity,
+            n_steps=self._size[0],
+            n_samples=self._size[1],
+        )
+
+    def _flat(self, arrays: dict[str, NDArray], name: str, dtype: np.dtype) -> NDArray:
+        if name not in arrays:
+            n = int(np.prod(self._nodes[name].shape, dtype=np.intp))
+            arrays[name] = np.empty((*self._size, n), dtype)
+        return arrays[name]
+
+    def _full(self, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return {
+            name: full_view(arrays[name], self._rules[name].shape, self._rules[name].axes)
+            for name in self._nodes
+            if name in arrays
+        }
