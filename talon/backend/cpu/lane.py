@@ -1,6 +1,7 @@
 """One group of samples on its way through a network, a chunk of timesteps at a time."""
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
 
 import numpy as np
 
@@ -77,11 +78,15 @@ class Lane:
         self._n_steps = n_steps
         self._window = (slice(start, start + n_steps), self._samples)
         self._values = dict(self._held_values)
+        clock = perf_counter_ns if self._recorder.record.latency else None
         for work in self._plan.works:
+            began = clock() if clock else 0
             if work.is_cycle:
                 self._run_cycle(work)
             else:
                 self._run(work.nodes[0])
+            if clock:
+                self._recorder.keep_latency(work, clock() - began)
             for name in work.frees:
                 del self._values[name]
         for name, past in self._history.items():

@@ -28,6 +28,8 @@ class Record:
         Outputs of all nodes.
     activity
         For every node with weights, how many of its inputs were not zero, by feature.
+    latency
+        How long each node took.
     nodes
         Names of the nodes of which the above is kept; all if not given.
     """
@@ -37,6 +39,7 @@ class Record:
     currents: bool = False
     values: bool = False
     activity: bool = False
+    latency: bool = False
     nodes: Collection[str] | None = None
 
     @classmethod
@@ -72,6 +75,8 @@ class FloatTrace:
     activity
         For nodes with weights: how many inputs were not zero, over all timesteps and samples, as
         ``(*shape)`` of their inputs together.
+    latency_ns
+        Wall time of each node in nanoseconds; the nodes of a cycle share its time equally.
     n_steps, n_samples
         Length of the run and number of samples.
     """
@@ -83,6 +88,7 @@ class FloatTrace:
     spike_counts: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     activity: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    latency_ns: Mapping[str, float] = field(default_factory=dict)
     n_steps: int = 0
     n_samples: int = 0
 

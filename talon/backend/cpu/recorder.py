@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.backend.cpu.neurons import NeuronRule, full_view, memory_axes
-from talon.backend.cpu.plan import NodePlan, Plan
+from talon.backend.cpu.plan import NodePlan, Plan, Work
 from talon.backend.cpu.record import FloatTrace, Record
 from talon.ir import Neuron, Output
 from talon.ir.types import BoolArray, FloatArray
@@ -43,6 +43,7 @@ class Recorder:
         self._currents: dict[str, FloatArray] = {}
         self._values: dict[str, FloatArray] = {}
         self._activity: dict[str, NDArray[np.int64]] = {}
+        self._latency_ns: dict[str, float] = {}
         self._rules: dict[str, NeuronRule] = {}
 
     def keeps_values(self, plan: NodePlan) -> bool:
@@ -105,6 +106,12 @@ class Recorder:
             self._values[plan.name] = full_view(memory, plan.shape, axes)
         self._values[plan.name][window] = value
 
+    def keep_latency(self, work: Work, time_ns: int) -> None:
+        """Add the time that a step of work took; the nodes of a cycle share it."""
+        for plan in work.nodes:
+            share = time_ns / len(work.nodes)
+            self._latency_ns[plan.name] = self._latency_ns.get(plan.name, 0.0) + share
+
     def trace(self) -> FloatTrace:
         """Return what was kept."""
         outputs = {n: p for n, p in self._nodes.items() if isinstance(p.node, Output)}
@@ -117,6 +124,7 @@ class Recorder:
             spike_counts=self._counts,
             values={n: v for n, v in self._values.items() if wants_values and self.record.wants(n)},
             activity=self._activity,
+            latency_ns=self._latency_ns,
             n_steps=self._size[0],
             n_samples=self._size[1],
         )
