@@ -140,6 +140,11 @@ _LINEAR = (Affine, SpikingAffine, Flatten, Skip)
 _MAPPED = (*_LINEAR, Input, Output, LIF, IF)
 
 
+def mapped_types() -> tuple[type[Node], ...]:
+    """Return the types of the nodes that the array can execute."""
+    return _MAPPED
+
+
 def find_unmapped(graph: Graph) -> list[Unmapped]:
     """Return the nodes of types that the array cannot execute."""
     known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
