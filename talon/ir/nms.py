@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from talon.ir.types import FloatArray
 
-_BLOCK = 256
-
 
 def scores_of(rows: FloatArray) -> FloatArray:
     """Return the score of each row ``[cx, cy, w, h, objectness, classes...]``.
@@ -53,38 +51,42 @@ def suppress(
         classes = rows[order, 5:].argmax(axis=1)
         span = np.abs(boxes).max(initial=0) * 2 + 1
         boxes += (classes * span)[:, None]
+    kept = _sweep(boxes, iou_threshold, max_detections or len(order))
+    return order[kept]
+
+
+def _sweep(boxes: FloatArray, iou_threshold: float, most: int) -> NDArray[np.intp]:
+    """Return which boxes ``(N, 4)``, best first, are kept, up to ``most`` of them.
+
+    In the order of their left edges those that can meet a box are neighbours.
+    """
+    by_left = np.argsort(boxes[:, 0], kind="stable")
+    place = np.empty(len(boxes), np.intp)
+    place[by_left] = np.arange(len(boxes))
+    left, top, right, bottom = np.ascontiguousarray(boxes[by_left].T)
+    area = (right - left) * (bottom - top)
+    widest = float((right - left).max(initial=0))
+    first = np.searchsorted(left, boxes[:, 0] - widest, "left").tolist()
+    last = np.searchsorted(left, boxes[:, 2], "right").tolist()
+    alive = np.ones(len(boxes), bool)
     kept: list[int] = []
-    alive = np.ones(len(order), bool)
-    for start in range(0, len(order), _BLOCK):
-        if max_detections and len(kept) >= max_detections:
+    for k, at in enumerate(place.tolist()):
+        if not alive[at]:
+            continue
+        kept.append(k)
+        if len(kept) == most:
             break
-        chosen: list[int] = []
-        stop = min(start + _BLOCK, len(order))
-        overlaps = _overlap(boxes[start:stop], boxes[start:stop], iou_threshold)
-        for k in range(stop - start):
-            if alive[start + k]:
-                chosen.append(start + k)
-                alive[start:stop] &= ~overlaps[k]
-        kept += chosen
-        rest = stop + np.flatnonzero(alive[stop:])
-        if rest.size and chosen:
-            hit = _overlap(boxes[chosen], boxes[rest], iou_threshold).any(axis=0)
-            alive[rest[hit]] = False
-    if max_detections:
-        kept = kept[:max_detections]
-    return order[np.array(kept, np.intp)]
+        near = slice(first[k], last[k])
+        common = np.minimum(right[near], right[at])
+        common -= np.maximum(left[near], left[at])
+        height = np.minimum(bottom[near], bottom[at])
+        height -= np.maximum(top[near], top[at])
+        np.maximum(common, 0, out=common)
+        common *= np.maximum(height, 0, out=height)
+        alive[near] &= common <= iou_threshold * (area[near] + area[at] - common)
+    return np.array(kept, np.intp)
 
 
 def _corners(rows: FloatArray) -> FloatArray:
     center, half = rows[:, :2].astype(np.float64), rows[:, 2:4].astype(np.float64) / 2
     return np.hstack([center - half, center + half])
-
-
-def _overlap(a: FloatArray, b: FloatArray, threshold: float) -> NDArray[np.bool_]:
-    """Return whether each pair of boxes has an intersection over union above ``threshold``."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    area_a, area_b = (np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b[None, :] - common
-    return common > threshold * union
