@@ -306,13 +306,22 @@ def _fit(
     if layout == "events":
         return events_to_raster(array, shape, n_steps=n_steps, name=name)
     with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
+        array = array.astype(np.float32, copy=False)
+    if not _is_finite(array):
         raise InputError(f"{who} holds NaN, infinite values or values beyond float32")
     if layout == "images":
         images = _as_images(who, array, shape)
         return encode(images, cast("int", n_steps), encoding, seed=seed, name=name)
     return _as_raster(who, array, shape, n_steps)
+
+
+def _is_finite(array: FloatArray) -> bool:
+    """Tell whether all values are finite, by their sum of squares where that does not overflow."""
+    if not array.flags.c_contiguous:
+        return bool(np.isfinite(array).all())
+    flat = array.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(flat, flat)) or np.isfinite(flat).all())
 
 
 def _check_real(who: str, array: NDArray[Any]) -> None:

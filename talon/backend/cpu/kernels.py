@@ -61,7 +61,7 @@ def build_kernel(node: Node, shape: Dims, dtype: np.dtype) -> Kernel:
 @build_kernel.register(SpikingAffine)
 def _build_dense(node: Affine | SpikingAffine, shape: Dims, dtype: np.dtype) -> Kernel:
     del shape
-    weight = node.weight.astype(dtype).T
+    weight = node.weight.astype(dtype, copy=False).T
     if not np.any(node.bias):
         return lambda x: x @ weight
     bias = node.bias.astype(dtype)

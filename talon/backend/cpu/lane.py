@@ -165,11 +165,11 @@ class Lane:
     ) -> FloatArray:
         """Advance neurons, and tell where a potential leaves the range of floats."""
         state = self._states[plan.name]
-        before = state.copy()
         spikes = state.run(drive, self._recorder.potentials(plan.name, rule, window))
         if not _is_finite(state.v):
             potentials = np.empty(drive.shape, drive.dtype)
-            before.run(drive, potentials)
+            state.rewind()
+            state.run(drive, potentials)
             self._refuse(plan.name, potentials, window[0].start)
         return spikes
 

@@ -9,6 +9,7 @@ subtracted elsewhere is exactly zero.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,12 @@ class NeuronRule:
         """Floating point type of the simulation."""
         return self.decay.dtype
 
-    @property
+    @cached_property
+    def leaks(self) -> bool:
+        """Whether a potential decays."""
+        return bool(np.any(self.decay != 1))
+
+    @cached_property
     def needs_drive(self) -> bool:
         """Whether ``gain*x + offset`` is another value than ``x``."""
         return bool(np.any(self.gain != 1) or np.any(self.offset != 0))
@@ -136,21 +142,21 @@ class NeuronState:
         self._v_reset = rule.v_reset.view(word) if np.any(rule.v_reset != 0) else None
         self._v: FloatArray = np.zeros((n_samples, n), rule.dtype)
         self._part = np.empty_like(self._v)
-        self._fired: NDArray[Any] = np.zeros((n_samples, n), word)
+        self._start = np.empty_like(self._v)
+        self._fired: NDArray[Any] = np.zeros((n_samples, n) if rule.reset_delay else 0, word)
         if rule.reset_delay:
             self._mask(self._v, self._fired)
+        self._start_fired = self._fired
 
     @property
     def v(self) -> FloatArray:
         """Potentials ``(n_samples, n_neurons)`` after the last timestep."""
         return self._v
 
-    def copy(self) -> "NeuronState":
-        """Return a state that goes its own way from here."""
-        twin = NeuronState(self._rule, len(self._v))
-        twin._v[...] = self._v
-        twin._fired[...] = self._fired
-        return twin
+    def rewind(self) -> None:
+        """Go back to where the last run began."""
+        self._v[...] = self._start
+        self._fired = self._start_fired
 
     def run(self, drive: FloatArray, potentials: FloatArray | None = None) -> FloatArray:
         """Advance by ``len(drive)`` timesteps and return the spikes.
@@ -171,10 +177,12 @@ class NeuronState:
         rule = self._rule
         spikes = np.empty(drive.shape, rule.dtype)
         masks = spikes.view(self._fired.dtype)
-        v, is_leaky = self._v, bool(np.any(rule.decay != 1))
+        self._start[...] = self._v
+        self._start_fired = self._fired
+        v = self._v
         after = [v] * len(drive) if potentials is None else potentials
         for current, mask, new in zip(drive, masks, after, strict=True):
-            if is_leaky:
+            if rule.leaks:
                 np.multiply(v, rule.decay, out=new)
             elif new is not v:
                 new[...] = v

@@ -23,6 +23,7 @@ __all__ = ["FloatModel", "FloatTrace", "Record", "simulate_float"]
 
 _CHUNK_BYTES = 1 << 21
 """Values of one node and chunk."""
+_HEAP_BYTES = 24 << 20
 
 
 class FloatModel:
@@ -55,6 +56,7 @@ class FloatModel:
         self._graph = graph
         self._plan = build_plan(graph, kind)
         self._rules: Rules = {}
+        _keep_heap()
 
     def run(
         self,
@@ -88,7 +90,8 @@ class FloatModel:
     def _chunk(self, data: Inputs) -> tuple[int, int]:
         """Return how many samples and timesteps go through the network together."""
         n_frames = max(1, _CHUNK_BYTES // self._plan.frame_bytes)
-        n_samples = min(data.n_samples, n_frames)
+        n_lanes = -(-data.n_samples // n_frames)
+        n_samples = -(-data.n_samples // n_lanes)
         return n_samples, max(1, n_frames // n_samples)
 
     def _take(
@@ -101,6 +104,16 @@ class FloatModel:
             )
             for name, x in data.values.items()
         }
+
+
+def _keep_heap() -> None:
+    """Let the C library keep the memory of a chunk for the next one.
+
+    glibc gives large blocks back to the kernel when they are freed, and then half of the time goes
+    into page faults. It raises the size from which it does so to that of the largest block that was
+    freed; this one is never touched, so it costs no memory.
+    """
+    np.empty(_HEAP_BYTES, np.uint8)
 
 
 def simulate_float(
