@@ -1,0 +1,280 @@
+"""What a network is made of: parameters, bytes and operations, a layer and in all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from talon.ir.conv import Conv1d, Conv2d, SepConv2d
+from talon.ir.costs import count_macs, parameters
+from talon.ir.graph import Graph
+from talon.ir.linear import Affine, SpikingAffine
+from talon.ir.neurons import LIF
+from talon.ir.node import ARRAY, Node
+from talon.ir.topology import partial_order
+from talon.ir.types import Dims
+from talon.sdk.formatting import format_bytes, format_number
+from talon.sdk.sources import GraphSource, as_graph
+
+_PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
+_BITS = {"int4": 4, "int8": 8, "int16": 16, "int32": 32}
+
+
+@dataclass(kw_only=True)
+class LayerStats:
+    """One node.
+
+    Parameters
+    ----------
+    name, node_type
+        What it is.
+    params, bytes
+        Elements of its arrays, and what they take as they are stored.
+    input_shape, output_shape
+        Without batch; None where the graph does not tell.
+    flops
+        Two for each multiply-accumulate of a timestep.
+    config
+        Its fields that are no arrays.
+    """
+
+    name: str
+    node_type: str
+    params: int
+    bytes: int
+    input_shape: Dims | None
+    output_shape: Dims | None
+    flops: int
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class GraphStats:
+    """A whole network.
+
+    Parameters
+    ----------
+    total_params, total_bytes, total_flops
+        Sums over the layers. The parameters of neurons count: a LIF has four a neuron.
+    node_count, edge_count
+        Size of the graph.
+    depth
+        Edges of the longest path; None if there is a cycle without delay.
+    width
+        Nodes of the largest level, where a node is one level behind the last of its inputs.
+    is_dag
+        Whether there is no cycle, delayed ones included.
+    type_counts, memory_breakdown
+        Nodes and bytes by type.
+    layers
+        Every node, in the order of the graph.
+    input_shapes, output_shapes
+        By name.
+    lif_count, affine_count, conv_count
+        Layers, not neurons.
+    """
+
+    total_params: int
+    total_bytes: int
+    total_flops: int
+    node_count: int
+    edge_count: int
+    depth: int | None
+    width: int | None
+    is_dag: bool
+    type_counts: dict[str, int]
+    layers: list[LayerStats]
+    input_shapes: dict[str, Dims]
+    output_shapes: dict[str, Dims]
+    memory_breakdown: dict[str, int]
+    lif_count: int
+    affine_count: int
+    conv_count: int
+
+
+def analyze_graph(graph: GraphSource) -> GraphStats:
+    """Return the parameters, bytes, operations and shape of a network.
+
+    Shapes are inferred; where they do not fit, the layers that cannot be known have none and their
+    operations are not counted (:func:`talon.sdk.lint_graph` tells why).
+
+    Parameters
+    ----------
+    graph
+        The network, or the path of its file.
+    """
+    source = as_graph(graph)
+    shapes = known_shapes(source)
+    layers = _layers(source, shapes)
+    depth, width = _depth_and_width(source)
+    memory: Counter[str] = Counter()
+    for layer in layers:
+        if layer.bytes:
+            memory[layer.node_type] += layer.bytes
+    nodes = source.nodes.values()
+    return GraphStats(
+        total_params=sum(layer.params for layer in layers),
+        total_bytes=sum(layer.bytes for layer in layers),
+        total_flops=sum(layer.flops for layer in layers),
+        node_count=len(source.nodes),
+        edge_count=len(source.edges),
+        depth=depth,
+        width=width,
+        is_dag=source.is_dag,
+        type_counts=dict(Counter(type(node).__name__ for node in nodes)),
+        layers=layers,
+        input_shapes=source.input_type,
+        output_shapes=source.output_type,
+        memory_breakdown=dict(memory),
+        lif_count=sum(isinstance(node, LIF) for node in nodes),
+        affine_count=sum(isinstance(node, Affine | SpikingAffine) for node in nodes),
+        conv_count=sum(isinstance(node, Conv1d | Conv2d | SepConv2d) for node in nodes),
+    )
+
+
+def analyze_node(name: str, node: Node) -> LayerStats:
+    """Return what one node is made of; its shapes are those that it declares or that it must have."""
+    in_shape = node.required_shape()
+    out_shape = node.intrinsic_shape()
+    if in_shape is not None and out_shape is None:
+        out_shape = node.output_shape(in_shape)
+    return _layer(name, node, in_shape, out_shape)
+
+
+def summarize(graph: GraphSource, verbose: bool = False) -> str:
+    """Return a text on a network, with a line a layer if ``verbose``."""
+    source = as_graph(graph)
+    stats = analyze_graph(source)
+    lines = [
+        f"Nodes: {stats.node_count}, edges: {stats.edge_count}",
+        f"Parameters: {format_number(stats.total_params)} ({format_bytes(stats.total_bytes)})",
+        f"FLOPs a timestep: {format_number(stats.total_flops)}",
+        f"Depth: {stats.depth}, width: {stats.width}, DAG: {stats.is_dag}",
+        "Types: " + ", ".join(f"{kind} {n}" for kind, n in stats.type_counts.items()),
+    ]
+    for title, shapes in (("Inputs", stats.input_shapes), ("Outputs", stats.output_shapes)):
+        lines.append(f"{title}: " + ", ".join(f"{name} {dims}" for name, dims in shapes.items()))
+    if verbose:
+        lines += [
+            f"  {layer.name}: {layer.node_type} {layer.input_shape} -> {layer.output_shape}, "
+            f"{format_number(layer.params)} parameters, {format_number(layer.flops)} FLOPs"
+            for layer in stats.layers
+        ]
+    return "\n".join(lines)
+
+
+def known_shapes(graph: Graph) -> dict[str, Dims]:
+    """Return the output shapes of a graph, as many as can be known of one that is not valid."""
+    from talon.errors import ModelError
+
+    try:
+        return graph.infer_shapes()
+    except ModelError:
+        shapes: dict[str, Dims] = {}
+    sources = graph.sources()
+    order, rest = partial_order(graph.nodes, [e for e in graph.edges if not graph.delays.get(e)])
+    for name in [*order, *rest]:
+        node = graph.nodes[name]
+        given = [shapes[src] for src in sources[name] if src in shapes]
+        shape = node.intrinsic_shape()
+        try:
+            if shape is None and given and len(given) == len(sources[name]):
+                shape = node.output_shape(node.merge_shape(given))
+        except ModelError:
+            continue
+        if shape is not None:
+            shapes[name] = shape
+    return shapes
+
+
+def input_shape_of(
+    graph: Graph, name: str, shapes: Mapping[str, Dims], feeds: Mapping[str, list[tuple[str, int]]]
+) -> Dims | None:
+    """Return the shape of a node's inputs together, if it is known."""
+    from talon.errors import ModelError
+
+    node = graph.nodes[name]
+    try:
+        given = [
+            graph.nodes[src].edge_shape(shapes[src], port)
+            for src, port in feeds[name]
+            if src in shapes
+        ]
+        if given and len(given) == len(feeds[name]):
+            return node.merge_shape(given)
+    except ModelError:
+        return None
+    return node.required_shape()
+
+
+def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
+    """Return the sources of every node, each with the output of the source that is taken."""
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in graph.nodes}
+    for (src, dst), port in zip(graph.edges, graph.ports(), strict=True):
+        found[dst].append((src, port))
+    return found
+
+
+def stored_bytes(node: Node) -> int:
+    """Return what the arrays of a node take in memory, at the formats that it names.
+
+    A node whose ``weight_t`` or ``bias_t`` is an integer format holds integers, see
+    :func:`talon.sdk.quantize_weights`.
+    """
+    total = 0
+    for name, array in parameters(node).items():
+        named = node.bias_t if "bias" in name else node.weight_t
+        bits = _BITS.get(named or "", array.dtype.itemsize * 8)
+        total += -(-int(array.size) * min(bits, array.dtype.itemsize * 8) // 8)
+    return total
+
+
+def _layers(graph: Graph, shapes: Mapping[str, Dims]) -> list[LayerStats]:
+    feeds = feeds_of(graph)
+    return [
+        _layer(name, node, input_shape_of(graph, name, shapes, feeds), shapes.get(name))
+        for name, node in graph.nodes.items()
+    ]
+
+
+def _layer(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None) -> LayerStats:
+    macs = 0
+    if in_shape is not None and out_shape is not None:
+        macs = count_macs(node, in_shape, out_shape)
+    return LayerStats(
+        name=name,
+        node_type=type(node).__name__,
+        params=sum(int(array.size) for array in parameters(node).values()),
+        bytes=stored_bytes(node),
+        input_shape=in_shape,
+        output_shape=out_shape,
+        flops=2 * macs,
+        config=_config(node),
+    )
+
+
+def _config(node: Node) -> dict[str, Any]:
+    return {
+        name: getattr(node, name)
+        for name, f in type(node).__dataclass_fields__.items()
+        if f.metadata != ARRAY and name not in _PORTS and getattr(node, name) is not None
+    }
+
+
+def _depth_and_width(graph: Graph) -> tuple[int | None, int | None]:
+    delayed = graph.delays
+    edges = [edge for edge in graph.edges if not delayed.get(edge)]
+    order, rest = partial_order(graph.nodes, edges)
+    if rest:
+        return None, None
+    level = dict.fromkeys(order, 0)
+    successors: dict[str, list[str]] = {}
+    for src, dst in edges:
+        successors.setdefault(src, []).append(dst)
+    for name in order:
+        for dst in successors.get(name, ()):
+            level[dst] = max(level[dst], level[name] + 1)
+    counts = Counter(level.values())
+    return max(level.values(), default=0), max(counts.values(), default=0)
