@@ -34,6 +34,11 @@ def _check_stride(value: object) -> int:
     return int(value)
 
 
+def _sigmoid(x: FloatArray) -> FloatArray:
+    power = np.exp(-np.abs(x))  # of -|x|, which cannot overflow
+    return np.where(x < 0, power, 1) / (1 + power)
+
+
 @register_node
 @dataclass(eq=False, repr=False)
 class SDDetect(Node):
@@ -183,9 +188,7 @@ class DFLDecode(Node):
         distance = np.einsum("sr...,r->s...", share, self.dfl_weights.astype(share.dtype))
         if len(distribution) == n:
             return distance
-        # tanh does not overflow where exp would
-        classes = 0.5 + 0.5 * np.tanh(0.5 * distribution[n:])
-        return np.concatenate([distance, classes])
+        return np.concatenate([distance, _sigmoid(distribution[n:])])
 
 
 @register_node

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talon import ir
+from talon.backend.cpu import simulate_float
 from talon.backend.cpu.kernels import build_kernel
 
 
@@ -127,3 +128,49 @@ def test_a_padding_that_is_set_is_the_one_that_counts():
         for pad in ((0, 0), (1, 1))
     ]
     np.testing.assert_array_equal(*run)
+
+
+def parts_of(node, prefix):
+    return {
+        name: getattr(node, f"{prefix}{name}")
+        for name in ("primary_weight", "primary_bias", "cheap_weight", "cheap_bias")
+    }
+
+
+def spelled_out(node, shape, *, neuron):
+    """Return SU-Block1 of the paper, of single primitives, with or without the neuron inside."""
+    strided = {"primary_stride": (2, 2), "primary_padding": (1, 1)}
+    nodes = {
+        "x": ir.Input(np.array(shape)),
+        "cv0": ir.SGhostConv(**parts_of(node, "cv0_"), **strided),
+        "split": ir.ChannelSplit((4, 4)),
+        "cv2": ir.SGhostConv(**parts_of(node, "cv2_"), primary_padding=(1, 1)),
+        "cvres": ir.SGhostConv(**parts_of(node, "cvres_"), **strided),
+        "add": ir.Skip("residual"),
+        "concat": ir.Concat(2),
+        "y": ir.Output(np.array(node.output_shape(shape))),
+    }
+    edges = [("x", "cv0"), ("cv0", "split"), ("split", "concat")]
+    if neuron:
+        nodes["fire"] = ir.IF(np.full(4, 0.5, np.float32))
+        edges += [("split", "fire"), ("fire", "cv2")]
+    else:
+        edges += [("split", "cv2")]
+    edges += [("cv2", "add"), ("x", "cvres"), ("cvres", "add"), ("add", "concat"), ("concat", "y")]
+    return ir.Graph(nodes, edges)
+
+
+def test_a_block_equals_its_primitives_and_neurons_may_stand_between_them():
+    rng = np.random.default_rng(11)
+    parts = {**part(rng, "cv0_", 3, 4, 3, 3), **part(rng, "cv2_", 4, 2, 3, 3)}
+    node = ir.GhostBasicBlock1(**part(rng, "cvres_", 3, 2, 3, 3), **parts)
+    shape = (3, 8, 8)
+    x = rng.normal(size=(4, 2, *shape)).astype(np.float32)
+    nodes = {"x": ir.Input(np.array(shape)), "block": node, "y": ir.Output(np.array((8, 4, 4)))}
+    whole = simulate_float(ir.Graph(nodes, [("x", "block"), ("block", "y")]), x).outputs["y"]
+    split = simulate_float(spelled_out(node, shape, neuron=False), x).outputs["y"]
+    np.testing.assert_allclose(split, whole, rtol=1e-5, atol=1e-5)
+    spiking = simulate_float(spelled_out(node, shape, neuron=True), x)
+    np.testing.assert_allclose(spiking.outputs["y"][:, :, :4], whole[:, :, :4], atol=1e-5)
+    assert spiking.spike_counts["fire"] > 0
+    assert np.abs(spiking.outputs["y"] - whole).max() > 0.1
