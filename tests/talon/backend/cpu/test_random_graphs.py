@@ -1,0 +1,147 @@
+"""Random networks of all primitives: timestep by timestep, in chunks, sample by sample."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talon import ir
+from talon.backend.cpu import FloatModel, Record, simulate_float
+from talon.backend.cpu.kernels import build_kernel, join
+from talon.testing import graphs_of_primitives, random_inputs
+
+EVERYTHING = Record(currents=True, values=True, activity=True)
+
+
+def stepwise(graph, inputs):
+    """Run a graph timestep by timestep and keep the whole past; only the kernels are shared."""
+    shapes, ports = graph.infer_shapes(), graph.ports()
+    n_steps, n_samples = next(iter(inputs.values())).shape[:2]
+    past = {name: [] for name in graph.nodes}
+    v = {
+        name: np.zeros((n_samples, *shapes[name]))
+        for name, node in graph.nodes.items()
+        if isinstance(node, ir.Neuron)
+    }
+    potentials = {name: [] for name in v}
+    for t in range(n_steps):
+        for name in graph.topological_order():
+            node = graph.nodes[name]
+            if isinstance(node, ir.Input):
+                past[name].append(inputs[name][t].astype(np.float64))
+                continue
+            parts = []
+            for (src, dst), port in zip(graph.edges, ports, strict=True):
+                if dst != name:
+                    continue
+                origin = t - graph.delays.get((src, dst), 0)
+                value = past[src][origin] if origin >= 0 else np.zeros((n_samples, *shapes[src]))
+                source = graph.nodes[src]
+                if isinstance(source, ir.ChannelSplit):
+                    ends = np.cumsum(source.split_sections)[:-1]
+                    dim = source.dim + 1 if source.dim >= 0 else source.dim
+                    value = np.split(value, ends, axis=dim)[port]
+                parts.append(value)
+            x = join(node, parts, axis=1)
+            if isinstance(node, ir.Neuron):
+                v[name], y = neurons(node, shapes[name], v[name], x)
+                potentials[name].append(v[name])
+            else:
+                y = build_kernel(node, x.shape[1:], np.dtype(np.float64))(x)
+            past[name].append(y)
+    return past, potentials
+
+
+def neurons(node, shape, v, x):
+    """Return potentials and spikes after a timestep, after the head of talon.ir.neurons."""
+    parameters = {
+        name: node.broadcast(getattr(node, name).astype(np.float64), shape)
+        for name in node.parameter_names
+    }
+    threshold = parameters["v_threshold"]
+
+    def compare(potential):
+        return potential > threshold if node.strict else potential >= threshold
+
+    if isinstance(node, ir.LIF):
+        tau = parameters["tau"]
+        drive = parameters["r"] / tau * x + parameters["v_leak"] / tau
+        base = (1 - 1 / tau) * v + drive
+    else:
+        drive = parameters["r"] * x
+        base = v + drive
+    fires = compare(v) if node.reset_delay else compare(base)
+    if node.reset == "zero":
+        restart = parameters["v_reset"] + (drive if node.reset_delay else 0)
+        after = np.where(fires, restart, base)
+    elif node.reset == "subtract":
+        after = np.where(fires, base - threshold, base)
+    else:
+        after = base
+    return after, (compare(after) if node.reset_delay else fires).astype(np.float64)
+
+
+def assert_close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=1e-7, atol=1e-7)
+
+
+seeds = st.integers(0, 999)
+
+
+@settings(deadline=None, max_examples=60)
+@given(graph=graphs_of_primitives(), seed=seeds)
+def test_chunks_are_what_single_timesteps_are(graph, seed):
+    inputs = random_inputs(np.random.default_rng(seed), graph, 7, 2, rate=0.4)
+    values, potentials = stepwise(graph, inputs)
+    trace = simulate_float(graph, inputs, dtype=np.float64, record=EVERYTHING)
+    assert trace.values.keys() == graph.nodes.keys()
+    for name, value in trace.values.items():
+        assert_close(value, np.array(values[name]))
+    for name, expected in potentials.items():
+        assert_close(trace.potentials[name], np.array(expected))
+        np.testing.assert_array_equal(trace.spikes[name], np.array(values[name]) != 0)
+
+
+@pytest.mark.parametrize("chunk", [(1, 1), (2, 1), (3, 2), (3, 4)])
+@settings(deadline=None, max_examples=25)
+@given(graph=graphs_of_primitives(), seed=seeds)
+def test_size_of_a_chunk_changes_nothing(chunk, graph, seed):
+    """A chunk has some of the samples, or some of the timesteps of all of them."""
+    inputs = random_inputs(np.random.default_rng(seed), graph, 6, 3, rate=0.4)
+    whole = simulate_float(graph, inputs, dtype=np.float64, record=EVERYTHING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FloatModel, "_chunk", lambda *_: chunk)
+        parts = simulate_float(graph, inputs, dtype=np.float64, record=EVERYTHING)
+    for kind in ("values", "potentials", "currents", "outputs", "activity"):
+        first, second = getattr(whole, kind), getattr(parts, kind)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert_close(second[name], value)
+    assert whole.spike_counts == parts.spike_counts
+
+
+@settings(deadline=None, max_examples=25)
+@given(graph=graphs_of_primitives(), seed=seeds)
+def test_samples_are_simulated_for_themselves(graph, seed):
+    inputs = random_inputs(np.random.default_rng(seed), graph, 6, 3, rate=0.4)
+    together = simulate_float(graph, inputs, dtype=np.float64)
+    for sample in range(3):
+        own = {name: x[:, sample : sample + 1] for name, x in inputs.items()}
+        alone = simulate_float(graph, own, dtype=np.float64)
+        for name, value in alone.outputs.items():
+            assert_close(value[:, 0], together.outputs[name][:, sample])
+
+
+@settings(deadline=None, max_examples=25)
+@given(graph=graphs_of_primitives(), seed=seeds)
+def test_held_inputs_are_repeated_ones(graph, seed):
+    rng = np.random.default_rng(seed)
+    images = {name: rng.random((2, *shape)) for name, shape in graph.input_type.items()}
+    held = simulate_float(graph, images, 5, hold=True, dtype=np.float64, record=EVERYTHING)
+    repeated = {name: np.repeat(x[None], 5, 0) for name, x in images.items()}
+    given_each = simulate_float(graph, repeated, dtype=np.float64, record=EVERYTHING)
+    for kind in ("values", "potentials", "currents", "outputs", "activity"):
+        first, second = getattr(held, kind), getattr(given_each, kind)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert_close(value, second[name])
