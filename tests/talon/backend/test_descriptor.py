@@ -230,9 +230,9 @@ def test_configurations_are_checked(fields, message):
 # --- files that mean harm -------------------------------------------------------------------------
 
 
-def sealed(head, body=b"", version=2):
+def sealed(head, body=b"", version=2, zero=0):
     text = json.dumps(head).encode()
-    data = struct.pack("<4sHHI", b"T1CB", version, 0, len(text)) + text + body
+    data = struct.pack("<4sHHI", b"T1CB", version, zero, len(text)) + text + body
     return data + struct.pack("<I", zlib.crc32(data))
 
 
@@ -270,6 +270,7 @@ def test_the_smallest_file_is_read(tmp_path):
         (b"ABCD" + bytes(30), r"begins with b'T1CB', got b'ABCD'"),
         (sealed(head_of(), b"\x01\xff", version=1), r"version must be 2, got 1; version 1 holds"),
         (sealed(head_of(), b"\x01\xff")[:-1] + b"\0", r"The checksum is wrong"),
+        (sealed(head_of(), b"\x01\xff", zero=1), r"The checksum is wrong"),
         (sealed(head_of(), b"\x01"), r"Array 'a.w' has 2 bytes, 1 are left"),
         (sealed(head_of(), b"\x01\xff\0"), r"1 bytes follow the last array"),
         (sealed([]), r"must be an object, got list"),

@@ -200,6 +200,32 @@ def test_operations_of_random_networks_are_what_a_loop_over_all_values_counts(se
             assert name not in counts
 
 
+def test_a_composite_node_is_counted_wherever_it_stands():
+    """Fed by both sections of a split and, one timestep late, by itself."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=size).astype(F) for size in ((2, 1, 3, 3), (2, 2, 1, 1))]
+    graph = ir.Graph(
+        {
+            "input": ir.Input(np.array([4, 5, 5])),
+            "split": ir.ChannelSplit([2, 2]),
+            "sep": ir.SepConv2d(*weights, padding=(1, 1)),
+            "relu": ir.ReLU(2),
+            "output": ir.Output(np.array([2, 5, 5])),
+        },
+        [("input", "split"), ("split", "sep"), ("split", "sep"), ("relu", "sep"),
+         ("sep", "relu"), ("relu", "output")],
+        delays={("relu", "sep"): 1},
+    )  # fmt: skip
+    data = rng.normal(size=(4, 2, 4, 5, 5)) * (rng.random((4, 2, 4, 5, 5)) < 0.2)
+    inputs = prepare_feed(graph, data, layout="raster").inputs
+    (layer,) = count_run(graph, inputs).layers
+    values = simulate_float(graph, inputs, record=Record(values=True)).values
+    x = merged(graph, values, "sep")
+    depthwise = ir.Conv2d(weights[0], np.zeros(2, F), padding=(1, 1), groups=2)
+    (between,) = simulate_float(chain(depthwise, shape=(2, 5, 5)), x[:, None]).outputs.values()
+    assert layer.synaptic_ops == naive_operations(depthwise, x) + 2 * np.count_nonzero(between)
+
+
 def composites(rng):
     def kernel(n_out, n_in, k):
         return rng.normal(size=(n_out, n_in, k, k)).astype(F), rng.normal(size=n_out).astype(F)
@@ -317,6 +343,28 @@ def test_inputs_of_zero_and_one_are_spikes_and_others_are_graded():
     for data, expected in (([1, 0, 1], (0, 4)), ([2, 0, 1], (4, 0))):
         (layer,) = count_run(graph, prepare_feed(graph, np.array(data, F)).inputs).layers
         assert (layer.macs, layer.accumulates) == expected
+
+
+def test_a_raster_is_graded_if_it_is_in_any_timestep():
+    graph = chain(ir.Affine(np.ones((2, 3), F), np.zeros(2, F)), shape=(3,))
+    raster = np.array([[1, 0, 1], [0, 0.5, 0]], F)
+    (layer,) = count_run(graph, prepare_feed(graph, raster, layout="raster").inputs).layers
+    assert (layer.macs, layer.accumulates) == (6, 0)
+
+
+def test_sums_of_spikes_are_graded():
+    graph = ir.Graph(
+        {
+            "input": ir.Input(np.array([2])),
+            "lif": lif(2),
+            "other": lif(2),
+            "fc": ir.Affine(np.ones((3, 2), F), np.zeros(3, F)),
+            "output": ir.Output(np.array([3])),
+        },
+        [("input", "lif"), ("input", "other"), ("lif", "fc"), ("other", "fc"), ("fc", "output")],
+    )
+    counts = count_run(graph, prepare_feed(graph, np.full(2, 9, F)).inputs)
+    assert (counts.layers[2].macs, counts.layers[2].accumulates) == (6, 0)
 
 
 def test_assumed_rates_and_a_run_that_has_them_agree():
