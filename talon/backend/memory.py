@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from talon.ir import Graph, Node
-from talon.ir.costs import count_state, parameters
+from talon.ir import Graph
+from talon.ir.costs import count_state, stored_bytes
 
 _VALUE_BYTES = 4
-_BITS = {"int8": 8, "int4": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +45,6 @@ def memory_of(graph: Graph) -> Memory:
         value_bytes=_VALUE_BYTES
         * _peak_values(graph, {name: math.prod(shape) for name, shape in shapes.items()}),
     )
-
-
-def stored_bytes(node: Node) -> int:
-    """Return the bytes of a node's arrays.
-
-    Arrays that ``weight_t`` and ``bias_t`` declare as int8 or int4 count as integers of that width.
-    """
-    total = 0
-    for name, array in parameters(node).items():
-        declared = node.bias_t if "bias" in name else node.weight_t
-        bits = (
-            _BITS.get(declared or "") if array.dtype.kind == "f" and _is_quantized(name) else None
-        )
-        total += array.nbytes if bits is None else (array.size * bits + 7) // 8
-    return total
-
-
-def _is_quantized(name: str) -> bool:
-    return "weight" in name or "bias" in name or name[:-1].endswith(("_w", "_b"))
 
 
 def _peak_values(graph: Graph, sizes: dict[str, int]) -> int:

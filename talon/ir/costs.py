@@ -29,6 +29,22 @@ def parameters(node: Node) -> dict[str, Array]:
     return found
 
 
+_BITS = {"int4": 4, "int8": 8, "int16": 16, "int32": 32}
+
+
+def stored_bytes(node: Node) -> int:
+    """Return the bytes that the arrays of a node take.
+
+    Where ``weight_t`` or ``bias_t`` is an integer format, floats count as integers of its width.
+    """
+    total = 0
+    for name, array in parameters(node).items():
+        declared = node.bias_t if "bias" in name else node.weight_t
+        own = array.dtype.itemsize * 8
+        total += (array.size * min(_BITS.get(declared or "", own), own) + 7) // 8
+    return total
+
+
 @singledispatch
 def count_macs(node: Node, in_shape: Dims, out_shape: Dims) -> int:
     """Return the multiply-accumulates of one timestep and sample, zeros included.

@@ -8,7 +8,8 @@ import pytest
 
 from talon import ir
 from talon.backend import get_backend
-from talon.backend.memory import memory_of, stored_bytes
+from talon.backend.memory import memory_of
+from talon.ir.costs import stored_bytes
 from talon.testing.primitives import random_graph_of_primitives
 
 F = np.float32
