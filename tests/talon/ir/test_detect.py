@@ -245,12 +245,14 @@ def test_maps_are_taken_as_rows_with_a_certain_object():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("span", [40, 640, 5000])
-def test_many_boxes_take_no_time(span):
+@pytest.mark.parametrize("largest", [60, 1e6])
+def test_many_boxes_take_no_time(span, largest):
     rng = np.random.default_rng(0)
     n = 20_000
     rows = np.hstack(
         [rng.uniform(0, span, (n, 2)), rng.uniform(5, 60, (n, 2)), rng.uniform(0, 1, (n, 1))]
     )
+    rows[:3, 2:4] = largest
     start = time.process_time()
     ir.NMS(score_threshold=0, max_detections=0)(rows)
     assert time.process_time() - start < 1.0
