@@ -206,6 +206,8 @@ def _multiply(rows: FloatArray, band: FloatArray, plan: _Plan, y: FloatArray) ->
     if plan.kernel == (1, 1) and plan.block == 1 and plan.stride == (1, 1):
         np.matmul(rows.reshape(-1, depth), band, out=flat)
         return
+    assert rows.flags.c_contiguous, "patches are views that trust the strides"
+    assert rows.shape[2] >= plan.width, "the last patch of a row would reach beyond it"
     frame, row, column, _ = rows.strides
     step = max(1, _PATCH_BYTES // (height * n_blocks * depth * item))
     for start in range(0, n, step):
