@@ -4,6 +4,7 @@ Memory figures, energy and mapping are all worked out from these counts.
 """
 
 import math
+from dataclasses import fields
 from functools import singledispatch
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d, convolved
@@ -21,11 +22,11 @@ def parameters(node: Node) -> dict[str, Array]:
     So a LIF has four, tau, r, v_leak and v_threshold, and a fifth if some ``v_reset`` is not zero.
     """
     found: dict[str, Array] = {}
-    for name, f in type(node).__dataclass_fields__.items():
+    for f in fields(node):
         if f.metadata == ARRAY:
-            value = getattr(node, name)
-            if value is not None and not node.is_omitted(name, value):
-                found[name] = value
+            value = getattr(node, f.name)
+            if value is not None and not node.is_omitted(f.name, value):
+                found[f.name] = value
     return found
 
 

@@ -6,7 +6,7 @@ linear: their nodes have no parameters of neurons, so neurons stand beside them 
 Where a node has no field for a padding it is half of the kernel, which keeps the size at stride 1.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from talon.ir.checks import ParameterError, check_int, check_pair
@@ -53,11 +53,7 @@ class GhostParts(Node):
     @property
     def param_count(self) -> int:
         """Number of weights and biases."""
-        return sum(
-            int(getattr(self, name).size)
-            for name, f in type(self).__dataclass_fields__.items()
-            if f.metadata == ARRAY
-        )
+        return sum(int(getattr(self, f.name).size) for f in fields(self) if f.metadata == ARRAY)
 
 
 def _ghost_shape(shape: Dims, primary: Array, cheap: Array, *, stride: Dims, padding: Dims) -> Dims:

@@ -59,6 +59,7 @@ class Upsample(Node):
             if isinstance(self.size, int):
                 raise ParameterError(f"Upsample size must be (H, W) tuple, got {self.size!r}")
             self.size = check_pair("Upsample size", self.size, 1)
+            self.scale_factor = None  # a file leaves out what is None, and size wins
         self.align_corners = check_bool("Upsample.align_corners", self.align_corners)
         if self.align_corners and self.mode == "nearest":
             raise ParameterError("Upsample.align_corners needs mode 'bilinear', got 'nearest'")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
-from talon.ir.costs import count_macs, parameters
+from talon.ir.costs import count_macs, parameters, stored_bytes
 from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
@@ -19,7 +19,6 @@ from talon.sdk.formatting import format_bytes, format_number
 from talon.sdk.sources import GraphSource, as_graph
 
 _PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
-_BITS = {"int4": 4, "int8": 8, "int16": 16, "int32": 32}
 
 
 @dataclass(kw_only=True)
@@ -135,7 +134,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
 
 
 def analyze_node(name: str, node: Node) -> LayerStats:
-    """Return what one node is made of; its shapes are those that it declares or that it must have."""
+    """Return what one node is made of; its shapes are those that it declares or must have."""
     in_shape = node.required_shape()
     out_shape = node.intrinsic_shape()
     if in_shape is not None and out_shape is None:
@@ -217,20 +216,6 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def stored_bytes(node: Node) -> int:
-    """Return what the arrays of a node take in memory, at the formats that it names.
-
-    A node whose ``weight_t`` or ``bias_t`` is an integer format holds integers, see
-    :func:`talon.sdk.quantize_weights`.
-    """
-    total = 0
-    for name, array in parameters(node).items():
-        named = node.bias_t if "bias" in name else node.weight_t
-        bits = _BITS.get(named or "", array.dtype.itemsize * 8)
-        total += -(-int(array.size) * min(bits, array.dtype.itemsize * 8) // 8)
-    return total
-
-
 def _layers(graph: Graph, shapes: Mapping[str, Dims]) -> list[LayerStats]:
     feeds = feeds_of(graph)
     return [
@@ -257,9 +242,9 @@ def _layer(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None)
 
 def _config(node: Node) -> dict[str, Any]:
     return {
-        name: getattr(node, name)
-        for name, f in type(node).__dataclass_fields__.items()
-        if f.metadata != ARRAY and name not in _PORTS and getattr(node, name) is not None
+        f.name: getattr(node, f.name)
+        for f in fields(node)
+        if f.metadata != ARRAY and f.name not in _PORTS and getattr(node, f.name) is not None
     }
 
 

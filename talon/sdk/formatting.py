@@ -7,12 +7,9 @@ def format_bytes(n_bytes: int) -> str:
     """Return a size in units of 1024 bytes: ``500 B``, ``1.0 KB``, ``1.50 GB``."""
     if n_bytes < 1024:
         return f"{n_bytes} B"
-    value, unit = float(n_bytes), "B"
-    for unit in _UNITS:
-        value /= 1024
-        if value < 1024:
-            break
-    return f"{value:.2f} {unit}" if unit in ("GB", "TB", "PB") else f"{value:.1f} {unit}"
+    power = min((n_bytes.bit_length() - 1) // 10, len(_UNITS))
+    digits = 1 if power <= 2 else 2
+    return f"{n_bytes / 1024**power:.{digits}f} {_UNITS[power - 1]}"
 
 
 def format_number(n: int) -> str:

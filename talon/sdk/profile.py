@@ -136,8 +136,8 @@ def format_profile(profile: HardwareProfile) -> str:
         f"With 8-bit weights: {format_bytes(p.estimated_quantized_memory)}",
         f"MACs a timestep:   {format_number(p.mac_ops)}",
         f"Neurons:           {format_number(p.spike_ops)}",
-        f"Layers:            {p.conv_layers} conv, {p.fc_layers} dense, {p.lif_layers} neurons, "
-        f"{p.pooling_layers} pooling, {p.upsample_layers} upsample",
+        f"Layers:            {p.conv_layers} conv, {p.fc_layers} dense, {p.lif_layers} neurons",
+        f"                   {p.pooling_layers} pooling, {p.upsample_layers} upsample",
     ]
     if p.largest_layer is not None:
         lines.append(

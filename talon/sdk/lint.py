@@ -1,0 +1,398 @@
+"""Looking for mistakes in a network: all of them at once, each with a code and a way out.
+
+``docs/reference/sdk.md`` lists the codes.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from talon.errors import ModelError, TalonError
+from talon.ir.costs import parameters
+from talon.ir.graph import Graph
+from talon.ir.linear import SpikingAffine
+from talon.ir.neurons import LIF, Neuron
+from talon.ir.skip import Skip
+from talon.ir.topology import find_cycle, reachable, zero_delay_edges
+from talon.sdk.sources import GraphSource, as_graph
+
+if TYPE_CHECKING:
+    from talon.graph import HardwareSpec
+
+_GENERIC = frozenset({"node", "layer", "module"})
+_SMALL, _LARGE = 100, 10_000_000
+_BLOCK = 1 << 18  # elements looked at together: they stay in the cache
+
+
+class Severity(Enum):
+    """How bad it is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintIssue:
+    """One finding.
+
+    Parameters
+    ----------
+    severity, code
+        How bad, and what: a word that stays the same.
+    message
+        What was found.
+    node
+        Name of the node, if it is about one.
+    suggestion
+        The way out.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    node: str | None = None
+    suggestion: str | None = None
+
+
+@dataclass(kw_only=True)
+class LintResult:
+    """All findings of one network."""
+
+    issues: list[LintIssue] = field(default_factory=list)
+
+    def _of(self, severity: Severity) -> list[LintIssue]:
+        return [issue for issue in self.issues if issue.severity is severity]
+
+    @property
+    def errors(self) -> list[LintIssue]:
+        """Findings with which the network cannot run, or not as it should."""
+        return self._of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> list[LintIssue]:
+        """Findings that are likely mistakes."""
+        return self._of(Severity.WARNING)
+
+    @property
+    def infos(self) -> list[LintIssue]:
+        """Findings worth to know."""
+        return self._of(Severity.INFO)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there are no errors."""
+        return not self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
+            "is_valid": self.is_valid,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "infos": len(self.infos),
+            "issues": [
+                {
+                    "severity": issue.severity.value,
+                    "code": issue.code,
+                    "message": issue.message,
+                    "node": issue.node,
+                    "suggestion": issue.suggestion,
+                }
+                for issue in self.issues
+            ],
+        }
+
+
+Findings = Iterator[LintIssue]
+
+
+def lint_graph(
+    graph: GraphSource, strict: bool = False, *, hw: HardwareSpec | None = None
+) -> LintResult:
+    """Return what is wrong, or may be, with a network.
+
+    Parameters
+    ----------
+    graph
+        The network, or the path of its file.
+    strict
+        Whether warnings count as errors.
+    hw
+        Hardware that it should fit, if that is to be checked.
+    """
+    source = as_graph(graph)
+    issues = [issue for check in _CHECKS for issue in check(source)]
+    if hw is not None:
+        issues += _check_fit(source, hw)
+    if strict:
+        issues = [
+            LintIssue(**{**vars(issue), "severity": Severity.ERROR})
+            if issue.severity is Severity.WARNING
+            else issue
+            for issue in issues
+        ]
+    order = list(Severity)
+    return LintResult(issues=sorted(issues, key=lambda issue: order.index(issue.severity)))
+
+
+def _error(code: str, message: str, node: str | None, suggestion: str) -> LintIssue:
+    return LintIssue(
+        severity=Severity.ERROR, code=code, message=message, node=node, suggestion=suggestion
+    )
+
+
+def _warning(code: str, message: str, node: str | None, suggestion: str) -> LintIssue:
+    return LintIssue(
+        severity=Severity.WARNING, code=code, message=message, node=node, suggestion=suggestion
+    )
+
+
+def _info(code: str, message: str, node: str | None, suggestion: str | None = None) -> LintIssue:
+    return LintIssue(
+        severity=Severity.INFO, code=code, message=message, node=node, suggestion=suggestion
+    )
+
+
+def _check_structure(graph: Graph) -> Findings:
+    if not graph.inputs:
+        yield _error("STRUCTURE", "There is no Input node", None, "Add one")
+    if not graph.outputs:
+        yield _error("STRUCTURE", "There is no Output node", None, "Add one")
+    try:
+        graph.check_structure()
+    except (ModelError, TypeError) as exc:
+        code = "DUPLICATE_EDGE" if str(exc).startswith("Duplicate edge") else "STRUCTURE"
+        yield _error(code, str(exc), None, "Edit nodes, edges or delays")
+
+
+def _sound_edges(graph: Graph) -> list[tuple[str, str]]:
+    return [edge for edge in graph.edges if edge[0] in graph.nodes and edge[1] in graph.nodes]
+
+
+def _check_cycles(graph: Graph) -> Findings:
+    cycle = find_cycle(graph.nodes, zero_delay_edges(_sound_edges(graph), graph.delays))
+    if cycle is not None:
+        edge = (cycle[-1], cycle[0])
+        shown = " -> ".join([*cycle, cycle[0]])
+        yield _error(
+            "CYCLE_WITHOUT_DELAY",
+            f"The cycle {shown} has no delay, so it has no order in which to be computed",
+            cycle[0],
+            f"Declare one, for example delays={{{edge!r}: 1}}",
+        )
+
+
+def _check_reach(graph: Graph) -> Findings:
+    edges = _sound_edges(graph)
+    reached = reachable(graph.inputs, edges)
+    leading = reachable(graph.outputs, [(dst, src) for src, dst in edges])
+    for name in graph.nodes:
+        if name not in reached:
+            yield _warning(
+                "UNREACHABLE", f"No Input leads to {name!r}", name, "Connect it, or prune it"
+            )
+        if name not in leading:
+            yield _warning(
+                "DEAD_END", f"{name!r} leads to no Output", name, "Connect it, or remove it"
+            )
+    if len(graph.outputs) > 1:
+        yield _info("MULTI_OUTPUT", f"There are {len(graph.outputs)} outputs", None)
+
+
+def _check_ports(graph: Graph) -> Findings:
+    sources: Counter[str] = Counter(dst for _, dst in graph.edges)
+    used: Counter[str] = Counter(src for src, _ in graph.edges)
+    for name, node in graph.nodes.items():
+        if isinstance(node, Skip):
+            n = sources[name]
+            if node.mode == "passthrough" and n != 1:
+                yield _warning(
+                    "SKIP_PASSTHROUGH_INPUTS",
+                    f"{name!r} of type {node.skip_type!r} has {n} inputs, not one",
+                    name,
+                    "Use skip_type='residual' or 'concatenate' to join several",
+                )
+            elif node.mode != "passthrough" and n < 2:
+                yield _warning(
+                    "SKIP_MERGE_INPUTS",
+                    f"{name!r} of type {node.skip_type!r} joins {n} inputs",
+                    name,
+                    "Connect a second path, or use skip_type='passthrough'",
+                )
+        sections = getattr(node, "split_sections", None)
+        if sections is not None and used[name] < len(sections):
+            yield _warning(
+                "UNUSED_SECTION",
+                f"{name!r} has {len(sections)} sections, {used[name]} of which are used",
+                name,
+                "Add an edge for each section, in their order",
+            )
+
+
+def _check_shapes(graph: Graph) -> Findings:
+    try:
+        graph.infer_shapes()
+    except ModelError as exc:
+        text = str(exc)
+        if "cannot be inferred" in text:
+            yield _warning("MISSING_OUTPUT_SHAPE", text, None, "Declare input_type")
+        else:
+            yield _error("SHAPE_MISMATCH", text, None, "Change one of the two shapes")
+    except (KeyError, ValueError):  # of a structure that is told already
+        return
+
+
+def _check_neurons(graph: Graph) -> Findings:
+    for name, node in graph.nodes.items():
+        if not isinstance(node, Neuron):
+            continue
+        threshold = node.v_threshold
+        if threshold.size and threshold.min() <= 0:
+            yield _error(
+                f"{'LIF' if isinstance(node, LIF) else 'IF'}_NONPOSITIVE_THRESHOLD",
+                f"{name!r} has a threshold of {threshold.min()}: it fires without input",
+                name,
+                "Give a threshold above 0",
+            )
+        elif threshold.size and threshold.max() > 10:
+            yield _info(
+                "LIF_HIGH_THRESHOLD", f"{name!r} has a threshold of {threshold.max()}", name
+            )
+        if isinstance(node, LIF) and node.tau.size:
+            if node.tau.min() < 1:
+                yield _warning(
+                    "LIF_LOW_TAU",
+                    f"{name!r} has a time constant of {node.tau.min()}, below one timestep",
+                    name,
+                    "Give tau in timesteps, at least 1",
+                )
+            if node.tau.max() > 100:
+                yield _warning(
+                    "LIF_HIGH_TAU",
+                    f"{name!r} has a time constant of {node.tau.max()} timesteps",
+                    name,
+                    "Check that tau is in timesteps; for no leak at all use IF",
+                )
+
+
+def _check_numbers(graph: Graph) -> Findings:
+    for name, node in graph.nodes.items():
+        for array_name, array in parameters(node).items():
+            bad = _first_not_finite(array)
+            if bad is not None:
+                index, value = bad
+                yield _error(
+                    "NAN" if np.isnan(value) else "INF",
+                    f"{name!r}: {array_name} is {value} at index {index}",
+                    name,
+                    "Train or export the network again",
+                )
+
+
+def _first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None:
+    """Return index and value of the first NaN or infinity, looking at a block at a time."""
+    if array.dtype.kind != "f":
+        return None
+    flat = array.reshape(-1)  # a view, unless the array is neither C- nor F-ordered
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        # The sum of a block tells whether all of it is finite, unless it overflows.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = block.sum()
+        if np.isfinite(total):
+            continue
+        bad = np.flatnonzero(~np.isfinite(block))
+        if bad.size:
+            at = start + int(bad[0])
+            index = tuple(int(i) for i in np.unravel_index(at, array.shape))
+            return index, float(flat[at])
+    return None
+
+
+def _check_bits(graph: Graph) -> Findings:
+    for name, node in graph.nodes.items():
+        if isinstance(node, SpikingAffine):
+            if node.weight_bits < 4:
+                yield _warning(
+                    "LOW_WEIGHT_BITS",
+                    f"{name!r} has weights of {node.weight_bits} bits",
+                    name,
+                    "Expect a loss of accuracy below 4",
+                )
+            elif node.weight_bits > 16:
+                yield _info("HIGH_WEIGHT_BITS", f"{name!r}: {node.weight_bits} bits", name)
+
+
+def _check_names(graph: Graph) -> Findings:
+    for name in graph.nodes:
+        if keyword.iskeyword(name):
+            yield _warning(
+                "PYTHON_KEYWORD",
+                f"Node name {name!r} is a Python keyword",
+                name,
+                "Rename it: code that is made of the graph cannot use it",
+            )
+        elif name in _GENERIC:
+            yield _info("GENERIC_NAME", f"{name!r} says nothing", name, "Name what it does")
+
+
+def _check_size(graph: Graph) -> Findings:
+    total = sum(
+        int(array.size) for node in graph.nodes.values() for array in parameters(node).values()
+    )
+    if 0 < total < _SMALL:
+        yield _info("SMALL_MODEL", f"{total} parameters", None)
+    elif total > _LARGE:
+        yield _info("LARGE_MODEL", f"{total:,} parameters", None, "See how many cores it takes")
+
+
+def _check_placement(graph: Graph) -> Findings:
+    """Find what runs on the host, since the array has no way to do it."""
+    host = ("Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS")
+    for name, node in graph.nodes.items():
+        kind = type(node).__name__
+        bilinear = kind == "Upsample" and getattr(node, "mode", None) == "bilinear"
+        if kind in host or bilinear:
+            yield _info("HOST_ONLY", f"{name!r} ({kind}) runs on the host, not on the array", name)
+
+
+def _check_fit(graph: Graph, hw: HardwareSpec) -> list[LintIssue]:
+    from talon.graph import allocate, partition
+
+    try:
+        resources = allocate(partition(graph, hw), hw)
+    except TalonError as exc:
+        return [_error("FIT", str(exc), None, "Use fewer neurons or weights, or larger hardware")]
+    if resources.fits_hardware:
+        return []
+    return [
+        _error(
+            "FIT",
+            f"Cores {resources.violations} hold more than they can",
+            None,
+            "Partition the graph",
+        )
+    ]
+
+
+_CHECKS: tuple[Callable[[Graph], Findings], ...] = (
+    _check_structure,
+    _check_cycles,
+    _check_reach,
+    _check_ports,
+    _check_shapes,
+    _check_numbers,
+    _check_neurons,
+    _check_bits,
+    _check_names,
+    _check_size,
+    _check_placement,
+)
