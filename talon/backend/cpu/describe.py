@@ -81,10 +81,10 @@ def _describe_node(
 ) -> tuple[NeuronConfig, dict[str, Array]]:
     declared = (node.precision, node.weight_t, target)
     precision = next(kind for kind in declared if kind in (*_FLOATS, *_BITS))
-    weights = weight_fields(node)
+    weights, held = weight_fields(node), parameters(node)
     formats: dict[str, str] = {}
     arrays: dict[str, Array] = {}
-    for field, array in parameters(node).items():
+    for field, array in held.items():
         stored = {field: (array, str(array.dtype))}
         if field in weights and array.dtype.kind == "f":
             stored = _stored(f"{name}.{field}", field, array, precision, scales.get(field))
@@ -99,7 +99,7 @@ def _describe_node(
         parameters={
             f.name: _plain(f"{name}.{f.name}", getattr(node, f.name))
             for f in fields(node)
-            if f.name not in parameters(node)
+            if f.name not in held
             and f.name not in _NOT_STORED
             and getattr(node, f.name) is not None
             and not isinstance(getattr(node, f.name), np.ndarray)

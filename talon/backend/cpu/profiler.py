@@ -1,5 +1,6 @@
 """What a run takes: time on this host, and operations from which energy is estimated."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -178,8 +179,7 @@ def _is_binary(x: FloatArray) -> bool:
 
 
 def _by_core(values: Mapping[str, float], cores: Mapping[str, int]) -> dict[int, float]:
-    total: dict[int, float] = defaultdict(float)
+    found: dict[int, list[float]] = defaultdict(list)
     for name, value in values.items():
-        if name in cores:
-            total[cores[name]] += value
-    return dict(sorted(total.items()))
+        found[cores[name]].append(value)
+    return {core: math.fsum(found[core]) for core in sorted(found)}
