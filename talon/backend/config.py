@@ -13,7 +13,7 @@ OBJECTIVES = ("latency", "cores", "energy", "memory")
 EXECUTION_MODES = ("dag", "cyclic")
 
 
-@dataclass(kw_only=True)
+@dataclass
 class CompileConfig:
     """What a compilation is to aim at.
 
@@ -50,7 +50,7 @@ class CompileConfig:
         check_choice("CompileConfig.optimize_for", self.optimize_for, OBJECTIVES)
 
 
-@dataclass(kw_only=True)
+@dataclass
 class BackendCapabilities:
     """What a backend can do.
 

@@ -17,7 +17,7 @@ MAX_FILE_BYTES = 1 << 32
 """Largest file that is read."""
 
 
-@dataclass(kw_only=True)
+@dataclass
 class NeuronConfig:
     """One node on one core.
 
@@ -50,7 +50,7 @@ class NeuronConfig:
             yield f"{self.node_name}.{name}", kind
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class HardwareDescriptor:
     """Nodes, weights, routes and order of execution by core.
 

@@ -7,7 +7,7 @@ from typing import Any
 from talon.ir.types import Array
 
 
-@dataclass(kw_only=True)
+@dataclass
 class ValidationResult:
     """Whether a backend can take a graph.
 
@@ -29,7 +29,7 @@ class ValidationResult:
     errors: list[str] = field(default_factory=list)
 
 
-@dataclass(kw_only=True)
+@dataclass
 class SimulationResult:
     """What a simulation saw.
 
@@ -47,10 +47,10 @@ class SimulationResult:
         For each timestep the output of each node, if the simulation was step by step.
     spike_counts
         Spikes of each node of neurons, over all timesteps and samples.
-    membrane_potentials
-        Potentials of each node of neurons after the last timestep.
     errors
         What went wrong, naming node, timestep and sample; the outputs then are missing.
+    membrane_potentials
+        Potentials of each node of neurons after the last timestep.
     """
 
     outputs: dict[str, Array] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class SimulationResult:
     timesteps_run: int = 0
     node_states: list[dict[str, Array]] = field(default_factory=list)
     spike_counts: dict[str, int] = field(default_factory=dict)
-    membrane_potentials: dict[str, Array] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    membrane_potentials: dict[str, Array] = field(default_factory=dict)
 
 
-@dataclass(kw_only=True)
+@dataclass
 class ProfileResult:
     """What a run took. Latency is wall time of this host; energy is an estimate of a chip's.
 
@@ -91,14 +91,14 @@ class ProfileResult:
         Spikes of each node of neurons.
     mac_ops
         Multiply-accumulates if no zero were skipped, pixels of convolutions included.
-    synaptic_ops
-        Values that were not zero, met by a weight: what the energy is worked out from.
     neuron_utilization
         Spikes of a neuron in a timestep, on average, of each node of neurons.
     per_core_latency, per_core_energy
         By core, if the graph is partitioned; a node on several cores counts for its first.
     energy_preset
         Name of the coefficients, ``"custom"`` if some were given.
+    synaptic_ops
+        Values that were not zero, met by a weight: what the energy is worked out from.
     n_steps, n_samples
         Size of the run.
     """
@@ -116,11 +116,11 @@ class ProfileResult:
     total_sram_accesses: int = 0
     spike_counts: dict[str, int] = field(default_factory=dict)
     mac_ops: int = 0
-    synaptic_ops: int = 0
     neuron_utilization: dict[str, float] = field(default_factory=dict)
     per_core_latency: dict[int, float] = field(default_factory=dict)
     per_core_energy: dict[int, float] = field(default_factory=dict)
     energy_preset: str = ""
+    synaptic_ops: int = 0
     n_steps: int = 0
     n_samples: int = 0
 
@@ -157,7 +157,7 @@ def _largest(values: Mapping[str, float], n: int = 10) -> list[tuple[str, float]
     return sorted(values.items(), key=lambda item: -item[1])[:n]
 
 
-@dataclass(kw_only=True)
+@dataclass
 class RunResult:
     """What :func:`talon.backend.run` gives: outputs and, if wanted, what the run took.
 

@@ -141,14 +141,17 @@ def quantize(array: Array, bits: int, scale: Array | None = None) -> tuple[Array
         int8, or int16 for more than 8 bits; float32 of ``(array.shape[0],)``, 1 where all is zero.
     """
     largest = 2 ** (bits - 1) - 1
-    rows = array.reshape(array.shape[0], -1).astype(np.float64)
+    rows = array.reshape(array.shape[0], -1)
     if scale is None:
-        steps = (np.abs(rows).max(axis=1) / largest).astype(np.float32)
+        steps = (np.abs(rows).max(axis=1).astype(np.float64) / largest).astype(np.float32)
         steps[steps == 0] = 1
     else:
         steps = np.broadcast_to(np.asarray(scale, np.float32), array.shape[:1]).copy()
-    integers = np.clip(np.rint(rows / steps[:, np.newaxis]), -largest, largest)
-    return integers.astype(np.int8 if bits <= 8 else np.int16).reshape(array.shape), steps
+    integers = np.empty(rows.shape, np.int8 if bits <= 8 else np.int16)
+    for row, step, into in zip(rows, steps, integers, strict=True):
+        # Row by row and in float64: exact, without a copy of the whole in wide floats.
+        into[:] = np.clip(np.rint(row / np.float64(step)), -largest, largest)
+    return integers.reshape(array.shape), steps
 
 
 def _plain(who: str, value: Any) -> Any:
