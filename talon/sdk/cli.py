@@ -8,11 +8,33 @@ from typing import Any
 import click
 
 from talon import __version__
+from talon.sdk.commands.analyze import (
+    analyze_command,
+    compare_command,
+    lint_command,
+    profile_command,
+)
 from talon.sdk.commands.compile import compile_command
+from talon.sdk.commands.convert import convert_command, merge_command, quantize_command
 from talon.sdk.commands.demo import demo_command
 from talon.sdk.commands.doctor import doctor_command
+from talon.sdk.commands.energy import (
+    energy_command,
+    pipeline_command,
+    profile_hw_command,
+    run_command,
+)
 from talon.sdk.commands.image import image_group
+from talon.sdk.commands.inspect import (
+    info_command,
+    inspect_command,
+    node_command,
+    primitives_command,
+    trace_command,
+    validate_command,
+)
 from talon.sdk.commands.plan import plan_command
+from talon.sdk.commands.provenance import hash_command, stamp_command
 from talon.sdk.commands.simulate import simulate_command
 from talon.sdk.commands.verify import verify_command
 from talon.sdk.console import to_json
@@ -76,5 +98,24 @@ for _command in (
     demo_command,
     doctor_command,
     image_group,
+    info_command,
+    primitives_command,
+    inspect_command,
+    validate_command,
+    node_command,
+    trace_command,
+    analyze_command,
+    profile_command,
+    lint_command,
+    compare_command,
+    hash_command,
+    stamp_command,
+    convert_command,
+    quantize_command,
+    merge_command,
+    energy_command,
+    run_command,
+    profile_hw_command,
+    pipeline_command,
 ):
     main.add_command(_command)
