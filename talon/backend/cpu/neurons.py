@@ -8,15 +8,20 @@ mask: what a reset takes away is ``mask & value``. No boolean array is converted
 subtracted elsewhere is exactly zero.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.ir import LIF, Neuron
 from talon.ir.types import Array, Dims, FloatArray
+
+Words: TypeAlias = NDArray[np.signedinteger[Any]]
+"""Floats as integers of their size."""
 
 _WORDS: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float32): np.dtype(np.int32),
@@ -71,6 +76,12 @@ class NeuronRule:
     def dtype(self) -> np.dtype[Any]:
         """Floating point type of the simulation."""
         return self.decay.dtype
+
+    @cached_property
+    def is_uniform(self) -> bool:
+        """Whether all neurons are alike."""
+        used = (self.decay, self.limit, self.taken, self.v_reset)
+        return all(parameter.ndim == 0 for parameter in used)
 
     @cached_property
     def leaks(self) -> bool:
@@ -135,22 +146,25 @@ class NeuronState:
 
     def __init__(self, rule: NeuronRule, n_samples: int) -> None:
         self._rule = rule
-        n = int(np.prod(rule.shape, dtype=np.intp))
-        word = _WORDS[rule.dtype]
-        self._shift = np.asarray(8 * word.itemsize - 1, word)
-        self._taken = rule.taken.view(word)
-        self._v_reset = rule.v_reset.view(word) if np.any(rule.v_reset != 0) else None
-        self._v: FloatArray = np.zeros((n_samples, n), rule.dtype)
+        self._word = _WORDS[rule.dtype]
+        self._shift = np.asarray(8 * self._word.itemsize - 1, self._word)
+        self._one = np.ones((), rule.dtype).view(self._word)
+        self._taken = rule.taken.view(self._word)
+        self._v_reset = rule.v_reset.view(self._word) if np.any(rule.v_reset != 0) else None
+        n = math.prod(rule.shape)
+        self._size = (n_samples * n,) if rule.is_uniform or n_samples == 1 else (n_samples, n)
+        self._v: FloatArray = np.zeros(self._size, rule.dtype)
         self._part = np.empty_like(self._v)
         self._start = np.empty_like(self._v)
-        self._fired: NDArray[Any] = np.zeros((n_samples, n) if rule.reset_delay else 0, word)
+        self._fired: Words = np.zeros(self._size if rule.reset_delay else 0, self._word)
         if rule.reset_delay:
-            self._mask(self._v, self._fired)
+            np.subtract(rule.limit, self._v, self._fired.view(rule.dtype))
+            np.right_shift(self._fired, self._shift, self._fired)
         self._start_fired = self._fired
 
     @property
     def v(self) -> FloatArray:
-        """Potentials ``(n_samples, n_neurons)`` after the last timestep."""
+        """Potentials after the last timestep, as many as samples and neurons."""
         return self._v
 
     def rewind(self) -> None:
@@ -166,8 +180,8 @@ class NeuronState:
         drive
             ``gain*x + offset`` of shape ``(n_steps, n_samples, n_neurons)``.
         potentials
-            Where the potentials after each timestep go, if they are wanted, contiguous and of the
-            same shape.
+            Where the potentials after each timestep go, if they are wanted: of the same shape, with
+            contiguous neurons.
 
         Returns
         -------
@@ -176,59 +190,81 @@ class NeuronState:
         """
         rule = self._rule
         spikes = np.empty(drive.shape, rule.dtype)
-        masks = spikes.view(self._fired.dtype)
         self._start[...] = self._v
         self._start_fired = self._fired
-        v = self._v
-        after = [v] * len(drive) if potentials is None else potentials
-        for current, mask, new in zip(drive, masks, after, strict=True):
-            if rule.leaks:
-                np.multiply(v, rule.decay, out=new)
-            elif new is not v:
-                new[...] = v
-            if rule.reset_delay:
-                self._step_late(new, current, self._fired)
-                self._mask(new, mask)
-                self._fired = mask
-            else:
-                np.add(new, current, out=new)
-                self._mask(new, mask)
-                self._reset(new, mask)
-            v = new
-        if rule.reset_delay:
-            self._fired = self._fired.copy()  # the masks become spikes below
-        if v is not self._v:
-            self._v[...] = v
-        one = np.ones((), rule.dtype).view(masks.dtype)
-        np.bitwise_and(masks, one, out=masks)
+        rows = (len(drive), *self._size)
+        words = self._v.view(self._word)
+        after = [(self._v, words)] * len(drive)
+        if potentials is not None:
+            table = potentials.reshape(rows)
+            after = list(zip(table, table.view(self._word), strict=True))
+        masks = spikes.view(self._word)
+        self._advance(drive.reshape(rows), spikes.reshape(rows), masks.reshape(rows), after)
+        if potentials is not None:
+            self._v[...] = after[-1][0]
+        np.bitwise_and(masks, self._one, out=masks)
         return spikes
 
-    def _step_late(self, v: FloatArray, current: FloatArray, fired: NDArray[Any]) -> None:
-        """Add the current and reset what fired one timestep ago."""
-        if self._rule.reset == "zero":
-            self._reset(v, fired)
-            v += current
-        else:  # in snnTorch's order: float rounding depends on it
-            v += current
-            self._reset(v, fired)
+    def _advance(
+        self,
+        drive: FloatArray,
+        gaps: FloatArray,
+        masks: Words,
+        after: Sequence[tuple[FloatArray, Words]],
+    ) -> None:
+        """Write potentials to ``after``, and -1 or 0 to the words of ``gaps``, the ``masks``.
 
-    def _mask(self, v: FloatArray, mask: NDArray[Any]) -> None:
-        """Write -1 where a potential is beyond the limit, else 0."""
-        np.subtract(self._rule.limit, v, out=mask.view(v.dtype))
-        np.right_shift(mask, self._shift, out=mask)
+        Written for few neurons, where a call costs what the arithmetic of a thousand does: there
+        are no keywords, no views and no attributes in the loop.
+        """
+        rule, shift, reset = self._rule, self._shift, self._reset_rule()
+        decay, limit, leaks, late = rule.decay, rule.limit, rule.leaks, rule.reset_delay
+        add, subtract, multiply, right_shift = np.add, np.subtract, np.multiply, np.right_shift
+        # The current of a late reset to a value counts. With subtraction it comes before, which is
+        # snnTorch's order: rounding depends on it.
+        resets_first, resets_then = late and rule.reset == "zero", late and rule.reset != "zero"
+        v, fired = self._v, self._fired
+        for current, gap, mask, (new, word) in zip(drive, gaps, masks, after, strict=True):
+            if leaks:
+                multiply(v, decay, new)
+            elif new is not v:
+                new[...] = v
+            if resets_first:
+                reset(fired, new, word)
+            add(new, current, new)
+            if resets_then:
+                reset(fired, new, word)
+            subtract(limit, new, gap)
+            right_shift(mask, shift, mask)
+            if not late:
+                reset(mask, new, word)
+            v, fired = new, mask
+        if late:
+            self._fired = fired.copy()  # the masks become spikes
 
-    def _reset(self, v: FloatArray, fired: NDArray[Any]) -> None:
+    def _reset_rule(self) -> Callable[[Words, FloatArray, Words], None]:
+        """Return what resets, in place, the potentials (and their words) that a mask tells."""
         part = self._part
-        word = part.view(fired.dtype)
-        if self._rule.reset == "subtract":
-            np.bitwise_and(fired, self._taken, out=word)
-            np.subtract(v, part, out=v)
-        elif self._rule.reset == "zero":
-            np.bitwise_and(fired, v.view(fired.dtype), out=word)
-            np.subtract(v, part, out=v)
-            if self._v_reset is not None:
-                np.bitwise_and(fired, self._v_reset, out=word)
-                np.add(v, part, out=v)
+        words = part.view(self._word)
+        taken, v_reset = self._taken, self._v_reset
+        bitwise_and, subtract = np.bitwise_and, np.subtract
+
+        def by_subtraction(mask: Words, v: FloatArray, word: Words) -> None:
+            del word
+            bitwise_and(mask, taken, words)
+            subtract(v, part, v)
+
+        def to_value(mask: Words, v: FloatArray, word: Words) -> None:
+            bitwise_and(mask, word, words)
+            subtract(v, part, v)  # not a mask: what is infinite becomes NaN, and is found
+            if v_reset is not None:
+                bitwise_and(mask, v_reset, words)
+                np.add(v, part, v)
+
+        def nowhere(mask: Words, v: FloatArray, word: Words) -> None:
+            del mask, v, word
+
+        return {"subtract": by_subtraction, "zero": to_value}.get(self._rule.reset, nowhere)
 
 
 def memory_axes(x: FloatArray) -> tuple[int, ...]:
