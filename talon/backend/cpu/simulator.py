@@ -21,7 +21,7 @@ from talon.ir.types import FloatArray
 
 __all__ = ["FloatModel", "FloatTrace", "Record", "simulate_float"]
 
-_CHUNK_BYTES = 1 << 21
+_CHUNK_BYTES = 1 << 22
 """Values of one node and chunk."""
 _HEAP_BYTES = 24 << 20
 
