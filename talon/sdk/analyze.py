@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
-from talon.ir.costs import count_macs, parameters, stored_bytes
+from talon.ir.costs import bytes_of, count_macs, parameters
 from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
 from talon.ir.node import ARRAY, Node
-from talon.ir.topology import partial_order
+from talon.ir.shapes import infer_acyclic
+from talon.ir.topology import partial_order, zero_delay_edges
 from talon.ir.types import Dims
 from talon.sdk.formatting import format_bytes, format_number
 from talon.sdk.sources import GraphSource, as_graph
@@ -21,7 +23,7 @@ from talon.sdk.sources import GraphSource, as_graph
 _PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class LayerStats:
     """One node.
 
@@ -105,8 +107,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         The network, or the path of its file.
     """
     source = as_graph(graph)
-    shapes = known_shapes(source)
-    layers = _layers(source, shapes)
+    layers = _layers(source)
     depth, width = _depth_and_width(source)
     memory: Counter[str] = Counter()
     for layer in layers:
@@ -121,7 +122,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         edge_count=len(source.edges),
         depth=depth,
         width=width,
-        is_dag=source.is_dag,
+        is_dag=source.is_dag if depth is None or source.delays else True,
         type_counts=dict(Counter(type(node).__name__ for node in nodes)),
         layers=layers,
         input_shapes=source.input_type,
@@ -216,7 +217,14 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def _layers(graph: Graph, shapes: Mapping[str, Dims]) -> list[LayerStats]:
+def _layers(graph: Graph) -> list[LayerStats]:
+    known = infer_acyclic(graph)
+    if known is not None:
+        inputs, shapes = known
+        return [
+            _layer(name, node, inputs.get(name), shapes[name]) for name, node in graph.nodes.items()
+        ]
+    shapes = known_shapes(graph)
     feeds = feeds_of(graph)
     return [
         _layer(name, node, input_shape_of(graph, name, shapes, feeds), shapes.get(name))
@@ -225,32 +233,35 @@ def _layers(graph: Graph, shapes: Mapping[str, Dims]) -> list[LayerStats]:
 
 
 def _layer(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None) -> LayerStats:
+    kind = type(node)
+    arrays = parameters(node)
     macs = 0
     if in_shape is not None and out_shape is not None:
         macs = count_macs(node, in_shape, out_shape)
+    config: dict[str, Any] = {}
+    for field_name in _config_fields(kind):
+        value = getattr(node, field_name)
+        if value is not None:
+            config[field_name] = value
     return LayerStats(
         name=name,
-        node_type=type(node).__name__,
-        params=sum(int(array.size) for array in parameters(node).values()),
-        bytes=stored_bytes(node),
+        node_type=kind.__name__,
+        params=sum([array.size for array in arrays.values()]),
+        bytes=bytes_of(node, arrays),
         input_shape=in_shape,
         output_shape=out_shape,
         flops=2 * macs,
-        config=_config(node),
+        config=config,
     )
 
 
-def _config(node: Node) -> dict[str, Any]:
-    return {
-        f.name: getattr(node, f.name)
-        for f in fields(node)
-        if f.metadata != ARRAY and f.name not in _PORTS and getattr(node, f.name) is not None
-    }
+@cache
+def _config_fields(kind: type[Node]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
 
 
 def _depth_and_width(graph: Graph) -> tuple[int | None, int | None]:
-    delayed = graph.delays
-    edges = [edge for edge in graph.edges if not delayed.get(edge)]
+    edges = zero_delay_edges(graph.edges, graph.delays)
     order, rest = partial_order(graph.nodes, edges)
     if rest:
         return None, None
@@ -259,7 +270,9 @@ def _depth_and_width(graph: Graph) -> tuple[int | None, int | None]:
     for src, dst in edges:
         successors.setdefault(src, []).append(dst)
     for name in order:
+        behind = level[name] + 1
         for dst in successors.get(name, ()):
-            level[dst] = max(level[dst], level[name] + 1)
+            if level[dst] < behind:
+                level[dst] = behind
     counts = Counter(level.values())
     return max(level.values(), default=0), max(counts.values(), default=0)

@@ -137,7 +137,11 @@ def _node_parts(node: Node, include_weights: bool) -> Iterator[str | bytes | mem
 def _bytes_of(array: np.ndarray) -> memoryview:
     """Return the bytes of an array in its logical order, little-endian, copied only if need be."""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return memoryview(np.ascontiguousarray(little)).cast("B") if array.size else memoryview(b"")
+    return (
+        memoryview(np.ascontiguousarray(little).view(np.uint8).data)
+        if array.size
+        else memoryview(b"")
+    )
 
 
 def _edge_parts(graph: Graph) -> Iterator[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import keyword
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,9 +135,7 @@ def lint_graph(
         issues += _check_fit(source, hw)
     if strict:
         issues = [
-            LintIssue(**{**vars(issue), "severity": Severity.ERROR})
-            if issue.severity is Severity.WARNING
-            else issue
+            replace(issue, severity=Severity.ERROR) if issue.severity is Severity.WARNING else issue
             for issue in issues
         ]
     order = list(Severity)
@@ -251,50 +250,101 @@ def _check_shapes(graph: Graph) -> Findings:
 
 
 def _check_neurons(graph: Graph) -> Findings:
-    for name, node in graph.nodes.items():
-        if not isinstance(node, Neuron):
-            continue
-        threshold = node.v_threshold
-        if threshold.size and threshold.min() <= 0:
+    neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    leaky = {name: node for name, node in neurons.items() if isinstance(node, LIF)}
+    thresholds = _ranges({name: node.v_threshold for name, node in neurons.items()})
+    for name, (low, high) in thresholds.items():
+        if low <= 0:
             yield _error(
-                f"{'LIF' if isinstance(node, LIF) else 'IF'}_NONPOSITIVE_THRESHOLD",
-                f"{name!r} has a threshold of {threshold.min()}: it fires without input",
+                f"{'LIF' if name in leaky else 'IF'}_NONPOSITIVE_THRESHOLD",
+                f"{name!r} has a threshold of {neurons[name].v_threshold.min()}: "
+                "it fires without input",
                 name,
                 "Give a threshold above 0",
             )
-        elif threshold.size and threshold.max() > 10:
+        elif high > 10:
             yield _info(
-                "LIF_HIGH_THRESHOLD", f"{name!r} has a threshold of {threshold.max()}", name
+                "LIF_HIGH_THRESHOLD",
+                f"{name!r} has a threshold of {neurons[name].v_threshold.max()}",
+                name,
             )
-        if isinstance(node, LIF) and node.tau.size:
-            if node.tau.min() < 1:
-                yield _warning(
-                    "LIF_LOW_TAU",
-                    f"{name!r} has a time constant of {node.tau.min()}, below one timestep",
-                    name,
-                    "Give tau in timesteps, at least 1",
-                )
-            if node.tau.max() > 100:
-                yield _warning(
-                    "LIF_HIGH_TAU",
-                    f"{name!r} has a time constant of {node.tau.max()} timesteps",
-                    name,
-                    "Check that tau is in timesteps; for no leak at all use IF",
-                )
+    for name, (low, high) in _ranges({name: node.tau for name, node in leaky.items()}).items():
+        if low < 1:
+            yield _warning(
+                "LIF_LOW_TAU",
+                f"{name!r} has a time constant of {leaky[name].tau.min()}, below one timestep",
+                name,
+                "Give tau in timesteps, at least 1",
+            )
+        if high > 100:
+            yield _warning(
+                "LIF_HIGH_TAU",
+                f"{name!r} has a time constant of {leaky[name].tau.max()} timesteps",
+                name,
+                "Check that tau is in timesteps; for no leak at all use IF",
+            )
+
+
+def _ranges(arrays: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest value of many arrays, with few calls; empty ones are left.
+
+    Arrays are joined up to a block, so that what is copied at a time is small.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    names: list[str] = []
+    parts: list[np.ndarray] = []
+    starts: list[int] = []
+    n = 0
+
+    def flush() -> None:
+        joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        lows = np.minimum.reduceat(joined, starts).tolist()
+        highs = np.maximum.reduceat(joined, starts).tolist()
+        found.update(zip(names, zip(lows, highs, strict=True), strict=True))
+
+    for name, array in arrays.items():
+        if not array.size:
+            continue
+        if parts and n + array.size > _BLOCK:
+            flush()
+            names, parts, starts, n = [], [], [], 0
+        names.append(name)
+        parts.append(array.reshape(-1))
+        starts.append(n)
+        n += array.size
+    if parts:
+        flush()
+    return found
 
 
 def _check_numbers(graph: Graph) -> Findings:
-    for name, node in graph.nodes.items():
-        for array_name, array in parameters(node).items():
-            bad = _first_not_finite(array)
-            if bad is not None:
-                index, value = bad
-                yield _error(
-                    "NAN" if np.isnan(value) else "INF",
-                    f"{name!r}: {array_name} is {value} at index {index}",
-                    name,
-                    "Train or export the network again",
-                )
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspects = [
+            (name, array_name, array)
+            for name, node in graph.nodes.items()
+            for array_name, array in parameters(node).items()
+            if not _is_surely_finite(array)
+        ]
+    for name, array_name, array in suspects:
+        bad = _first_not_finite(array)
+        if bad is not None:
+            index, value = bad
+            yield _error(
+                "NAN" if np.isnan(value) else "INF",
+                f"{name!r}: {array_name} is {value} at index {index}",
+                name,
+                "Train or export the network again",
+            )
+
+
+def _is_surely_finite(array: np.ndarray) -> bool:
+    """Tell in one call whether a small array is finite: then the sum of its squares is.
+
+    The reverse does not hold, since the sum may overflow.
+    """
+    return array.dtype.kind != "f" or (
+        array.size <= _BLOCK and array.flags.c_contiguous and isfinite(np.vdot(array, array))
+    )
 
 
 def _first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None:

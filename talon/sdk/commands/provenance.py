@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ def hash_command(
     from talon.sdk.fingerprint import fingerprint_graph
 
     found = fingerprint_graph(model, include_weights=not no_weights, include_metadata=with_metadata)
-    result = {"model": model, "fingerprint": found}
+    result: dict[str, Any] = {"model": model, "fingerprint": found}
     if expect is not None:
         result["matches"] = expect.lower() == found
     console.emit(result, lambda out: out.print(found, markup=False))
