@@ -6,7 +6,8 @@ a :class:`~talon.ir.skip.Skip` are summed.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -169,18 +170,19 @@ class Graph(Node):
     def remove_node(self, name: str) -> Node:
         """Take out a node with all its edges, and return it."""
         self._check_name(name)
-        self.edges = [edge for edge in self.edges if name not in edge]
+        self.edges = _kept_edges(self, lambda edge: name not in edge)
         self.delays = {edge: delay for edge, delay in self.delays.items() if name not in edge}
         return self.nodes.pop(name)
 
     def add_edge(self, src: str, dst: str, delay: int = 0) -> None:
         """Add an edge behind all others, with a delay in timesteps if it is not 0."""
         delay = check_int(f"Delay of {src!r} -> {dst!r}", delay, 0)
-        edges = [*self.edges, (src, dst)]
-        _check_edges(self.nodes, edges)
-        if (src, dst) in self.edges and self.delay(src, dst) != delay:
-            raise ModelError(f"Edges {src!r} -> {dst!r} have one delay, {self.delay(src, dst)}")
-        self.edges = edges
+        _check_edge(self.nodes, src, dst)
+        if (src, dst) in self.edges:
+            _check_repeated(self.nodes, src, dst)
+            if self.delay(src, dst) != delay:
+                raise ModelError(f"Edges {src!r} -> {dst!r} have one delay, {self.delay(src, dst)}")
+        self.edges.append((src, dst))
         if delay:
             self.delays[src, dst] = delay
 
@@ -189,7 +191,8 @@ class Graph(Node):
         if (src, dst) not in self.edges:
             raise KeyError(f"Edge {src!r} -> {dst!r} not in graph")
         last = len(self.edges) - 1 - self.edges[::-1].index((src, dst))
-        self.edges = [edge for k, edge in enumerate(self.edges) if k != last]
+        at = itertools.count()
+        self.edges = _kept_edges(self, lambda _: next(at) != last)
         if (src, dst) not in self.edges:
             self.delays.pop((src, dst), None)
 
@@ -205,7 +208,7 @@ class Graph(Node):
         chosen = set(names)
         for name in chosen:
             self._check_name(name)
-        edges = [edge for edge in self.edges if chosen.issuperset(edge)]
+        edges = _kept_edges(self, chosen.issuperset)
         return Graph(
             {name: node for name, node in self.nodes.items() if name in chosen},
             edges,
@@ -336,13 +339,45 @@ def _check_entry(name: object, node: object) -> None:
 def _check_edges(nodes: Nodes, edges: Edges) -> None:
     seen: set[Edge] = set()
     for src, dst in edges:
-        for role, name in (("source", src), ("destination", dst)):
-            if name not in nodes:
-                raise ModelError(f"Edge {role} {name!r} not found in nodes")
-        if isinstance(nodes[src], Output):
-            raise ModelError(f"Output node {src!r} has outgoing edge to {dst!r}")
-        if isinstance(nodes[dst], Input):
-            raise ModelError(f"Input node {dst!r} has incoming edge from {src!r}")
-        if (src, dst) in seen and not nodes[src].multi_output:
-            raise ModelError(f"Duplicate edge: {src!r} -> {dst!r}")
+        _check_edge(nodes, src, dst)
+        if (src, dst) in seen:
+            _check_repeated(nodes, src, dst)
         seen.add((src, dst))
+
+
+def _check_edge(nodes: Nodes, src: str, dst: str) -> None:
+    for role, name in (("source", src), ("destination", dst)):
+        if name not in nodes:
+            raise ModelError(f"Edge {role} {name!r} not found in nodes")
+    if isinstance(nodes[src], Output):
+        raise ModelError(f"Output node {src!r} has outgoing edge to {dst!r}")
+    if isinstance(nodes[dst], Input):
+        raise ModelError(f"Input node {dst!r} has incoming edge from {src!r}")
+
+
+def _check_repeated(nodes: Nodes, src: str, dst: str) -> None:
+    if not nodes[src].multi_output:
+        raise ModelError(
+            f"Duplicate edge: {src!r} -> {dst!r}; to take a value twice, send it through a "
+            "Skip('passthrough') as well"
+        )
+
+
+def _kept_edges(graph: Graph, keeps: Callable[[Edge], bool]) -> Edges:
+    """Return the edges that are kept; a node of several outputs must not lose one before others.
+
+    The edges behind the lost one would carry other outputs than before.
+    """
+    kept: Edges = []
+    lost: dict[str, str] = {}
+    for src, dst in graph.edges:
+        if not keeps((src, dst)):
+            lost.setdefault(src, dst)
+            continue
+        if src in lost and graph.nodes[src].multi_output:
+            raise ModelError(
+                f"Edge {src!r} -> {lost[src]!r} cannot be left out while {src!r} -> {dst!r} stays: "
+                f"the k-th edge of {src!r} carries its k-th output"
+            )
+        kept.append((src, dst))
+    return kept

@@ -46,7 +46,7 @@ class _Dense(Node):
         check_finite(f"{kind}.weight", weight)
         check_finite(f"{kind}.bias", bias)
         self.input_type = self.input_type or port_shape("input", weight.shape[1:])
-        self.output_type = self.output_type or port_shape("output", weight.shape[:1])
+        self._derive_output()
 
     @property
     def in_features(self) -> int:

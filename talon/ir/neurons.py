@@ -81,7 +81,12 @@ class Neuron(Node):
         self.strict = check_bool(f"{kind}.strict", self.strict)
         shape = self.parameter_shape or (1,)
         self.input_type = self.input_type or port_shape("input", shape)
-        self.output_type = self.output_type or port_shape("output", shape)
+        declared = super().required_shape()
+        if declared is not None:
+            try:
+                self.output_type = port_shape("output", self.output_shape(declared))
+            except ParameterError as exc:
+                raise ParameterError(f"{kind} {exc}, but input_type is {declared}") from None
 
     def _fill(self, name: str, value: float) -> None:
         if getattr(self, name) is None and isinstance(self.v_threshold, np.ndarray):
@@ -90,7 +95,7 @@ class Neuron(Node):
     def is_omitted(self, name: str, value: object) -> bool:
         """Leave out what a documented neuron does not have while it changes nothing."""
         if name == "v_reset":
-            return not np.any(self.v_reset)
+            return not np.count_nonzero(self.v_reset)
         return super().is_omitted(name, value)
 
     def output_shape(self, shape: Dims) -> Dims:

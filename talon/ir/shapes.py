@@ -1,7 +1,8 @@
 """Shape inference over a whole graph."""
 
+import heapq
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
@@ -31,6 +32,9 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
     ModelError
         If an edge joins two shapes that do not fit, or a shape cannot be known.
     """
+    known = infer_acyclic(graph)
+    if known is not None:
+        return known.outputs
     feeds = _feeds(graph)
     shapes = _propagate(graph, feeds)
     for name in graph.nodes:
@@ -41,6 +45,61 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
             )
         _check_node(graph, name, feeds[name], shapes)
     return {name: shapes[name] for name in graph.nodes}
+
+
+class Flow(NamedTuple):
+    """Order and shapes of a graph without cycles, not even delayed ones.
+
+    ``inputs`` has the shape of all inputs of a node together, and of a node without incoming edges
+    what it declares, if anything.
+    """
+
+    order: list[str]
+    inputs: dict[str, Dims]
+    outputs: dict[str, Dims]
+
+
+def infer_acyclic(graph: "Graph") -> Flow | None:
+    """Return order and shapes of a graph, if it has no cycle and all fits.
+
+    This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
+    """
+    nodes = graph.nodes
+    try:
+        order, rest = partial_order(nodes, graph.edges)
+        feeds = _feeds(graph)
+    except KeyError:
+        return None
+    if rest:
+        return None
+    inputs: dict[str, Dims] = {}
+    shapes: dict[str, Dims] = {}
+    try:
+        for name in order:
+            node = nodes[name]
+            own = node.intrinsic_shape()
+            declared = node.required_shape()
+            given = feeds[name]
+            if given:
+                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in given]
+                merged = node.merge_shape(carried)
+                output = node.output_shape(merged)
+                if (declared is not None and declared != merged) or (
+                    own is not None and own != output
+                ):
+                    return None
+                inputs[name], shapes[name] = merged, output
+                continue
+            if declared is not None:
+                inputs[name] = declared
+            if own is None:
+                if declared is None:
+                    return None
+                own = node.output_shape(declared)
+            shapes[name] = own
+    except ModelError:
+        return None
+    return Flow(order, inputs, {name: shapes[name] for name in nodes})
 
 
 Feeds: TypeAlias = Sequence[tuple[str, int]]
@@ -55,43 +114,56 @@ def _feeds(graph: "Graph") -> dict[str, list[tuple[str, int]]]:
 
 
 def _propagate(graph: "Graph", feeds: Mapping[str, Feeds]) -> dict[str, Dims]:
-    """Find shapes until nothing new is found; whether they agree is checked afterwards."""
-    order, rest = partial_order(graph.nodes, zero_delay_edges(graph.edges, graph.delays))
-    order += [name for name in graph.nodes if name in rest]
+    """Find shapes as far as they can be known; whether they agree is checked afterwards.
+
+    A cycle may have to be entered with some of the inputs of a node known, but only where nothing
+    else helps: first the nodes with all inputs known, then one with any, then one that declares its
+    input. Each node is looked at once in each of these ways, so the time is linear.
+    """
     shapes: dict[str, Dims] = {}
     for name, node in graph.nodes.items():
         shape = node.intrinsic_shape()
         if shape is not None:
             shapes[name] = shape
-    # A cycle may have to be entered with some of its inputs known, but only where nothing else
-    # helps: all inputs of a node first, then any, then what the node declares.
-    pending = [name for name in order if name not in shapes]
-    found = True
-    while found and pending:
-        found = False
-        for least in ("all", "any", "none"):
-            if not found:
-                for name in pending:
-                    found |= _step(graph, name, feeds[name], shapes, least=least)
-        pending = [name for name in pending if name not in shapes]
+    order = [name for name in _visiting_order(graph) if name not in shapes]
+    place = {name: k for k, name in enumerate(order)}
+    n_unknown = {name: sum(src not in shapes for src, _ in feeds[name]) for name in order}
+    readers: dict[str, list[str]] = {name: [] for name in order}
+    for name in order:
+        for src, _ in feeds[name]:
+            if src in readers:
+                readers[src].append(name)
+    ready = [place[name] for name in order if feeds[name] and not n_unknown[name]]
+    partly = [
+        place[name]
+        for name in order
+        if 0 < n_unknown[name] < len(feeds[name]) and graph.nodes[name].sums_inputs
+    ]
+    declaring = [place[name] for name in order if graph.nodes[name].required_shape() is not None]
+    # All three are sorted, which makes them heaps.
+    while chosen := next((heap for heap in (ready, partly, declaring) if heap), None):
+        name = order[heapq.heappop(chosen)]
+        if name in shapes:
+            continue
+        if chosen is declaring:
+            merged = graph.nodes[name].required_shape()
+            assert merged is not None
+        else:
+            known = [feed for feed in feeds[name] if feed[0] in shapes]
+            merged = _merge(graph, name, known, shapes)
+        shapes[name] = _output(graph, name, merged, feeds[name])
+        for reader in readers[name]:
+            n_unknown[reader] -= 1
+            if not n_unknown[reader]:
+                heapq.heappush(ready, place[reader])
+            elif graph.nodes[reader].sums_inputs:
+                heapq.heappush(partly, place[reader])
     return shapes
 
 
-def _step(graph: "Graph", name: str, feeds: Feeds, shapes: dict[str, Dims], *, least: str) -> bool:
-    """Add the shape of one node if enough is known; tell whether it was added."""
-    node = graph.nodes[name]
-    known = [feed for feed in feeds if feed[0] in shapes]
-    if least == "all" and (len(known) < len(feeds) or not known):
-        return False
-    if least == "any" and (not known or not node.sums_inputs):
-        return False
-    declared = node.required_shape()
-    if least == "none" and declared is None:
-        return False
-    merged = declared if least == "none" else _merge(graph, name, known, shapes)
-    assert merged is not None
-    shapes[name] = _output(graph, name, merged, feeds)
-    return True
+def _visiting_order(graph: "Graph") -> list[str]:
+    order, rest = partial_order(graph.nodes, zero_delay_edges(graph.edges, graph.delays))
+    return order + [name for name in graph.nodes if name in rest]
 
 
 def _check_node(graph: "Graph", name: str, feeds: Feeds, shapes: Mapping[str, Dims]) -> None:

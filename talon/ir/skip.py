@@ -41,6 +41,7 @@ class Skip(Node):
         super().__post_init__()
         self.skip_type = cast("SkipType", check_choice("skip_type", self.skip_type, SKIP_TYPES))
         check_mapping("Skip.metadata", self.metadata)
+        self._derive_output()
 
     @property
     def mode(self) -> JoinMode:

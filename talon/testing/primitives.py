@@ -116,7 +116,7 @@ class _Growth:
         name = str(rng.choice(list(self.values)))
         shape = self.values[name]
         kind = rng.random()
-        if kind < 0.08 and shape[0] > 1:
+        if kind < 0.08 and max(shape) > 1:
             self._split(name, shape)
         elif kind < 0.2:
             self._join(name, shape)
@@ -145,14 +145,20 @@ class _Growth:
         return name
 
     def _split(self, name: str, shape: Dims) -> None:
-        first = int(self.rng.integers(1, shape[0]))
-        split = ChannelSplit((first, shape[0] - first))
-        at = self._add(self._name(split), split, shape, name)
-        del self.values[at]
+        """Add a split into two; its parts go their ways, or come together again."""
+        at = int(self.rng.choice([k for k, size in enumerate(shape) if size > 1]))
+        first = int(self.rng.integers(1, shape[at]))
+        split = ChannelSplit((first, shape[at] - first), at)
+        source = self._add(self._name(split), split, shape, name)
+        del self.values[source]
+        if self.rng.random() < 0.3:
+            node = Concat(2, at)
+            self._add(self._name(node), node, shape, source, source)
+            return
         for port in range(2):
             part = split.edge_shape(shape, port)
             node = Skip("passthrough")
-            self._add(self._name(node), node, part, at)
+            self._add(self._name(node), node, part, source)
 
     def _join(self, name: str, shape: Dims) -> None:
         """Add a second path to a value, and join the two."""
@@ -313,7 +319,7 @@ def _flatten(rng: np.random.Generator, shape: Dims) -> Node:
     return Flatten(int(rng.integers(0, len(shape))))
 
 
-def _part(rng: np.random.Generator, prefix: str, n_in: int, n: int, k: int) -> dict[str, Array]:
+def _part(rng: np.random.Generator, prefix: str, n_in: int, n: int, k: int) -> dict[str, Any]:
     return {
         f"{prefix}primary_weight": _array(rng, n, n_in, k, k),
         f"{prefix}primary_bias": _array(rng, n),
@@ -344,7 +350,7 @@ def _detect(rng: np.random.Generator, shape: Dims) -> Node:
         if rng.random() < 0.5:
             return Dist2BBox(int(rng.choice([4, 8, 16])))
         return NMS(0.1, 0.5, 6, class_aware=bool(rng.integers(2)))
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     for name, last in (("cv2", 8), ("cv3", 3)):
         for k, dims in enumerate([(3, shape[0], 3, 3), (3, 3, 3, 3), (last, 3, 1, 1)]):
             arrays |= {f"{name}_w{k}": _array(rng, *dims), f"{name}_b{k}": _array(rng, dims[0])}

@@ -50,7 +50,7 @@ def test_chain_has_order_and_shapes():
         (("nope", "fc"), "^Edge source 'nope' not found in nodes$"),
         (("fc", "input"), "^Input node 'input' has incoming edge from 'fc'$"),
         (("output", "fc"), "^Output node 'output' has outgoing edge to 'fc'$"),
-        (("input", "fc"), "^Duplicate edge: 'input' -> 'fc'$"),
+        (("input", "fc"), "^Duplicate edge: 'input' -> 'fc'; to take a value twice, send it"),
         (("fc",), "^Edge must be a pair of node names, got "),
         ("fc", "^Edge must be a pair of node names, got 'fc'$"),
         ((1, 2), "^Edge must be a pair of node names, got "),
@@ -354,3 +354,49 @@ def test_cycles_are_found_up_to_a_limit():
     assert len(graph.find_cycles(limit=50)) == 50
     pair = ir.Graph({k: nodes[k] for k in ("n0", "n1")}, [("n0", "n1"), ("n1", "n0")])
     assert [sorted(cycle) for cycle in pair.find_cycles()] == [["n0", "n1"]]
+
+
+def split_in_three():
+    nodes = {"input": ir.Input([6]), "split": ir.ChannelSplit((1, 2, 3)), "join": ir.Concat(2)}
+    nodes |= {f"out{k}": ir.Output([k]) for k in (1, 2, 6)}
+    edges = [("input", "split"), ("split", "out1"), ("split", "out2"), ("split", "join")]
+    return ir.Graph(nodes, [*edges, ("input", "join"), ("join", "out6")])
+
+
+def test_an_edge_of_a_split_does_not_change_its_section_unnoticed():
+    graph = split_in_three()
+    before = list(graph.edges)
+    message = (
+        r"^Edge 'split' -> 'out1' cannot be left out while 'split' -> 'out2' stays: "
+        r"the k-th edge of 'split' carries its k-th output$"
+    )
+    for edit in (
+        lambda: graph.remove_edge("split", "out1"),
+        lambda: graph.remove_node("out1"),
+        lambda: graph.subgraph(["split", "out2"]),
+    ):
+        with pytest.raises(ModelError, match=message):
+            edit()
+        assert graph.edges == before and "out1" in graph.nodes
+    graph.remove_edge("split", "join")
+    graph.remove_node("out2")
+    assert graph.ports() == [0, 0, 0, 0]
+    assert graph.subgraph(["split", "out1"]).edges == [("split", "out1")]
+
+
+def test_a_long_row_of_loops_takes_linear_time(monkeypatch):
+    nodes, edges, delays, last = {"input": ir.Input([4])}, [], {}, "input"
+    for k in range(300):
+        nodes |= {f"sum{k}": ir.Skip("add"), f"n{k}": ir.IF(np.ones(4, np.float32))}
+        edges += [(last, f"sum{k}"), (f"sum{k}", f"n{k}"), (f"n{k}", f"sum{k}")]
+        delays[f"n{k}", f"sum{k}"] = 1
+        last = f"n{k}"
+    nodes["output"] = ir.Output([4])
+    graph = ir.Graph(nodes, [*edges, (last, "output")], delays=delays)
+    calls = []
+    rule = ir.Skip.merge_shape
+    monkeypatch.setattr(
+        ir.Skip, "merge_shape", lambda self, shapes: calls.append(1) or rule(self, shapes)
+    )
+    assert set(graph.infer_shapes().values()) == {(4,)}
+    assert 300 <= len(calls) <= 900

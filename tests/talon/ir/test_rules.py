@@ -153,6 +153,49 @@ VALUE_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: ir.NMS(layout="boxes"), "NMS.layout must be one of ('rows', 'channels'), got 'boxes'"),
 ]
 
+DECLARED: list[tuple[Callable[[ir.Shape], ir.Node], str]] = [
+    (
+        lambda given: ir.Affine(ones(2, 3), ones(2), input_type=given),
+        "Affine takes (3,), but input_type is (5, 4, 4)",
+    ),
+    (
+        lambda given: ir.IF(ones(3), input_type=given),
+        "IF has parameters of shape (3,), but input_type is (5, 4, 4)",
+    ),
+    (
+        lambda given: conv(input_type=given),
+        "Conv2d takes (3, H, W), but input_type is (5, 4, 4)",
+    ),
+    (
+        lambda given: ir.ReLU(3, input_type=given),
+        "ReLU takes 3 features or channels, but input_type is (5, 4, 4)",
+    ),
+    (
+        lambda given: ir.ChannelSplit((1, 2), input_type=given),
+        "split_sections sum (3) must equal input dim 0 (5), but input_type is (5, 4, 4)",
+    ),
+    (
+        lambda given: ir.LayerNorm((3, 4), ones(3, 4), ones(3, 4), input_type=given),
+        "LayerNorm normalizes (3, 4), but input_type is (5, 4, 4)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), DECLARED, ids=[m for _, m in DECLARED])
+def test_declared_input_must_fit(make: Callable[[ir.Shape], ir.Node], message: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(message)):
+        make({"input": np.array([5, 4, 4])})
+
+
+def test_output_follows_a_declared_input() -> None:
+    given = {"input": np.array([3, 4, 4])}
+    for node in (ir.IF(ones(3), input_type=given), ir.Skip("add", input_type=given)):
+        assert node.output_type is not None
+        assert node.output_type["output"].tolist() == [3, 4, 4]
+    wrong = {"output": np.array([7])}
+    assert ir.Affine(ones(2, 3), ones(2), output_type=wrong).output_type["output"].tolist() == [2]
+
+
 TYPE_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: conv(weight=[1.0]), "Conv2d.weight must be np.ndarray, got list"),
     (lambda: conv(stride=1.5), "Conv2d.stride must be an int or 2 of them, got 1.5"),
