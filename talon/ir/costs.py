@@ -4,8 +4,9 @@ Memory figures, energy and mapping are all worked out from these counts.
 """
 
 import math
-from dataclasses import fields
-from functools import singledispatch
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from functools import cache, singledispatch
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d, convolved
 from talon.ir.detect import SDDetect
@@ -22,12 +23,21 @@ def parameters(node: Node) -> dict[str, Array]:
     So a LIF has four, tau, r, v_leak and v_threshold, and a fifth if some ``v_reset`` is not zero.
     """
     found: dict[str, Array] = {}
-    for f in fields(node):
-        if f.metadata == ARRAY:
-            value = getattr(node, f.name)
-            if value is not None and not node.is_omitted(f.name, value):
-                found[f.name] = value
+    for name, may_be_omitted in _array_fields(type(node)):
+        value = getattr(node, name)
+        if value is not None and not (may_be_omitted and node.is_omitted(name, value)):
+            found[name] = value
     return found
+
+
+@cache
+def _array_fields(kind: type[Node]) -> tuple[tuple[str, bool], ...]:
+    """Return the fields of a type that hold arrays, each with whether it may have a default."""
+    return tuple(
+        (f.name, f.default is not MISSING or f.name in kind.omitted_defaults)
+        for f in fields(kind)
+        if f.metadata == ARRAY
+    )
 
 
 _BITS = {"int4": 4, "int8": 8, "int16": 16, "int32": 32}
@@ -38,8 +48,15 @@ def stored_bytes(node: Node) -> int:
 
     Where ``weight_t`` or ``bias_t`` is an integer format, floats count as integers of its width.
     """
+    return bytes_of(node, parameters(node))
+
+
+def bytes_of(node: Node, arrays: Mapping[str, Array]) -> int:
+    """Return :func:`stored_bytes` where the arrays are at hand."""
+    if node.weight_t is None and node.bias_t is None:
+        return sum(array.nbytes for array in arrays.values())
     total = 0
-    for name, array in parameters(node).items():
+    for name, array in arrays.items():
         declared = node.bias_t if "bias" in name else node.weight_t
         own = array.dtype.itemsize * 8
         total += (array.size * min(_BITS.get(declared or "", own), own) + 7) // 8

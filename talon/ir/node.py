@@ -109,7 +109,8 @@ class Node:
         declared: Shape | None = getattr(self, "input_type", None)
         if not declared or "input" not in declared:
             return None
-        return tuple(int(dim) for dim in declared["input"])
+        dims = declared["input"]
+        return tuple(dims.tolist() if isinstance(dims, np.ndarray) else map(int, dims))
 
     def edge_shape(self, shape: Dims, port: int) -> Dims:
         """Return what the ``port``-th outgoing edge carries of an output of ``shape``."""

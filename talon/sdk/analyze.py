@@ -14,7 +14,7 @@ from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
 from talon.ir.node import ARRAY, Node
-from talon.ir.shapes import infer_acyclic
+from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.topology import partial_order, zero_delay_edges
 from talon.ir.types import Dims
 from talon.sdk.formatting import format_bytes, format_number
@@ -107,8 +107,9 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         The network, or the path of its file.
     """
     source = as_graph(graph)
-    layers = _layers(source)
-    depth, width = _depth_and_width(source)
+    flow = infer_acyclic(source)
+    layers = _layers(source, flow)
+    depth, width = _depth_and_width(source, flow)
     memory: Counter[str] = Counter()
     for layer in layers:
         if layer.bytes:
@@ -122,7 +123,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         edge_count=len(source.edges),
         depth=depth,
         width=width,
-        is_dag=source.is_dag if depth is None or source.delays else True,
+        is_dag=flow is not None or source.is_dag,
         type_counts=dict(Counter(type(node).__name__ for node in nodes)),
         layers=layers,
         input_shapes=source.input_type,
@@ -217,12 +218,11 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def _layers(graph: Graph) -> list[LayerStats]:
-    known = infer_acyclic(graph)
-    if known is not None:
-        inputs, shapes = known
+def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
+    if flow is not None:
         return [
-            _layer(name, node, inputs.get(name), shapes[name]) for name, node in graph.nodes.items()
+            _layer(name, node, flow.inputs.get(name), flow.outputs[name])
+            for name, node in graph.nodes.items()
         ]
     shapes = known_shapes(graph)
     feeds = feeds_of(graph)
@@ -260,11 +260,14 @@ def _config_fields(kind: type[Node]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
 
 
-def _depth_and_width(graph: Graph) -> tuple[int | None, int | None]:
+def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int | None]:
     edges = zero_delay_edges(graph.edges, graph.delays)
-    order, rest = partial_order(graph.nodes, edges)
-    if rest:
-        return None, None
+    if flow is not None:
+        order = flow.order
+    else:
+        order, rest = partial_order(graph.nodes, edges)
+        if rest:
+            return None, None
     level = dict.fromkeys(order, 0)
     successors: dict[str, list[str]] = {}
     for src, dst in edges:

@@ -20,6 +20,7 @@ from talon.ir.costs import parameters
 from talon.ir.graph import Graph
 from talon.ir.linear import SpikingAffine
 from talon.ir.neurons import LIF, Neuron
+from talon.ir.shapes import infer_acyclic
 from talon.ir.skip import Skip
 from talon.ir.topology import find_cycle, reachable, zero_delay_edges
 from talon.sdk.sources import GraphSource, as_graph
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _GENERIC = frozenset({"node", "layer", "module"})
 _SMALL, _LARGE = 100, 10_000_000
+_JOINED = 4096  # elements up to which arrays are joined to be looked at
 _BLOCK = 1 << 18  # elements looked at together: they stay in the cache
 
 
@@ -176,6 +178,12 @@ def _sound_edges(graph: Graph) -> list[tuple[str, str]]:
     return [edge for edge in graph.edges if edge[0] in graph.nodes and edge[1] in graph.nodes]
 
 
+def _check_order_and_shapes(graph: Graph) -> Findings:
+    if infer_acyclic(graph) is None:
+        yield from _check_cycles(graph)
+        yield from _check_shapes(graph)
+
+
 def _check_cycles(graph: Graph) -> Findings:
     cycle = find_cycle(graph.nodes, zero_delay_edges(_sound_edges(graph), graph.delays))
     if cycle is not None:
@@ -318,33 +326,64 @@ def _ranges(arrays: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
 
 
 def _check_numbers(graph: Graph) -> Findings:
+    """Look for NaN and infinities, and count what is looked at."""
+    arrays = [(name, parameters(node)) for name, node in graph.nodes.items()]
     with np.errstate(over="ignore", invalid="ignore"):
-        suspects = [
-            (name, array_name, array)
-            for name, node in graph.nodes.items()
-            for array_name, array in parameters(node).items()
-            if not _is_surely_finite(array)
-        ]
-    for name, array_name, array in suspects:
-        bad = _first_not_finite(array)
-        if bad is not None:
-            index, value = bad
-            yield _error(
-                "NAN" if np.isnan(value) else "INF",
-                f"{name!r}: {array_name} is {value} at index {index}",
-                name,
-                "Train or export the network again",
-            )
+        finite = _all_surely_finite([array for _, found in arrays for array in found.values()])
+    if not finite:
+        for name, found in arrays:
+            for array_name, array in found.items():
+                bad = _first_not_finite(array)
+                if bad is not None:
+                    index, value = bad
+                    yield _error(
+                        "NAN" if np.isnan(value) else "INF",
+                        f"{name!r}: {array_name} is {value} at index {index}",
+                        name,
+                        "Train or export the network again",
+                    )
+    total = sum([array.size for _, found in arrays for array in found.values()])
+    if 0 < total < _SMALL:
+        yield _info("SMALL_MODEL", f"{total} parameters", None)
+    elif total > _LARGE:
+        yield _info("LARGE_MODEL", f"{total:,} parameters", None, "See how many cores it takes")
 
 
-def _is_surely_finite(array: np.ndarray) -> bool:
-    """Tell in one call whether a small array is finite: then the sum of its squares is.
+def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
+    """Tell whether no array can hold a NaN or an infinity; False if one may.
 
-    The reverse does not hold, since the sum may overflow.
+    Then the sum of the squares of a block is finite; the reverse does not hold, since that may
+    overflow. Small arrays are joined to a block, large ones looked at where they are.
     """
-    return array.dtype.kind != "f" or (
-        array.size <= _BLOCK and array.flags.c_contiguous and isfinite(np.vdot(array, array))
+    waiting: dict[np.dtype[Any], list[bytes]] = {}
+    n_waiting = 0
+    for array in arrays:
+        dtype = array.dtype
+        if dtype.kind != "f":
+            continue
+        if array.size > _JOINED:
+            flat = array.reshape(-1)
+            blocks = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
+            if not all(_is_surely_finite(block) for block in blocks):
+                return False
+            continue
+        waiting.setdefault(dtype, []).append(array.tobytes())
+        n_waiting += array.size
+        if n_waiting > _BLOCK:
+            if not _is_surely_finite_joined(waiting):
+                return False
+            waiting, n_waiting = {}, 0
+    return _is_surely_finite_joined(waiting)
+
+
+def _is_surely_finite_joined(waiting: dict[np.dtype[Any], list[bytes]]) -> bool:
+    return all(
+        _is_surely_finite(np.frombuffer(b"".join(parts), dtype)) for dtype, parts in waiting.items()
     )
+
+
+def _is_surely_finite(block: np.ndarray) -> bool:
+    return isfinite(np.vdot(block, block))
 
 
 def _first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None:
@@ -394,16 +433,6 @@ def _check_names(graph: Graph) -> Findings:
             yield _info("GENERIC_NAME", f"{name!r} says nothing", name, "Name what it does")
 
 
-def _check_size(graph: Graph) -> Findings:
-    total = sum(
-        int(array.size) for node in graph.nodes.values() for array in parameters(node).values()
-    )
-    if 0 < total < _SMALL:
-        yield _info("SMALL_MODEL", f"{total} parameters", None)
-    elif total > _LARGE:
-        yield _info("LARGE_MODEL", f"{total:,} parameters", None, "See how many cores it takes")
-
-
 def _check_placement(graph: Graph) -> Findings:
     """Find what runs on the host, since the array has no way to do it."""
     host = ("Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS")
@@ -435,14 +464,12 @@ def _check_fit(graph: Graph, hw: HardwareSpec) -> list[LintIssue]:
 
 _CHECKS: tuple[Callable[[Graph], Findings], ...] = (
     _check_structure,
-    _check_cycles,
+    _check_order_and_shapes,
     _check_reach,
     _check_ports,
-    _check_shapes,
     _check_numbers,
     _check_neurons,
     _check_bits,
     _check_names,
-    _check_size,
     _check_placement,
 )

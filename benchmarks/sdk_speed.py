@@ -1,0 +1,236 @@
+"""Read, write, analyze, lint and fingerprint of graphs of 2,000 nodes, against the original.
+
+Both sides get the same files, written here in the documented layout, and run in fresh processes
+that take turns; a process times every operation on a graph that it has just read, so that nothing
+is cached, after a warm-up on a small graph. Figures are medians of CPU time over the processes.
+The last part reads, analyzes and lints a network of 51 million parameters, whose bars are 2 s and
+1.5 times its size of memory above what Python takes with everything imported.
+
+    python benchmarks/sdk_speed.py [--original PYTHON] [--rounds 5]
+
+PYTHON is an interpreter with ``t1c-talon`` 0.0.1; without it only our own times are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OPERATIONS = ("read", "write", "analyze", "lint", "fingerprint")
+SPEED_BAR = 5.0
+"""How many times faster than the original every operation is to be."""
+LARGE_SECONDS, LARGE_MEMORY = 2.0, 1.5
+"""Bars of the large network: seconds, and memory as a multiple of its weights."""
+N_BLOCKS, N_PAIRS, CHANNELS, SIDE = 400, 1000, 16, 8
+LARGE_SIZES = (4096, 4096, 4096, 4096, 256)
+
+
+def chain(n_pairs: int) -> Any:
+    """Return ``n_pairs`` of Affine and LIF of 16 neurons in a row."""
+    from talon import ir
+
+    rng = np.random.default_rng(1)
+    nodes: dict[str, Any] = {"source": ir.Input(np.array([16]))}
+    for k in range(n_pairs):
+        nodes[f"fc{k}"] = ir.Affine(normal(rng, 16, 16), normal(rng, 16))
+        nodes[f"lif{k}"] = ir.LIF(*neurons(16))
+    nodes["sink"] = ir.Output(np.array([16]))
+    return ir.Graph(nodes, list(itertools.pairwise(nodes)))
+
+
+def resnet(n_blocks: int) -> Any:
+    """Return residual blocks of convolution, LIF, convolution, sum and LIF on maps of 16x8x8."""
+    from talon import ir
+
+    rng = np.random.default_rng(2)
+    shape = (CHANNELS, SIDE, SIDE)
+    nodes: dict[str, Any] = {"source": ir.Input(np.array(shape))}
+    edges: list[tuple[str, str]] = []
+    last = "source"
+    for k in range(n_blocks):
+        names = [f"{kind}{k}" for kind in ("conv_a", "lif_a", "conv_b", "sum", "lif_b")]
+        for name in (names[0], names[2]):
+            nodes[name] = ir.Conv2d(
+                normal(rng, CHANNELS, CHANNELS, 3, 3), normal(rng, CHANNELS), padding=(1, 1)
+            )
+        nodes[names[1]] = ir.LIF(*neurons(*shape))
+        nodes[names[3]] = ir.Skip(skip_type="residual")
+        nodes[names[4]] = ir.LIF(*neurons(*shape))
+        edges += [(last, names[0]), *itertools.pairwise(names), (last, names[3])]
+        last = names[4]
+    nodes["sink"] = ir.Output(np.array(shape))
+    return ir.Graph(nodes, [*edges, (last, "sink")])
+
+
+def large() -> Any:
+    """Return a perceptron of 51 million weights."""
+    from talon import ir
+
+    rng = np.random.default_rng(3)
+    nodes: dict[str, Any] = {"source": ir.Input([LARGE_SIZES[0]])}
+    for k, (n_in, n_out) in enumerate(itertools.pairwise(LARGE_SIZES)):
+        weight = rng.standard_normal((n_out, n_in), dtype=np.float32)
+        nodes[f"fc{k}"] = ir.Affine(weight, np.zeros(n_out, np.float32))
+        nodes[f"lif{k}"] = ir.LIF(*neurons(n_out))
+    nodes["sink"] = ir.Output([LARGE_SIZES[-1]])
+    return ir.Graph(nodes, list(itertools.pairwise(nodes)))
+
+
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return weights of a standard deviation of 0.1, float32."""
+    return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+
+
+def neurons(*shape: int) -> list[np.ndarray]:
+    """Return ``tau``, ``r``, ``v_leak`` and ``v_threshold`` of LIF neurons, float32."""
+    return [np.full(shape, value, np.float32) for value in (10, 1, 0, 1)]
+
+
+def measure(path: str, small: str, folder: str) -> dict[str, Any]:
+    """Time all operations once, in this process, on one file (the child's part)."""
+    from talon import ir, sdk
+
+    out = Path(folder) / f"written-{os.getpid()}.t1c"
+    calls: dict[str, Callable[[Any], Any]] = {
+        "write": lambda graph: ir.write(out, graph),
+        "analyze": sdk.analyze_graph,
+        "lint": sdk.lint_graph,
+        "fingerprint": sdk.fingerprint_graph,
+    }
+    warm = ir.read(small)
+    for call in calls.values():
+        call(warm)
+    times: dict[str, float] = {}
+    for name, call in calls.items():
+        gc.collect()
+        start = time.process_time()
+        graph = ir.read(path)
+        times["read"] = min(times.get("read", np.inf), time.process_time() - start)
+        start = time.process_time()
+        call(graph)
+        times[name] = time.process_time() - start
+    out.unlink()
+    return {"times": times, "nodes": len(ir.read(path).nodes), "from": ir.__file__}
+
+
+def measure_large(path: str, small: str) -> dict[str, float]:
+    """Read, analyze and lint the large network, in this process (the child's part)."""
+    from talon import ir, sdk
+
+    for call in (sdk.analyze_graph, sdk.lint_graph):
+        call(ir.read(small))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    graph = ir.read(path)
+    stats = sdk.analyze_graph(graph)
+    result = sdk.lint_graph(graph)
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    if not result.is_valid:
+        raise RuntimeError(f"the large network has errors: {result.errors}")
+    return {
+        "seconds": seconds,
+        "memory": grown / stats.total_bytes,
+        "params": stats.total_params,
+    }
+
+
+def run_child(python: str, *arguments: str) -> dict[str, Any]:
+    """Return what this script prints as JSON in a fresh process of an interpreter."""
+    environment = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, __file__, "--child", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    if done.returncode:
+        raise SystemExit(f"{python} failed:\n{done.stderr}")
+    return json.loads(str(done.stdout).splitlines()[-1])
+
+
+def compare(name: str, files: dict[str, str], folder: str, pythons: list[str], n: int) -> bool:
+    """Print the times of one graph, and return whether all ratios meet the bar."""
+    runs = [
+        [run_child(python, "graph", files[name], files["small"], folder) for python in pythons]
+        for _ in range(n)
+    ]
+    medians = [
+        {op: statistics.median(turn[side]["times"][op] for turn in runs) * 1e3 for op in OPERATIONS}
+        for side in range(len(pythons))
+    ]
+    print(f"{name}: {runs[0][0]['nodes']} nodes, CPU ms, median of {n} processes")
+    good = True
+    for op in OPERATIONS:
+        line = f"  {op:12} ours {medians[0][op]:9.1f}"
+        if len(pythons) > 1:
+            ratio = medians[1][op] / medians[0][op]
+            good &= ratio >= SPEED_BAR
+            verdict = "ok" if ratio >= SPEED_BAR else "BELOW THE BAR"
+            line += f"   original {medians[1][op]:9.1f}   {ratio:6.1f}x  {verdict}"
+        print(line)
+    return good
+
+
+def check_large(files: dict[str, str], n: int) -> bool:
+    """Print time and memory of the large network, and return whether they meet the bars."""
+    runs = [run_child(sys.executable, "large", files["large"], files["small"]) for _ in range(n)]
+    seconds = statistics.median(run["seconds"] for run in runs)
+    memory = max(run["memory"] for run in runs)
+    good = seconds < LARGE_SECONDS and memory < LARGE_MEMORY
+    print(
+        f"large: {runs[0]['params']:,} parameters read, analyzed and linted in {seconds:.2f} s "
+        f"(bar {LARGE_SECONDS} s) and {memory:.2f}x its size (bar {LARGE_MEMORY}x)"
+    )
+    return good
+
+
+def main() -> int:
+    """Run the benchmark; return 0 if every bar is met."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--original", help="a Python with the original packages")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        kind, *arguments = options.child
+        print(json.dumps({"graph": measure, "large": measure_large}[kind](*arguments)))
+        return 0
+    from talon import ir
+
+    pythons = [sys.executable, *([options.original] if options.original else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        files: dict[str, str] = {}
+        for name, build in {
+            "small": lambda: resnet(2),
+            "chain2000": lambda: chain(N_PAIRS),
+            "resnet2000": lambda: resnet(N_BLOCKS),
+            "large": large,
+        }.items():
+            files[name] = str(Path(folder) / f"{name}.t1c")
+            ir.write(files[name], build())
+        good = [
+            compare(name, files, folder, pythons, options.rounds)
+            for name in ("chain2000", "resnet2000")
+        ]
+        good.append(check_large(files, options.rounds))
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
