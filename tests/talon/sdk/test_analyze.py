@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from talon import ir, sdk
 from talon.ir.costs import parameters, stored_bytes
-from talon.sdk.analyze import analyze_graph, analyze_node
+from talon.ir.shapes import infer_acyclic
+from talon.sdk.analyze import analyze_graph, analyze_node, feeds_of, input_shape_of
 from talon.testing import graphs_of_primitives
 
 
@@ -149,3 +150,18 @@ def test_any_count_can_be_read(n: int) -> None:
 def test_what_is_neither_graph_nor_path_is_refused() -> None:
     with pytest.raises(TypeError, match=r"graph must be a talon\.ir\.Graph or a path, got int"):
         sdk.analyze_graph(3)  # type: ignore[arg-type]
+
+
+@given(graphs_of_primitives(max_nodes=8))
+def test_shapes_found_in_one_pass_are_those_found_in_the_general_way(graph: ir.Graph) -> None:
+    flow = infer_acyclic(graph)
+    if not graph.is_dag:
+        assert flow is None
+        return
+    assert flow is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("talon.ir.shapes.infer_acyclic", lambda _: None)
+        assert flow.outputs == graph.infer_shapes()
+    feeds = feeds_of(graph)
+    for name in graph.nodes:
+        assert flow.inputs.get(name) == input_shape_of(graph, name, flow.outputs, feeds)

@@ -163,3 +163,23 @@ def test_findings_as_plain_data(conv_snn: ir.Graph) -> None:
 def test_valid_graphs_have_no_errors_of_structure_or_shape(graph: ir.Graph) -> None:
     found = {issue.code for issue in sdk.lint_graph(graph).errors}
     assert not found
+
+
+def test_large_finite_numbers_are_finite(conv_snn: ir.Graph) -> None:
+    # The squares overflow, the numbers do not.
+    for node, array in (("fc1", "weight"), ("fc2", "bias")):
+        getattr(conv_snn.nodes[node], array).reshape(-1)[-1] = -3e38
+    assert lint_graph(conv_snn).issues == []
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 4096, 4097, (1 << 18) + 1])
+def test_the_one_bad_number_is_found(n: int, dtype: type) -> None:
+    weight, bias = np.full((n, 1), 200, dtype), np.ones(n, dtype)
+    nodes = {"in": ir.Input([1]), "fc": ir.Affine(weight, bias), "out": ir.Output([n])}
+    graph = ir.Graph(nodes, [("in", "fc"), ("fc", "out")])
+    assert lint_graph(graph).errors == []
+    bias[n - 1] = np.inf
+    assert [i.code for i in lint_graph(graph).errors] == ["INF"]
+    weight[n // 2] = np.nan
+    assert [i.code for i in lint_graph(graph).errors] == ["NAN", "INF"]
