@@ -4,7 +4,7 @@ A graph grows node by node: a value that is there already and a primitive that t
 drawn, until enough nodes are there; what nothing takes goes to an output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -277,7 +277,7 @@ def _integrator(rng: np.random.Generator, shape: Dims) -> Node:
 
 def _pointwise(rng: np.random.Generator, shape: Dims) -> Node:
     n = int(rng.choice([int(np.prod(shape)), shape[0]]))
-    makers: list[Callable[[], Node]] = [
+    makers: Sequence[Callable[[], Node]] = [
         lambda: ReLU(n),
         lambda: ReLU(n, 0.2),
         lambda: Sigmoid(n),
@@ -286,7 +286,7 @@ def _pointwise(rng: np.random.Generator, shape: Dims) -> Node:
         lambda: GELU(n, bool(rng.integers(2))),
         lambda: ELU(n, 0.7),
         lambda: PReLU(shape[0], _array(rng, shape[0])),
-        lambda: PReLU(n, np.float32(0.3)),
+        lambda: PReLU(n, np.full(1, 0.3, np.float32)),
         lambda: Dropout(n, 0.3),
         lambda: HybridRegion(str(rng.choice(["snn", "ann"])), n, "border"),
         lambda: Skip("passthrough"),

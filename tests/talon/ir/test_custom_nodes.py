@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert ir.list_primitives() == known
 
 
-def doubling() -> type[ir.Node]:
+def doubling() -> Any:
     @ir.register_node
     @dataclass(eq=False, repr=False)
     class Doubling(ir.Node):
@@ -40,7 +41,7 @@ def doubling() -> type[ir.Node]:
     return Doubling
 
 
-def opaque() -> type[ir.Node]:
+def opaque() -> Any:
     @ir.register_node
     @dataclass(eq=False, repr=False)
     class Opaque(ir.Node):
@@ -61,7 +62,7 @@ def around(node: ir.Node, n_out: int) -> ir.Graph:
 def test_node_with_rules_is_a_primitive_like_any_other(tmp_path: Path) -> None:
     kind = doubling()
     assert ir.list_primitives()[-1] == "Doubling" and ir.str_to_node("Doubling") is kind
-    graph = around(kind(factor=np.float32([1, 2, 3]), core_id=4), 6)
+    graph = around(kind(factor=np.array([1, 2, 3], np.float32), core_id=4), 6)
     graph.validate()
     ir.write(tmp_path / "own.t1c", graph)
     node = ir.read(tmp_path / "own.t1c").nodes["own"]
