@@ -15,12 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import h5py
 import numpy as np
 
 from talon.errors import T1CFormatError
 from talon.ir.graph import Graph
-from talon.ir.hdf5 import KIND, SIGNATURE, Dataset, Group, create_group, read_tree, write_value
+from talon.ir.hdf5 import (
+    KIND,
+    SIGNATURE,
+    Dataset,
+    Emitter,
+    Group,
+    encode_key,
+    pack_attribute,
+    read_tree,
+    write_value,
+)
+from talon.ir.hdf5.emit import Piece
 from talon.ir.node import Node, list_primitives, str_to_node
 from talon.ir.types import Edge
 
@@ -32,11 +42,12 @@ VERSIONS = (VERSION, EXTENDED_VERSION)
 
 _ORDER = "talon_order"
 _PORTS = ("input_type", "output_type")
+_GZIP_LEVEL = 4
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"T1C\0CRC\n"
 
 
-def write(path: str | os.PathLike[str], graph: Graph) -> None:
+def write(path: str | os.PathLike[str], graph: Graph, *, compression: str | None = None) -> None:
     """Write a graph to a file, which is replaced in one step; folders are made as needed.
 
     Parameters
@@ -45,6 +56,13 @@ def write(path: str | os.PathLike[str], graph: Graph) -> None:
         The file, by custom with the suffix ``.t1c``.
     graph
         The graph.
+    compression
+        ``"gzip"`` to compress the arrays, which original readers understand too; None not to.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the graph holds something that a file cannot, or the compression is another.
     """
     target = _as_path(path)
     if not isinstance(graph, Graph):
@@ -54,14 +72,14 @@ def write(path: str | os.PathLike[str], graph: Graph) -> None:
         )
     if target.is_dir():
         raise ValueError(f"Path is a directory, not a file: {target}")
+    if compression not in (None, "gzip"):
+        raise ValueError(f"compression must be 'gzip' or None, got {compression!r}")
     graph.check_structure()
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with h5py.File(temporary, "x", libver="earliest") as file:
-            _write_graph(file, graph)
-        _seal(temporary)
+        _write_sealed(temporary, _emit(graph, Emitter(_GZIP_LEVEL if compression else None)))
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -100,28 +118,42 @@ def _as_path(path: object) -> Path:
     return Path(cast("str", path))
 
 
-def _write_graph(file: h5py.File, graph: Graph) -> None:
-    write_value(file, "version", EXTENDED_VERSION if _is_extended(graph) else VERSION)
-    root = file.create_group("graph")
-    fields = graph.to_dict()
-    for name, value in fields.items():
-        if name not in {"nodes", "edges", "delays"}:
-            write_value(root, name, value)
-    edges = root.create_group("edges")
-    for name, column in (("src", 0), ("dst", 1)):
-        names = np.array([edge[column] for edge in graph.edges], object)
-        edges.create_dataset(name, data=names, dtype=h5py.string_dtype("utf-8"))
+def _emit(graph: Graph, file: Emitter) -> list[Piece]:
+    """Return the content of a file, see ``docs/reference/t1c.md``."""
+    root = {
+        encode_key("/graph", name): write_value(file, f"/graph/{name}", value)
+        for name, value in graph.to_dict().items()
+        if name not in {"nodes", "edges", "delays"}
+    }
+    names = [_names(graph, column) for column in (0, 1)]
+    edges = {key: file.texts(n, (len(n),)) for key, n in zip((b"src", b"dst"), names, strict=True)}
     if graph.delays:
-        edges["delay"] = np.array([graph.delay(*edge) for edge in graph.edges], np.int64)
-    nodes = root.create_group("nodes")
+        delays = [graph.delay(*edge) for edge in graph.edges]
+        edges[b"delay"] = file.array(np.array(delays, np.int64))
+    root[b"edges"] = file.group(edges)
+    nodes: dict[bytes, int] = {}
     for order, (name, node) in enumerate(graph.nodes.items()):
-        group = create_group(nodes, name)
-        for field, value in node.to_dict().items():
-            write_value(group, field, value)
-        group.attrs[_ORDER] = order
-        for field in _PORTS:
-            for port, dims in (getattr(node, field, None) or {}).items():
-                group.attrs[f"{field}:{port}"] = np.asarray(dims, np.int64)
+        nodes[encode_key("/graph/nodes", name)] = _emit_node(file, name, node, order)
+    root[b"nodes"] = file.group(nodes)
+    version = write_value(file, "/version", EXTENDED_VERSION if _is_extended(graph) else VERSION)
+    return file.finish(file.group({b"version": version, b"graph": file.group(root)}))
+
+
+def _names(graph: Graph, column: int) -> list[str]:
+    return [edge[column] for edge in graph.edges]
+
+
+def _emit_node(file: Emitter, name: str, node: Node, order: int) -> int:
+    path = f"/graph/nodes/{name}"
+    children = {
+        encode_key(path, field): write_value(file, f"{path}/{field}", value)
+        for field, value in node.to_dict().items()
+    }
+    attributes = [pack_attribute(_ORDER, order)]
+    for field in _PORTS:
+        for port, dims in (getattr(node, field, None) or {}).items():
+            attributes.append(pack_attribute(f"{field}:{port}", np.asarray(dims, np.int64)))
+    return file.group(children, b"".join(attributes), len(attributes))
 
 
 def _is_extended(graph: Graph) -> bool:
@@ -130,11 +162,15 @@ def _is_extended(graph: Graph) -> bool:
     )
 
 
-def _seal(path: Path) -> None:
-    """Append length and CRC-32 of the file, and force it to the disk."""
-    content = path.read_bytes()
-    with path.open("ab") as file:
-        file.write(_TRAILER.pack(_MAGIC, len(content), zlib.crc32(content)))
+def _write_sealed(path: Path, pieces: list[Piece]) -> None:
+    """Write a new file, with length and CRC-32 at its end, and force it to the disk."""
+    n_bytes = crc = 0
+    with path.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+            n_bytes += len(piece)
+            crc = zlib.crc32(piece, crc)
+        file.write(_TRAILER.pack(_MAGIC, n_bytes, crc))
         file.flush()
         os.fsync(file.fileno())
 

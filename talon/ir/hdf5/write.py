@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-import h5py
 import numpy as np
+
+from talon.ir.hdf5.emit import Emitter, pack_attribute
 
 KIND = "talon_kind"
 """Attribute of a dataset that holds a list, a tuple, or JSON."""
@@ -12,64 +13,68 @@ KIND = "talon_kind"
 MAX_DEPTH = 16
 """How deep groups may be nested, for the writer and the reader."""
 
-_STRING = h5py.string_dtype("utf-8")
+_KINDS = {kind: pack_attribute(KIND, kind) for kind in ("json", "list", "tuple")}
 
 
-def write_value(group: h5py.Group, name: str, value: object, *, nested: bool = False) -> None:
-    """Store a value below ``group``: a dictionary as a group, all else as a dataset.
+def write_value(file: Emitter, path: str, value: object, *, nested: bool = False) -> int:
+    """Store a value: a dictionary as a group, all else as a dataset. Return its address.
 
     Parameters
     ----------
-    group, name
-        Where to store it.
+    file, path
+        Where to store it; the path names it in errors.
     value
         Arrays and scalars are stored as they are; what HDF5 has no form for is stored as JSON.
     nested
         Whether lists and tuples are to be told from arrays when they are read again.
     """
-    if not name or "/" in name or "\0" in name or name in {".", ".."}:
-        raise ValueError(f"Key {name!r} below {group.name} cannot name anything in a file")
-    if str(group.name).count("/") >= MAX_DEPTH:
-        raise ValueError(f"Key {name!r} below {group.name} is nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
-        child = create_group(group, name)
+        children: dict[bytes, int] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"Keys below {child.name} must be strings, got {key!r}")
-            write_value(child, key, item, nested=True)
-        return
-    data, kind = _encode(value, where=f"{group.name}/{name}")
-    is_text = isinstance(data, str) or (isinstance(data, np.ndarray) and data.dtype.kind == "O")
-    dataset = group.create_dataset(
-        _encoded(name, group), data=data, dtype=_STRING if is_text else None
-    )
-    if kind == "json" or (kind and nested):
-        dataset.attrs[KIND] = kind
+                raise TypeError(f"Keys below {path} must be strings, got {key!r}")
+            children[encode_key(path, key)] = write_value(file, f"{path}/{key}", item, nested=True)
+        return file.group(children)
+    data, kind = _encode(value, where=path)
+    attributes = _KINDS[kind] if kind == "json" or (kind and nested) else b""
+    n_attributes = 1 if attributes else 0
+    if isinstance(data, str):
+        return file.texts([data], (), attributes, n_attributes)
+    if data.dtype.kind == "O":
+        return file.texts(data.ravel().tolist(), data.shape, attributes, n_attributes)
+    return file.array(data, attributes, n_attributes)
 
 
-def create_group(group: h5py.Group, name: str) -> h5py.Group:
-    """Make a group; its name may hold any characters but slash and NUL."""
-    return group.create_group(_encoded(name, group))
+def encode_key(path: str, name: str) -> bytes:
+    """Return the bytes of a name below ``path``, which may hold all characters but slash and NUL.
 
-
-def _encoded(name: str, group: h5py.Group) -> bytes:
-    # A name that is told to be UTF-8 makes HDF5 store the group in a newer form, that readers of
-    # the earliest one do not know. As mere bytes it does not, and all readers take it for UTF-8.
+    Raises
+    ------
+    ValueError
+        If the name cannot be stored there.
+    """
+    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+        raise ValueError(f"Key {name!r} below {path} cannot name anything in a file")
+    if path.count("/") >= MAX_DEPTH:
+        raise ValueError(f"Key {name!r} below {path} is nested deeper than {MAX_DEPTH}")
     try:
         return name.encode()
     except UnicodeEncodeError as exc:
-        raise ValueError(f"Name {name!r} below {group.name} is no Unicode text") from exc
+        raise ValueError(f"Name {name!r} below {path} is no Unicode text") from exc
 
 
 def _encode(value: object, *, where: str) -> tuple[Any, str | None]:
     if isinstance(value, np.ndarray) and value.dtype.kind == "U":
-        return value.astype(object), None
+        texts = [_text(item, where) for item in value.ravel().tolist()]
+        return np.array(texts, object).reshape(value.shape), None
     if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.kind not in "fiub":
+        if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
             raise TypeError(f"{where}: arrays of dtype {value.dtype} cannot be stored")
         return value, None
-    if isinstance(value, bool | float | str):
-        return np.asarray(value)[()] if not isinstance(value, str) else _text(value, where), None
+    if isinstance(value, str):
+        return _text(value, where), None
+    if isinstance(value, bool | float):
+        return np.asarray(value), None
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return np.int64(value), None
     if isinstance(value, list | tuple) and value:
@@ -90,4 +95,8 @@ def _encode(value: object, *, where: str) -> tuple[Any, str | None]:
 def _text(value: str, where: str) -> str:
     if "\0" in value:
         raise ValueError(f"{where}: text with a NUL character cannot be stored")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"{where}: {value!r} is no Unicode text") from exc
     return value
