@@ -1,0 +1,272 @@
+# pyright: reportMissingImports=false
+"""From a layer of PyTorch or snnTorch to a primitive.
+
+``convert(module, shape)`` gives the primitive for an input of a feature shape. Every array is a
+copy: nothing that happens to the layer later changes the primitive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon import ir
+from talon.bridge.errors import BridgeError
+from talon.ir.types import Dims
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Converter = Callable[[Any, Dims], ir.Node]
+
+
+def array_of(tensor: Any) -> NDArray[Any]:
+    """Return a copy of a tensor; half precision becomes float32, which holds it exactly."""
+    import torch
+
+    value = tensor.detach().cpu()
+    if value.dtype in (torch.float16, torch.bfloat16):
+        value = value.float()
+    return value.numpy().copy()
+
+
+def _weights(module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    weight = array_of(module.weight)
+    if module.bias is None:
+        return weight, np.zeros(len(weight), weight.dtype)
+    return weight, array_of(module.bias)
+
+
+def refuse(module: nn.Module, what: str) -> BridgeError:
+    """Return the error for an option that has no counterpart."""
+    kind = type(module).__name__
+    return BridgeError(
+        f"{kind} with {what} has no counterpart in the IR; change it, or give "
+        f"custom_map={{{kind}: function}} that makes a node of it"
+    )
+
+
+def _linear(module: Any, shape: Dims) -> ir.Node:
+    del shape
+    return ir.Affine(*_weights(module))
+
+
+def _conv(module: Any, shape: Dims) -> ir.Node:
+    if module.padding_mode != "zeros":
+        raise refuse(module, f"padding_mode={module.padding_mode!r}")
+    weight, bias = _weights(module)
+    options = {
+        "stride": module.stride,
+        "padding": module.padding,
+        "dilation": module.dilation,
+        "groups": module.groups,
+    }
+    return (ir.Conv1d if len(shape) == 2 else ir.Conv2d)(weight, bias, **options)
+
+
+def _max_pool(module: Any, shape: Dims) -> ir.Node:
+    del shape
+    if module.return_indices:
+        raise refuse(module, "return_indices=True")
+    return ir.MaxPool2d(
+        module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode
+    )
+
+
+def _average_pool(module: Any, shape: Dims) -> ir.Node:
+    del shape
+    if module.divisor_override is not None:
+        raise refuse(module, f"divisor_override={module.divisor_override}")
+    return ir.AvgPool2d(
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.ceil_mode,
+        module.count_include_pad,
+    )
+
+
+def flatten(start: int, end: int, shape: Dims) -> ir.Node:
+    """Return what flattens the dimensions that PyTorch counts with the batch as 0."""
+    rank = len(shape) + 1
+    first, last = (dim + rank if dim < 0 else dim for dim in (start, end))
+    if first < 1:
+        raise BridgeError(
+            f"Flatten from dimension {start} joins samples of a batch; start at dimension 1"
+        )
+    return ir.Flatten(first - 1, last - 1)
+
+
+def feature_dim(dim: int, what: str) -> int:
+    """Return a dimension counted without batch."""
+    if dim == 0:
+        raise BridgeError(f"{what} along dimension 0 mixes the samples of a batch; use another")
+    return dim - 1 if dim > 0 else dim
+
+
+def upsample(size: Any, scale: Any, mode: str, align_corners: Any, shape: Dims) -> ir.Node:
+    """Return what enlarges a map; factors for height and width become a size."""
+    if mode not in ("nearest", "bilinear"):
+        raise BridgeError(
+            f"Upsample mode must be 'nearest' or 'bilinear', got {mode!r}; use one of these"
+        )
+    if size is None and isinstance(scale, tuple | list) and len(set(scale)) == 1:
+        scale = scale[0]
+    if size is None and isinstance(scale, tuple | list):
+        size = tuple(math.floor(n * f) for n, f in zip(shape[1:], scale, strict=True))
+    if isinstance(size, int):
+        size = (size, size)
+    if isinstance(scale, float) and scale.is_integer():
+        scale = int(scale)
+    return ir.Upsample(
+        None if size is not None else scale,
+        None if size is None else tuple(size),
+        mode,
+        bool(align_corners),
+    )
+
+
+def _batch_norm(module: Any, shape: Dims) -> ir.Node:
+    if module.running_mean is None:
+        raise refuse(module, "track_running_stats=False")
+    n = module.num_features
+    one, zero = np.ones(n, np.float32), np.zeros(n, np.float32)
+    kind = ir.BatchNorm2d if len(shape) == 3 else ir.BatchNorm1d
+    return kind(
+        n,
+        one if module.weight is None else array_of(module.weight),
+        zero if module.bias is None else array_of(module.bias),
+        array_of(module.running_mean),
+        array_of(module.running_var),
+        module.eps,
+        0.1 if module.momentum is None else module.momentum,
+    )
+
+
+def _layer_norm(module: Any, shape: Dims) -> ir.Node:
+    del shape
+    dims = tuple(module.normalized_shape)
+    weight = np.ones(dims, np.float32) if module.weight is None else array_of(module.weight)
+    bias = np.zeros(dims, np.float32) if module.bias is None else array_of(module.bias)
+    return ir.LayerNorm(dims, weight, bias, module.eps)
+
+
+def _prelu(module: Any, shape: Dims) -> ir.Node:
+    weight = array_of(module.weight)
+    return ir.PReLU(shape[0] if weight.size > 1 else math.prod(shape), weight)
+
+
+def _softmax(module: Any, shape: Dims) -> ir.Node:
+    if module.dim is None:
+        raise refuse(module, "dim=None")
+    return ir.Softmax(math.prod(shape), feature_dim(module.dim, "Softmax"))
+
+
+def leaky(module: Any, shape: Dims) -> ir.Node:
+    """Return the neurons of a snnTorch Leaky, with the same spikes.
+
+    ``beta`` is a decay of ``1 - 1/tau`` and the input gain is 1, so ``r = tau``.
+    """
+    for name, plain in (("inhibition", False), ("state_quant", False)):
+        if getattr(module, name, plain) not in (plain, None):
+            raise refuse(module, f"{name}={getattr(module, name)}")
+    factor = getattr(module, "graded_spikes_factor", 1.0)
+    if np.any(np.asarray(array_of(factor) if hasattr(factor, "detach") else factor) != 1):
+        raise refuse(module, "a graded_spikes_factor other than 1")
+    n = math.prod(shape)
+    beta = np.clip(_spread(module.beta, n, module, "beta"), 0, 1)
+    threshold = _spread(module.threshold, n, module, "threshold")
+    reset = {
+        "reset": str(module.reset_mechanism),
+        "reset_delay": bool(getattr(module, "reset_delay", True)),
+        "strict": True,
+    }
+    if np.all(beta == 1):
+        return ir.IF(threshold, **reset)
+    if np.any(beta == 1):
+        raise refuse(module, "beta = 1 for some neurons and less for others")
+    tau = _tau_of(beta)
+    return ir.LIF(tau, tau.copy(), np.zeros_like(tau), threshold.astype(tau.dtype), **reset)
+
+
+def _spread(value: Any, n: int, module: nn.Module, name: str) -> NDArray[Any]:
+    """Return one value for each of ``n`` neurons."""
+    array = array_of(value) if hasattr(value, "detach") else np.asarray(value, np.float32)
+    if array.size not in (1, n):
+        raise BridgeError(
+            f"{type(module).__name__}.{name} must have 1 value or one for each of {n} neurons, "
+            f"got shape {array.shape}"
+        )
+    return np.ascontiguousarray(np.broadcast_to(array.reshape(-1), n))
+
+
+def _tau_of(beta: NDArray[Any]) -> NDArray[Any]:
+    """Return time constants whose decay is ``beta`` to the last bit, of its dtype if possible."""
+    exact = 1 / (1 - beta.astype(np.float64))
+    near = exact.astype(beta.dtype)
+    decay = (1 - 1 / near.astype(np.float64)).astype(beta.dtype)
+    return near if np.array_equal(decay, beta) else exact
+
+
+def _pointwise(make: Callable[[Any, int], ir.Node]) -> Converter:
+    return lambda module, shape: make(module, math.prod(shape))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "torch.nn.Linear": _linear,
+    "torch.nn.Conv1d": _conv,
+    "torch.nn.Conv2d": _conv,
+    "torch.nn.MaxPool2d": _max_pool,
+    "torch.nn.AvgPool2d": _average_pool,
+    "torch.nn.Flatten": lambda m, shape: flatten(m.start_dim, m.end_dim, shape),
+    "torch.nn.Upsample": lambda m, shape: upsample(
+        m.size, m.scale_factor, m.mode, m.align_corners, shape
+    ),
+    "torch.nn.Identity": lambda m, shape: ir.Skip("passthrough"),
+    "torch.nn.ReLU": _pointwise(lambda m, n: ir.ReLU(n)),
+    "torch.nn.LeakyReLU": _pointwise(lambda m, n: ir.ReLU(n, m.negative_slope)),
+    "torch.nn.Sigmoid": _pointwise(lambda m, n: ir.Sigmoid(n)),
+    "torch.nn.Tanh": _pointwise(lambda m, n: ir.Tanh(n)),
+    "torch.nn.Softmax": _softmax,
+    "torch.nn.GELU": _pointwise(lambda m, n: ir.GELU(n, m.approximate == "tanh")),
+    "torch.nn.ELU": _pointwise(lambda m, n: ir.ELU(n, m.alpha)),
+    "torch.nn.PReLU": _prelu,
+    "torch.nn.BatchNorm1d": _batch_norm,
+    "torch.nn.BatchNorm2d": _batch_norm,
+    "torch.nn.LayerNorm": _layer_norm,
+    "torch.nn.Dropout": _pointwise(lambda m, n: ir.Dropout(n, m.p)),
+    "snntorch.Leaky": leaky,
+}
+"""By the public name of the class."""
+
+
+def public_name(kind: type) -> str:
+    """Return the name under which a class is known: ``torch.nn.Linear``, ``snntorch.Leaky``."""
+    root = kind.__module__.split(".")[0]
+    if kind.__module__.startswith("torch.nn"):
+        return f"torch.nn.{kind.__name__}"
+    return f"{root}.{kind.__name__}"
+
+
+def find_converter(module: nn.Module) -> Converter:
+    """Return what converts a module of exactly this type.
+
+    A subclass may compute something else, so it is not taken for its base.
+    """
+    converter = CONVERTERS.get(public_name(type(module)))
+    if converter is None:
+        kind = type(module).__name__
+        raise BridgeError(
+            f"{public_name(type(module))} has no counterpart in the IR; give "
+            f"custom_map={{{kind}: function}} that makes a node of it"
+        )
+    return converter
+
+
+def is_stateful(module: nn.Module) -> bool:
+    """Tell whether a module gives spikes and its state."""
+    return type(module).__module__.split(".")[0] == "snntorch"
