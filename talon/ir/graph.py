@@ -91,15 +91,16 @@ class Graph(Node):
         for kind, present in (("Input", self.inputs), ("Output", self.outputs)):
             if not present:
                 raise ModelError(f"Graph has no {kind} nodes")
-        sources = self.sources()
+        fed = {dst for _, dst in self.edges}
         for name, node in self.nodes.items():
-            if not sources[name] and not isinstance(node, Input):
+            if name not in fed and not isinstance(node, Input):
                 raise ModelError(f"Node {name!r} ({type(node).__name__}) has no incoming edge")
-        reached = reachable(self.inputs, self.edges)
-        unreached = [name for name in self.nodes if name not in reached]
-        if unreached:
-            raise ModelError(f"Nodes not reachable from any Input: {unreached}")
-        self.topological_order()
+        if not self.is_dag:  # else every path back ends at an Input, as nothing else lacks edges
+            reached = reachable(self.inputs, self.edges)
+            unreached = [name for name in self.nodes if name not in reached]
+            if unreached:
+                raise ModelError(f"Nodes not reachable from any Input: {unreached}")
+            self.topological_order()
         self.infer_shapes()
 
     @property
@@ -125,7 +126,7 @@ class Graph(Node):
     @property
     def is_dag(self) -> bool:
         """Whether there is no cycle at all, delayed ones included."""
-        return find_cycle(self.nodes, self.edges) is None
+        return not partial_order(self.nodes, self.edges)[1]
 
     @property
     def shapes(self) -> dict[str, Dims]:
@@ -314,6 +315,9 @@ class Graph(Node):
             raise KeyError(f"Node {name!r} not in graph")
 
 
+_NO_NAMES = ("", ".", "..")
+
+
 def _as_edge(edge: object) -> Edge:
     match edge:
         case (str(src), str(dst)):
@@ -323,12 +327,12 @@ def _as_edge(edge: object) -> Edge:
 
 
 def _check_entry(name: object, node: object) -> None:
-    if not isinstance(name, str) or not name or name in {".", ".."} or {"/", "\0"} & set(name):
+    if not isinstance(name, str) or name in _NO_NAMES or "/" in name or "\0" in name:
         raise ModelError(
             f"Node name must be a non-empty string without '/' and NUL, not '.' or '..', "
             f"got {name!r}"
         )
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
         raise ModelError(f"Node name must be Unicode text, without surrogates, got {name!r}")
     if not isinstance(node, Node):
         raise ModelError(f"Node {name!r} must be a Node, got {type(node).__name__}")

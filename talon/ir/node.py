@@ -88,7 +88,7 @@ class Node:
 
     def merge_shape(self, shapes: Sequence[Dims]) -> Dims:
         """Return the shape that several inputs have together; here they are summed."""
-        if any(shape != shapes[0] for shape in shapes[1:]):
+        if len(shapes) > 1 and any(shape != shapes[0] for shape in shapes):
             raise ParameterError("sums its inputs, which must have one shape")
         return shapes[0]
 
