@@ -38,6 +38,8 @@ _ROOMS = ("talon.ir", "talon.graph", "talon.backend", "talon.viz", "talon.bridge
 
 def __getattr__(name: str) -> Any:
     """Import a name from its home, or else from the first room that has it."""
+    if name == "__all__":
+        return __dir__()
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES.get(name)
@@ -55,4 +57,4 @@ def __dir__() -> list[str]:
     found = set(_HOMES)
     for room in _ROOMS:
         found |= set(getattr(import_module(room), "__all__", ()))
-    return sorted(found)
+    return sorted(name for name in found if not name.startswith("_"))

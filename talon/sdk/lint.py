@@ -71,6 +71,38 @@ class LintResult:
 
     issues: list[LintIssue] = field(default_factory=list)
 
+    def add_error(
+        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
+    ) -> None:
+        """Add a finding of one's own, an error."""
+        self._add(Severity.ERROR, code, message, node, suggestion)
+
+    def add_warning(
+        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
+    ) -> None:
+        """Add a finding of one's own, a warning."""
+        self._add(Severity.WARNING, code, message, node, suggestion)
+
+    def add_info(
+        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
+    ) -> None:
+        """Add a finding of one's own, for information."""
+        self._add(Severity.INFO, code, message, node, suggestion)
+
+    def _add(
+        self,
+        severity: Severity,
+        code: str,
+        message: str,
+        node: str | None,
+        suggestion: str | None,
+    ) -> None:
+        self.issues.append(
+            LintIssue(
+                severity=severity, code=code, message=message, node=node, suggestion=suggestion
+            )
+        )
+
     def _of(self, severity: Severity) -> list[LintIssue]:
         return [issue for issue in self.issues if issue.severity is severity]
 

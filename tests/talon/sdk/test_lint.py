@@ -183,3 +183,18 @@ def test_the_one_bad_number_is_found(n: int, dtype: type) -> None:
     assert [i.code for i in lint_graph(graph).errors] == ["INF"]
     weight[n // 2] = np.nan
     assert [i.code for i in lint_graph(graph).errors] == ["NAN", "INF"]
+
+
+def test_findings_of_ones_own_are_kept(conv_snn: ir.Graph) -> None:
+    found = lint_graph(conv_snn)
+    found.add_info("OURS", "seen")
+    found.add_warning("OURS", "odd", "fc1", "look")
+    assert found.is_valid
+    found.add_error("OURS", "wrong")
+    assert not found.is_valid
+    assert [[i.message for i in part] for part in (found.errors, found.warnings, found.infos)] == [
+        ["wrong"],
+        ["odd"],
+        ["seen"],
+    ]
+    assert (found.warnings[0].node, found.warnings[0].suggestion) == ("fc1", "look")

@@ -94,3 +94,17 @@ def test_names_of_all_rooms_are_at_hand() -> None:
     assert "analyze_graph" in dir(sdk) and "Conv2d" in dir(sdk)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         sdk.nothing  # noqa: B018
+
+
+def test_every_listed_name_can_be_imported() -> None:
+    names = dir(sdk)
+    assert {"analyze_graph", "lint_graph", "Graph", "LIF", "get_backend"} <= set(names)
+    assert all(getattr(sdk, name) is not None for name in names)
+    space: dict[str, object] = {}
+    exec("from talon.sdk import *", space)
+    assert set(names) <= set(space)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match=r"'talon\.sdk' has no attribute 'analyse'"):
+        _ = sdk.analyse
