@@ -210,7 +210,7 @@ def check_large(files: dict[str, str], n: int) -> bool:
 
 def main() -> int:
     """Run the benchmark; return 0 if every bar is met."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--original", help="a Python with the original packages")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
