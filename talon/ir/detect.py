@@ -138,6 +138,9 @@ class SDDetect(Node):
         return (ends[0][0] + ends[1][0], *ends[0][1:])
 
 
+_MOST_BINS = 65536
+
+
 @register_node
 @dataclass(eq=False, repr=False)
 class DFLDecode(Node):
@@ -163,6 +166,11 @@ class DFLDecode(Node):
         super().__post_init__()
         self.reg_max = check_int("reg_max", self.reg_max, 1)
         if self.dfl_weights is None:
+            if self.reg_max > _MOST_BINS:  # a number in a file must not take memory
+                raise ParameterError(
+                    f"reg_max must be <= {_MOST_BINS} unless dfl_weights are given, "
+                    f"got {self.reg_max}"
+                )
             self.dfl_weights = np.arange(self.reg_max, dtype=np.float32)
         weights = check_array("DFLDecode.dfl_weights", self.dfl_weights)
         if weights.shape != (self.reg_max,):

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from talon.errors import ModelError
-from talon.ir.checks import check_int
+from talon.ir.checks import ParameterError, check_int
 from talon.ir.node import Node, Nodes, register_node, str_to_node
 from talon.ir.ports import Input, Output
 from talon.ir.shapes import infer_shapes
@@ -69,6 +69,8 @@ class Graph(Node):
         super().__post_init__()
         if not isinstance(self.nodes, Mapping):
             raise TypeError(f"Graph.nodes must be a dict, got {type(self.nodes).__name__}")
+        if not isinstance(self.edges, Iterable) or isinstance(self.edges, str):
+            raise TypeError(f"Graph.edges must be pairs of names, got {self.edges!r}")
         self.nodes = dict(self.nodes)
         self.edges = [_as_edge(edge) for edge in self.edges]
         self.delays = {_as_edge(edge): delay for edge, delay in self.delays.items()}
@@ -304,15 +306,24 @@ class Graph(Node):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Graph":
         """Build a graph from :meth:`to_dict`'s result; nodes may be given as they are."""
-        nodes = {
-            name: entry if isinstance(entry, Node) else str_to_node(entry["type"]).from_dict(entry)
-            for name, entry in data["nodes"].items()
-        }
+        if missing := {"nodes", "edges"} - set(data):
+            raise ParameterError(f"The dictionary of a graph lacks {sorted(missing)}")
+        nodes = {name: _as_node(name, entry) for name, entry in data["nodes"].items()}
         return super().from_dict({**data, "nodes": nodes})
 
     def _check_name(self, name: str) -> None:
         if name not in self.nodes:
             raise KeyError(f"Node {name!r} not in graph")
+
+
+def _as_node(name: str, entry: Any) -> Node:
+    if isinstance(entry, Node):
+        return entry
+    if "type" not in entry:
+        raise ParameterError(
+            f"The dictionary of node {name!r} lacks its 'type', got {sorted(entry)}"
+        )
+    return str_to_node(entry["type"]).from_dict(entry)
 
 
 _NO_NAMES = ("", ".", "..")

@@ -22,6 +22,8 @@ from talon.ir.types import Array, Dims, Shape
 
 def _as_floats(field_name: str, value: object, shape: Dims) -> Array:
     """Return finite floating point numbers of a shape; others become float32."""
+    if value is None:
+        raise TypeError(f"{field_name} must be numbers, got None")
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         array = value
     else:

@@ -44,9 +44,11 @@ class ChannelSplit(Node):
         sections = self.split_sections
         if isinstance(sections, np.ndarray):
             sections = sections.tolist()
-        if not isinstance(sections, list | tuple) or not sections:
+        if not isinstance(sections, list | tuple):
+            raise TypeError(f"split_sections must be a sequence of ints, got {sections!r}")
+        if not sections:
             raise ParameterError(f"split_sections must be non-empty, got {self.split_sections!r}")
-        if not all(isinstance(n, int | np.integer) and n > 0 for n in sections):
+        if not all(isinstance(n, int | np.integer) and n > 0 and n is not True for n in sections):
             raise ParameterError(f"All split_sections must be positive integers, got {sections}")
         self.split_sections = tuple(int(n) for n in sections)
         self.dim = check_int("ChannelSplit.dim", self.dim, -_MAX_RANK, _MAX_RANK - 1)
@@ -75,7 +77,8 @@ class ChannelSplit(Node):
         """Return the shape of one section."""
         if port >= len(self.split_sections):
             raise ParameterError(
-                f"has {len(self.split_sections)} outputs, but edge {port} takes another"
+                f"has {len(self.split_sections)} split_sections, but {port + 1} or more outgoing "
+                "edges, each of which carries one"
             )
         at = _normalized(self.dim, shape)
         return (*shape[:at], self.split_sections[port], *shape[at + 1 :])
@@ -118,9 +121,11 @@ class Concat(Node):
         self.num_inputs = int(self.num_inputs)
         self.dim = check_int("Concat.dim", self.dim, -_MAX_RANK, _MAX_RANK - 1)
         declared = self.input_type or {}
-        ports = [f"input_{k}" for k in range(self.num_inputs)]
-        if all(port in declared for port in ports):
-            shapes = [tuple(int(n) for n in declared[port]) for port in ports]
+        if len(declared) == self.num_inputs and all(
+            f"input_{k}" in declared for k in range(self.num_inputs)
+        ):
+            ports = [declared[f"input_{k}"] for k in range(self.num_inputs)]
+            shapes = [tuple(int(n) for n in port) for port in ports]
             try:
                 joined = self.merge_shape(shapes)
             except ParameterError as exc:

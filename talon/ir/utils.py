@@ -45,6 +45,13 @@ def conv_output_size(
     return size
 
 
+def _sizes(shape: Sequence[int], n: int) -> Sequence[int]:
+    if len(shape) != n + 1:
+        axes = "(C, L)" if n == 1 else "(C, H, W)"
+        raise ValueError(f"shape must be {axes} without batch, got {tuple(shape)}")
+    return shape[1:]
+
+
 def conv1d_output_shape(
     shape: Sequence[int],
     out_channels: int,
@@ -54,7 +61,7 @@ def conv1d_output_shape(
     dilation: int = 1,
 ) -> Dims:
     """Return ``(out_channels, L')`` for an input ``(C, L)``."""
-    _, length = shape
+    (length,) = _sizes(shape, 1)
     return (out_channels, conv_output_size(length, kernel, stride, padding, dilation))
 
 
@@ -67,7 +74,7 @@ def conv2d_output_shape(
     dilation: Sequence[int] = (1, 1),
 ) -> Dims:
     """Return ``(out_channels, H', W')`` for an input ``(C, H, W)``."""
-    _, *sizes = shape
+    sizes = _sizes(shape, 2)
     return (
         out_channels,
         *(
@@ -86,7 +93,7 @@ def pool2d_output_shape(
     ceil_mode: bool = False,
 ) -> Dims:
     """Return ``(C, H', W')`` for an input ``(C, H, W)``; the stride is the kernel if not given."""
-    channels, *sizes = shape
+    channels, sizes = shape[0], _sizes(shape, 2)
     steps = kernel if stride is None else stride
     return (
         channels,

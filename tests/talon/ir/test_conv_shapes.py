@@ -1,5 +1,7 @@
 """Sizes behind convolutions and pools: against windows counted one by one, and against PyTorch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -151,7 +153,7 @@ def test_mistakes_around_a_split_are_named() -> None:
         graph.infer_shapes()
     graph = split_graph()
     graph.edges.append(("split", "output"))
-    with pytest.raises(ModelError, match=r"'split' \(ChannelSplit\) has 2 outputs, but edge 2 tak"):
+    with pytest.raises(ModelError, match=r"'split' \(ChannelSplit\) has 2 split_sections, but 3 or"):
         graph.infer_shapes()
     graph = split_graph()
     graph.nodes["concat"] = ir.Concat(2)
@@ -169,3 +171,35 @@ def test_mistakes_around_a_split_are_named() -> None:
     graph.nodes["output"] = ir.Output([11, 4, 4])
     with pytest.raises(ModelError, match=r"\(Output\) takes \(11, 4, 4\), but gets \(12, 4, 4\)"):
         graph.infer_shapes()
+
+
+def test_sizes_of_utils() -> None:
+    assert utils.conv1d_output_shape((2, 9), 4, 3, 2, 1) == (4, 5)
+    assert utils.conv2d_output_shape((2, 9, 8), 4, (3, 2), (2, 1)) == (4, 4, 7)
+    assert utils.pool2d_output_shape((3, 9, 9), (2, 2), ceil_mode=True) == (3, 5, 5)
+    assert utils.flatten_output_size((3, 4, 5), 1) == (3, 20)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: utils.conv_output_size(9, 3, stride=0), "^stride must be at least 1, got 0$"),
+        (lambda: utils.conv_output_size(9, 3, padding=-1), "^padding must be at least 0, got -1$"),
+        (lambda: utils.conv_output_size(9, 10), "^Invalid output size 0 for in_size=9, kernel=10"),
+        (
+            lambda: utils.conv1d_output_shape((3, 9, 9), 4, 3),
+            r"^shape must be \(C, L\) without batch, got \(3, 9, 9\)$",
+        ),
+        (
+            lambda: utils.pool2d_output_shape((1, 3, 9, 9), (2, 2)),
+            r"^shape must be \(C, H, W\) without batch, got \(1, 3, 9, 9\)$",
+        ),
+        (
+            lambda: utils.flatten_output_size((3, 4), 1, 0),
+            r"^start_dim=1 and end_dim=0 must name dimensions of \(3, 4\)",
+        ),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -358,9 +358,9 @@ def test_cycles_are_found_up_to_a_limit():
 
 def split_in_three():
     nodes = {"input": ir.Input([6]), "split": ir.ChannelSplit((1, 2, 3)), "join": ir.Concat(2)}
-    nodes |= {f"out{k}": ir.Output([k]) for k in (1, 2, 6)}
+    nodes |= {f"out{k}": ir.Output([k]) for k in (1, 2, 9)}
     edges = [("input", "split"), ("split", "out1"), ("split", "out2"), ("split", "join")]
-    return ir.Graph(nodes, [*edges, ("input", "join"), ("join", "out6")])
+    return ir.Graph(nodes, [*edges, ("input", "join"), ("join", "out9")])
 
 
 def test_an_edge_of_a_split_does_not_change_its_section_unnoticed():
@@ -400,3 +400,37 @@ def test_a_long_row_of_loops_takes_linear_time(monkeypatch):
     )
     assert set(graph.infer_shapes().values()) == {(4,)}
     assert 300 <= len(calls) <= 900
+
+
+def test_more_edges_than_sections_are_refused():
+    graph = split_in_three()
+    graph.add_node("more", ir.Output([1]))
+    graph.add_edge("split", "more")
+    with pytest.raises(
+        ModelError,
+        match=r"^Node 'split' \(ChannelSplit\) has 3 split_sections, but 4 or more outgoing edges, "
+        r"each of which carries one$",
+    ):
+        graph.validate()
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ({"edges": []}, ModelError, r"^The dictionary of a graph lacks \['nodes'\]$"),
+        (
+            {"nodes": {"x": {"a": 1}}, "edges": []},
+            ModelError,
+            r"^The dictionary of node 'x' lacks its 'type', got \['a'\]$",
+        ),
+        (
+            {"nodes": {}, "edges": None},
+            TypeError,
+            r"^Graph\.edges must be pairs of names, got None$",
+        ),
+        ({"nodes": {}, "edges": "ab"}, TypeError, r"^Graph\.edges must be pairs .*, got 'ab'$"),
+    ],
+)
+def test_dictionaries_that_are_no_graph_are_refused(data, error, message):
+    with pytest.raises(error, match=message):
+        ir.Graph.from_dict(data)

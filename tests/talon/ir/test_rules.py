@@ -118,6 +118,7 @@ VALUE_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: ir.Dropout(3, p=1.5), "Dropout probability must be in [0, 1], got: 1.5"),
     (lambda: ir.HybridRegion("foo", 3), "mode must be 'snn' or 'ann', got: foo"),
     (lambda: ir.ChannelSplit(()), "split_sections must be non-empty"),
+    (lambda: ir.ChannelSplit((True, 2)), "All split_sections must be positive integers, got (Tru"),
     (lambda: ir.ChannelSplit((2, 0)), "All split_sections must be positive integers, got (2, 0)"),
     (lambda: ir.Concat(1), "Concat requires at least 2 inputs, got 1"),
     (
@@ -145,6 +146,10 @@ VALUE_RULES: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: head(cv3_b2=ones(2)), "SDDetect.cv3_b2 must be 1D with 3 elements, got shape (2,)"),
     (lambda: ir.DFLDecode(4, ones(3)), "dfl_weights must have shape (4,), got (3,)"),
+    (
+        lambda: ir.DFLDecode(2**40),
+        "reg_max must be <= 65536 unless dfl_weights are given, got 10995",
+    ),
     (lambda: ir.Dist2BBox(5), "stride must be 4, 8, or 16, got 5"),
     (lambda: ir.Dist2BBox(8, anchors=ones(3)), "Dist2BBox.anchors must have shape (2, anchors), g"),
     (lambda: ir.NMS(score_threshold=1.5), "score_threshold must be in [0, 1], got 1.5"),
@@ -205,6 +210,8 @@ TYPE_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: ir.ELU(3, alpha="1"), "ELU.alpha must be a number, got '1'"),
     (lambda: ir.PReLU(3, "x"), "PReLU.weight must be numbers, got 'x'"),
     (lambda: ir.GELU(3, approximate="tanh"), "GELU.approximate must be a bool, got 'tanh'"),
+    (lambda: norm(running_mean=None), "BatchNorm2d.running_mean must be numbers, got None"),
+    (lambda: ir.ChannelSplit(3), "split_sections must be a sequence of ints, got 3"),
     (lambda: norm(num_features=3.0), "BatchNorm2d.num_features must be an int >= 1, got 3.0"),
     (lambda: ir.NMS(max_detections=1.5), "max_detections must be an int >= 0, got 1.5"),
 ]
@@ -246,3 +253,8 @@ def test_counts_of_blocks() -> None:
     assert ir.Dist2BBox().output_shape((7, 8, 9)) == (7, 8, 9)
     assert ir.NMS(max_detections=20).output_shape((7, 8, 9)) == (20, 8)
     assert ir.NMS(max_detections=0).output_shape((50, 85)) == (50, 85)
+
+
+def test_a_number_from_a_file_costs_no_memory() -> None:
+    assert ir.Concat(2**62, input_type={"input_0": np.array([3])}).output_type is None
+    assert ir.NMS(max_detections=2**62).output_shape((5, 6)) == (2**62, 6)
