@@ -11,13 +11,15 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from talon.errors import T1CFormatError
+from talon.ir.checks import check_int
 from talon.ir.graph import Graph
 from talon.ir.hdf5 import (
     KIND,
@@ -42,6 +44,7 @@ VERSIONS = (VERSION, EXTENDED_VERSION)
 
 _ORDER = "talon_order"
 _PORTS = ("input_type", "output_type")
+_NUMBERS = (int, float, bool, int | None, float | None)
 _GZIP_LEVEL = 4
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"T1C\0CRC\n"
@@ -85,19 +88,29 @@ def write(path: str | os.PathLike[str], graph: Graph, *, compression: str | None
         temporary.unlink(missing_ok=True)
 
 
-def read(path: str | os.PathLike[str]) -> Graph:
+def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Graph:
     """Read a graph from a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        The most bytes that the file may have, and that all its data may unpack to. If it is not
+        given, data may unpack to 64 MiB and 8 times the size of the file.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     T1CFormatError
-        If the file is damaged, is something else, or is of an unknown version.
+        If the file is damaged, is something else, is of an unknown version or is too large.
     """
     source = _as_source(path)
+    if max_bytes is not None:
+        max_bytes = check_int("max_bytes", max_bytes, 1)
     with _blaming(source):
-        root = read_tree(_read_sealed(source))
+        root = read_tree(_read_sealed(source, max_bytes), max_bytes)
         _version(root)
         return _read_graph(_group(root, "graph"))
 
@@ -175,13 +188,21 @@ def _write_sealed(path: Path, pieces: list[Piece]) -> None:
         os.fsync(file.fileno())
 
 
-def _read_sealed(path: Path) -> bytes:
-    """Return a file's content; if it ends with a checksum, the content must agree with it."""
+def _read_sealed(path: Path, max_bytes: int | None = None) -> memoryview:
+    """Return a file's content; if it ends with a checksum, the content must agree with it.
+
+    It is in memory of our own and not mapped: nobody can change it between the check and its use,
+    and a file that is cut off meanwhile does not end the process.
+    """
     with path.open("rb") as file:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             raise T1CFormatError("it does not begin as an HDF5 file")
+        n_bytes = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and n_bytes > max_bytes:
+            raise T1CFormatError(f"it has {n_bytes} bytes, more than max_bytes={max_bytes}")
         file.seek(0)
-        content = file.read()
+        whole = bytearray(n_bytes)
+        content = memoryview(whole)[: file.readinto(whole)]
     if len(content) < _TRAILER.size:
         return content
     magic, n_bytes, crc = _TRAILER.unpack_from(content, len(content) - _TRAILER.size)
@@ -257,10 +278,23 @@ def _read_node(name: str, group: Group) -> Node:
             f"node {name!r}: {exc}; known are {', '.join(list_primitives())}, "
             "and what talon.ir.register_node makes known"
         ) from exc
+    for item in fields_of(kind):
+        if item.type in _NUMBERS and isinstance(data.get(item.name), str):
+            data[item.name] = _number(data[item.name])
     try:
         return kind.from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
         raise T1CFormatError(f"node {name!r}: {exc}") from exc
+
+
+def _number(text: str) -> Any:
+    """Return the number in a text: the original stores one so, once it has read it itself."""
+    if text in ("True", "False"):
+        return text == "True"
+    for convert in (int, float):
+        with suppress(ValueError):
+            return convert(text)
+    return text
 
 
 def _value(found: Group | Dataset) -> Any:

@@ -3,6 +3,7 @@
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -42,8 +43,10 @@ class Datatype:
     dtype: np.dtype | None = None
 
 
-def parse_datatype(body: memoryview) -> Datatype:
+@lru_cache(256)
+def parse_datatype(raw: bytes) -> Datatype:
     """Return the type that a message describes."""
+    body = memoryview(raw)
     kind, low, middle, _, n_bytes = unpack_from(_TYPE_HEAD, body, 0, "datatype")
     properties = body[_TYPE_HEAD.size :]
     match kind & 15:
@@ -75,8 +78,10 @@ def _float(low: int, n_bytes: int, properties: memoryview) -> np.dtype:
     return np.dtype(f"{'>' if low & 1 else '<'}f{n_bytes}")
 
 
-def parse_dataspace(body: memoryview) -> tuple[int, ...]:
+@lru_cache(256)
+def parse_dataspace(raw: bytes) -> tuple[int, ...]:
     """Return the dimensions that a message describes, none for a scalar."""
+    body = memoryview(raw)
     head = bytes(cut(body, 0, 4, "dataspace"))
     version, rank = head[0], head[1]
     if version not in (1, 2) or rank > _MAX_RANK or (version == 2 and head[3] == 2):

@@ -78,7 +78,7 @@ class Emitter:
         if self._level is not None and array.nbytes >= _MIN_COMPRESSED and array.ndim:
             suffix, n = self._compress(array, self._level), 5
         else:
-            at = self._put(memoryview(array.reshape(-1).view(np.uint8))) if array.size else None
+            at = self._put(array.reshape(-1).view(np.uint8).data) if array.size else None
             suffix, n = _layout(at, array.nbytes), 4
         return self._header(prefix + suffix + attributes, n + n_attributes)
 

@@ -6,6 +6,7 @@ datasets that :mod:`talon.ir.hdf5.storage` knows. That is what HDF5 writes with 
 which are those of h5py's ``libver="earliest"``. Links to other places are refused.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from talon.errors import T1CFormatError
 from talon.ir.hdf5.datatype import Datatype, parse_dataspace, parse_datatype
 from talon.ir.hdf5.source import ByteSource, cut, unpack_from
-from talon.ir.hdf5.storage import Storage, read_tree_node
+from talon.ir.hdf5.storage import LENT_BYTES, Storage, read_tree_node
 from talon.ir.hdf5.write import MAX_DEPTH
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -58,22 +59,30 @@ class Group:
     attributes: dict[str, Any]
 
 
-def read_tree(data: bytes) -> Group:
+def read_tree(data: bytes | bytearray | memoryview, max_bytes: int | None = None) -> Group:
     """Return everything in a file.
+
+    Parameters
+    ----------
+    data
+        The content. If it can be written to, large arrays are views of it, else copies.
+    max_bytes
+        What all data may unpack to; a multiple of the file's size if it is not given.
 
     Raises
     ------
     T1CFormatError
         If the file is damaged or uses more of HDF5 than is supported.
     """
-    return _Reader(data).read()
+    return _Reader(data, max_bytes).read()
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview, max_bytes: int | None) -> None:
         self._source = ByteSource(data)
-        self._storage = Storage(self._source)
+        self._storage = Storage(self._source, max_bytes)
         self._seen: set[int] = set()
+        self._attributes_seen: dict[bytes, tuple[str, Any]] = {}
 
     def read(self) -> Group:
         source = self._source
@@ -101,11 +110,12 @@ class _Reader:
         try:
             messages = self._messages(address)
             attributes = dict(self._attributes(messages))
-            if any(kind in (_LINK, _LINK_INFO) for kind, _ in messages):
+            first = dict(reversed(messages))
+            if _LINK in first or _LINK_INFO in first:
                 raise T1CFormatError(f"groups of newer versions are not supported; {_WAY_OUT}")
-            table = _find(messages, _SYMBOL_TABLE)
+            table = first.get(_SYMBOL_TABLE)
             if table is None:
-                return Dataset(path=path, value=self._value(messages), attributes=attributes)
+                return Dataset(path=path, value=self._value(first), attributes=attributes)
         except T1CFormatError as exc:
             raise T1CFormatError(f"{path}: {exc}") from exc
         children = {
@@ -125,8 +135,9 @@ class _Reader:
             offset = 0
             while offset + _MESSAGE.size <= len(body) and len(found) < n_messages:
                 kind, length, flags = _MESSAGE.unpack_from(body, offset)
-                message = cut(body, offset + _MESSAGE.size, length, "message")
-                offset += _MESSAGE.size + length
+                offset += _MESSAGE.size
+                message = cut(body, offset, length, "message")
+                offset += length
                 if flags & _SHARED and kind in (_SPACE, _TYPE, _LAYOUT, _FILTERS, _ATTRIBUTE_KIND):
                     raise T1CFormatError("shared messages are not supported")
                 if kind == _CONTINUATION:
@@ -167,7 +178,16 @@ class _Reader:
     def _attributes(self, messages: Messages) -> Iterator[tuple[str, Any]]:
         for kind, body in messages:
             if kind == _ATTRIBUTE_KIND:
-                yield self._attribute(body)
+                yield self._known_attribute(body)
+
+    def _known_attribute(self, body: memoryview) -> tuple[str, Any]:
+        """Return an attribute; the nodes of a network have many of the same bytes."""
+        raw = bytes(body)
+        found = self._attributes_seen.get(raw)
+        if found is None:
+            found = self._attributes_seen[raw] = self._attribute(body)
+        name, value = found
+        return name, value.copy() if isinstance(value, np.ndarray) else value
 
     def _attribute(self, body: memoryview) -> tuple[str, Any]:
         version, _, *sizes = unpack_from(_ATTRIBUTE, body, 0, "attribute")
@@ -178,27 +198,29 @@ class _Reader:
         for size in sizes:
             parts.append(cut(body, offset, size, "attribute"))
             offset += -(-size // 8) * 8 if version == 1 else size
-        kind, dims = parse_datatype(parts[1]), parse_dataspace(parts[2])
-        n_bytes = kind.n_bytes * int(np.prod(dims, dtype=object))
+        kind, dims = parse_datatype(bytes(parts[1])), parse_dataspace(bytes(parts[2]))
+        n_bytes = kind.n_bytes * math.prod(dims)
         name = _decode(bytes(parts[0]).rstrip(b"\0"), "the name of an attribute")
         return name, self._decode_elements(cut(body, offset, n_bytes, "attribute"), dims, kind)
 
-    def _value(self, messages: Messages) -> Any:
-        if _find(messages, _EXTERNAL) is not None:
+    def _value(self, messages: dict[int, memoryview]) -> Any:
+        if _EXTERNAL in messages:
             raise T1CFormatError("its data is in another file")
-        found = [_find(messages, kind) for kind in (_TYPE, _SPACE, _LAYOUT)]
-        datatype, dataspace, layout = found
+        datatype, dataspace, layout = map(messages.get, (_TYPE, _SPACE, _LAYOUT))
         if datatype is None or dataspace is None or layout is None:
             raise T1CFormatError("it is neither a group nor a complete dataset")
-        kind, dims = parse_datatype(datatype), parse_dataspace(dataspace)
-        raw = self._storage.read_raw(layout, _find(messages, _FILTERS), dims, kind)
+        kind, dims = parse_datatype(bytes(datatype)), parse_dataspace(bytes(dataspace))
+        raw = self._storage.read_raw(layout, messages.get(_FILTERS), dims, kind)
         return self._decode_elements(raw, dims, kind)
 
     def _decode_elements(
         self, raw: bytes | memoryview, dims: tuple[int, ...], kind: Datatype
     ) -> Any:
         if kind.form == "number":
-            return np.frombuffer(raw, kind.dtype).reshape(dims).copy()[()]
+            array = np.frombuffer(raw, kind.dtype).reshape(dims)
+            if array.nbytes >= LENT_BYTES and array.flags.writeable and array.flags.aligned:
+                return array
+            return array.copy()[()]
         if kind.form == "bool":
             return (np.frombuffer(raw, np.uint8).reshape(dims) != 0)[()]
         view = memoryview(raw)
@@ -209,10 +231,6 @@ class _Reader:
         else:
             texts = [_decode(bytes(element).rstrip(b"\0"), "a text") for element in elements]
         return np.array(texts, object).reshape(dims)[()]
-
-
-def _find(messages: Messages, kind: int) -> memoryview | None:
-    return next((body for found, body in messages if found == kind), None)
 
 
 def _decode(raw: bytes, what: str) -> str:

@@ -17,7 +17,7 @@ class ByteSource:
     budget in proportion to the file's size, so that reading comes to an end whatever the file says.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data)
         self._n_bytes_left = FREE_BYTES + N_READS * len(data)
 

@@ -17,6 +17,9 @@ FREE_BYTES = 64 << 20
 EXPANSION = 8
 """How many times its own size a file may unpack to beyond that."""
 
+LENT_BYTES = 1 << 20
+"""Arrays of this size and more are views of the file's content, where that can be written to."""
+
 _ADDRESS_SIZE = struct.Struct("<QQ")
 _COUNT = struct.Struct("<H")
 _FILTER = struct.Struct("<HHHH")
@@ -75,9 +78,12 @@ class _Chunking:
 class Storage:
     """The datasets' bytes of one file."""
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, max_bytes: int | None = None) -> None:
         self._source = source
-        self._n_bytes_left = FREE_BYTES + EXPANSION * len(source)
+        self._max_bytes = max_bytes
+        default = FREE_BYTES + EXPANSION * len(source)
+        self._n_bytes_left = default if max_bytes is None else max_bytes
+        self._lent: list[tuple[int, int]] = []
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
 
     def read_raw(
@@ -100,14 +106,31 @@ class Storage:
         address, size = unpack_from(_ADDRESS_SIZE, layout, 2, "data layout")
         if size < n_bytes:
             raise T1CFormatError(f"{n_bytes} bytes are declared, but {size} are stored")
-        return self._source.take(address, n_bytes, "data") if n_bytes else b""
+        if not n_bytes:
+            return b""
+        data = self._source.take(address, n_bytes, "data")
+        return data if n_bytes < LENT_BYTES or self._lend(address, n_bytes) else bytes(data)
+
+    def _lend(self, start: int, n_bytes: int) -> bool:
+        """Tell whether nobody else has a view of these bytes, which then are lent."""
+        end = start + n_bytes
+        if any(start < other_end and other < end for other, other_end in self._lent):
+            return False
+        self._lent.append((start, end))
+        return True
 
     def _allow(self, n_bytes: int) -> None:
         self._n_bytes_left -= n_bytes
+        if self._n_bytes_left < 0 and self._max_bytes is not None:
+            raise T1CFormatError(
+                f"{n_bytes} bytes are declared; all data may have max_bytes={self._max_bytes} "
+                "together"
+            )
         if self._n_bytes_left < 0:
             raise T1CFormatError(
                 f"{n_bytes} bytes are declared; all data may have {FREE_BYTES} plus {EXPANSION} "
-                f"times the file's {len(self._source)} bytes together"
+                f"times the file's {len(self._source)} bytes together; "
+                "max_bytes sets another limit"
             )
 
     def _read_chunks(
