@@ -1,1 +1,30 @@
-"""A run as one self-contained HTML page. Takes plain data and knows no other room."""
+"""Graphs and runs as self-contained HTML pages."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "compiled": ("visualize_execution_schedule", "visualize_partitioned"),
+    "display": ("export_html", "serve_page", "stop_servers", "visualize"),
+    "render": ("render_html",),
+    "serialize": ("graph_to_dict",),
+}
+
+__all__ = [
+    "export_html",
+    "graph_to_dict",
+    "render_html",
+    "serve_page",
+    "stop_servers",
+    "visualize",
+    "visualize_execution_schedule",
+    "visualize_partitioned",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"talon.viz.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,228 @@
+"""A mapped graph: which core holds what, and in which order a timestep visits the nodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from talon.image.files import whole_file
+from talon.ir import Graph, Input, Output, read
+from talon.ir.topology import zero_delay_edges
+from talon.viz import svg
+from talon.viz.constants import category_of
+from talon.viz.render import environment, render_html
+from talon.viz.serialize import graph_to_dict
+
+_ROW, _LEFT, _WIDTH = 46, 90, 980
+
+
+def visualize_partitioned(
+    graph: Graph | str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    title: str = "Partitioned graph",
+) -> Path:
+    """Write the page of a graph with the cores of its nodes, and return the path.
+
+    Parameters
+    ----------
+    graph
+        A graph that :func:`talon.graph.partition` gave, or the path of its file.
+    output_path
+        The page; folders are made as needed.
+    title
+        Heading of the page.
+
+    Raises
+    ------
+    ValueError
+        A node is on no core.
+    """
+    source = graph if isinstance(graph, Graph) else read(graph)
+    homes = _homes(source)
+    data = graph_to_dict(source)
+    pieces = (source.partition_metadata or {}).get("pieces") or {}
+    for node in data["nodes"]:
+        node["cores"] = homes[node["id"]]
+        node["pieces"] = [_piece(piece) for piece in pieces.get(node["id"], ())]
+    data["mapping"] = _mapping(source, homes)
+    return write_page(output_path, render_html(data, title))
+
+
+def visualize_execution_schedule(
+    graph: Graph | str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    title: str = "Execution schedule",
+    profile_result: Any = None,
+) -> Path:
+    """Write a page of when each node of a timestep is computed, and return the path.
+
+    Each core has a row; without a partition there is one. A node begins when its last input is
+    there and its core is free.
+
+    Parameters
+    ----------
+    graph
+        A graph, or the path of its file.
+    output_path
+        The page; folders are made as needed.
+    title
+        Heading of the page.
+    profile_result
+        What a backend's ``profile`` gave: its ``per_node_latency`` are the lengths, in
+        microseconds. Without it every node takes one unit.
+    """
+    source = graph if isinstance(graph, Graph) else read(graph)
+    latency: Mapping[str, float] = getattr(profile_result, "per_node_latency", None) or {}
+    homes = _homes(source) if (source.partition_metadata or {}).get("assignments") else {}
+    cores = {name: homes.get(name, [0])[0] for name in source.nodes}
+    starts, lengths = _schedule(source, cores, latency)
+    end = max((starts[name] + lengths[name] for name in starts), default=0.0)
+    unit = "µs, measured on the host" if latency else "units of one node"
+    page = (
+        environment()
+        .get_template("schedule.html.j2")
+        .render(
+            title=title,
+            subtitle=f"{len(starts)} nodes on {len(set(cores.values()))} cores, {end:.4g} {unit}",
+            drawing=_timeline(source, cores, starts, lengths, end, partitioned=bool(homes)),
+            path=_critical_path(source, starts, lengths),
+        )
+    )
+    return write_page(output_path, page)
+
+
+def write_page(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a page whole or not at all; folders are made as needed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as file:
+        file.write(text.encode())
+    return target
+
+
+def _homes(graph: Graph) -> dict[str, list[int]]:
+    """Return the cores of every node."""
+    metadata = graph.partition_metadata or {}
+    assignments, pieces = metadata.get("assignments") or {}, metadata.get("pieces") or {}
+    homes: dict[str, list[int]] = {}
+    for name, node in graph.nodes.items():
+        cores = sorted({int(piece["core"]) for piece in pieces.get(name, ()) if "core" in piece})
+        core = assignments.get(name, node.core_id)
+        if not cores and core is None:
+            raise ValueError(f"Node {name!r} is on no core; partition the graph first")
+        homes[name] = cores or [int(core)]  # type: ignore[arg-type]
+    return homes
+
+
+def _piece(piece: Mapping[str, Any]) -> dict[str, str]:
+    what = ", ".join(f"{key} {value}" for key, value in piece.items() if key != "core")
+    return {"where": f"core {piece.get('core', '?')}", "what": what}
+
+
+def _mapping(graph: Graph, homes: dict[str, list[int]]) -> dict[str, Any]:
+    holds: dict[int, list[str]] = {}
+    for name, cores in homes.items():
+        for core in cores:
+            holds.setdefault(core, []).append(name)
+    metadata = graph.partition_metadata or {}
+    note = f"algorithm {metadata.get('algorithm', 'not told')}"
+    if metadata.get("note"):
+        note += f"; {metadata['note']}"
+    return {
+        "note": note,
+        "columns": ["holds"],
+        "rows": [
+            {"core": core, "cells": [", ".join(names)]} for core, names in sorted(holds.items())
+        ],
+    }
+
+
+def _schedule(
+    graph: Graph, cores: Mapping[str, int], latency: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return start and length of each node that is computed."""
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for src, dst in zero_delay_edges(graph.edges, graph.delays):
+        sources[dst].append(src)
+    free: dict[int, float] = {}
+    ends: dict[str, float] = {}
+    starts: dict[str, float] = {}
+    lengths: dict[str, float] = {}
+    for name in graph.topological_order():
+        ready = max((ends[src] for src in sources[name]), default=0.0)
+        if isinstance(graph.nodes[name], Input | Output):
+            ends[name] = ready
+            continue
+        core = cores[name]
+        starts[name] = max(ready, free.get(core, 0.0))
+        lengths[name] = float(latency.get(name, 0.0)) if latency else 1.0
+        ends[name] = free[core] = starts[name] + lengths[name]
+    return starts, lengths
+
+
+def _critical_path(
+    graph: Graph, starts: Mapping[str, float], lengths: Mapping[str, float]
+) -> list[str]:
+    """Return the nodes back from the last to end, each behind the last of its inputs."""
+    if not starts:
+        return []
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for src, dst in zero_delay_edges(graph.edges, graph.delays):
+        sources[dst].append(src)
+
+    def end(name: str) -> float:
+        return starts[name] + lengths[name]
+
+    path = [max(starts, key=end)]
+    while True:
+        before = [name for name in sources[path[-1]] if name in starts]
+        if not before:
+            return path[::-1]
+        path.append(max(before, key=end))
+
+
+def _timeline(
+    graph: Graph,
+    cores: Mapping[str, int],
+    starts: Mapping[str, float],
+    lengths: Mapping[str, float],
+    end: float,
+    *,
+    partitioned: bool,
+) -> Markup:
+    rows = {core: k for k, core in enumerate(sorted({cores[name] for name in starts}))}
+    scale = _WIDTH / end if end else 1.0
+    parts: list[Markup] = []
+    for core, k in rows.items():
+        label = f"core {core}" if partitioned else "all nodes"
+        parts.append(svg.text(8, k * _ROW + 30, label, kind="strong"))
+        parts.append(
+            svg.element(
+                "rect", x=float(_LEFT), y=float(k * _ROW + 6), width=float(_WIDTH),
+                height=float(_ROW - 10), class_="frame", rx=4,
+            )
+        )  # fmt: skip
+    for name, start in starts.items():
+        x, width = _LEFT + start * scale, max(lengths[name] * scale, 1.5)
+        y = rows[cores[name]] * _ROW + 6
+        category = category_of(type(graph.nodes[name]).__name__)
+        letters = int(width / 7)
+        shown = name if len(name) <= letters else name[: max(0, letters - 1)]
+        parts.append(
+            svg.element(
+                "g",
+                svg.element("title", f"{name}: {start:.4g} to {start + lengths[name]:.4g}"),
+                svg.element(
+                    "rect", x=x, y=float(y), width=width, height=float(_ROW - 10), rx=4,
+                    class_=f"stage {category}",
+                ),
+                svg.text(x + 5, y + 22, shown, kind="label"),
+            )
+        )  # fmt: skip
+    height = len(rows) * _ROW + 12
+    label = f"schedule of {len(starts)} nodes"
+    return svg.drawing(float(_LEFT + _WIDTH + 12), float(height), *parts, label=label)
