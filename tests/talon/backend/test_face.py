@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from talon import graph as graph_room
 from talon import ir
 from talon.backend import CompileConfig, get_backend, run
 from talon.backend.array import ArrayBackend
@@ -253,6 +254,15 @@ def test_what_is_no_graph_is_refused():
     for backend in (cpu, array):
         with pytest.raises(TypeError, match=r"^graph must be a talon.ir.Graph, not str$"):
             backend.validate("network.t1c")
+
+
+@pytest.mark.skipif(not hasattr(graph_room, "HardwareSpec"), reason="no talon.graph.HardwareSpec")
+def test_constraints_are_valid_specifications():
+    for backend in (cpu, array):
+        backend.get_constraints().validate()
+    assert cpu.get_constraints().num_cores == 1
+    spec = array.get_constraints()
+    assert (spec.num_cores, spec.max_neurons_per_core, spec.sram_bytes_per_core) == (32, 512, 98304)
 
 
 # --- the array ------------------------------------------------------------------------------------
