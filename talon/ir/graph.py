@@ -7,7 +7,7 @@ a :class:`~talon.ir.skip.Skip` are summed.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +16,14 @@ from talon.ir.checks import ParameterError, check_int
 from talon.ir.node import Node, Nodes, register_node, str_to_node
 from talon.ir.ports import Input, Output
 from talon.ir.shapes import infer_shapes
+from talon.ir.structure import (
+    as_edge,
+    check_edge,
+    check_edges,
+    check_entry,
+    check_repeated,
+    kept_edges,
+)
 from talon.ir.topology import (
     find_cycle,
     find_cycles,
@@ -24,7 +32,7 @@ from talon.ir.topology import (
     strongly_connected_components,
     zero_delay_edges,
 )
-from talon.ir.types import Delays, Dims, Edge, Edges
+from talon.ir.types import Delays, Dims, Edges
 
 
 @register_node
@@ -72,15 +80,15 @@ class Graph(Node):
         if not isinstance(self.edges, Iterable) or isinstance(self.edges, str):
             raise TypeError(f"Graph.edges must be pairs of names, got {self.edges!r}")
         self.nodes = dict(self.nodes)
-        self.edges = [_as_edge(edge) for edge in self.edges]
-        self.delays = {_as_edge(edge): delay for edge, delay in self.delays.items()}
+        self.edges = [as_edge(edge) for edge in self.edges]
+        self.delays = {as_edge(edge): delay for edge, delay in self.delays.items()}
         self.check_structure()
 
     def check_structure(self) -> None:
         """Raise if a node, an edge or a delay cannot be part of a graph."""
         for name, node in self.nodes.items():
-            _check_entry(name, node)
-        _check_edges(self.nodes, self.edges)
+            _check_node(name, node)
+        check_edges(self.nodes, self.edges)
         known = set(self.edges)
         for edge, delay in self.delays.items():
             if edge not in known:
@@ -165,7 +173,7 @@ class Graph(Node):
 
     def add_node(self, name: str, node: Node) -> None:
         """Add a node; its name must be new."""
-        _check_entry(name, node)
+        _check_node(name, node)
         if name in self.nodes:
             raise ModelError(f"Node {name!r} is in the graph already; remove it first")
         self.nodes[name] = node
@@ -173,16 +181,16 @@ class Graph(Node):
     def remove_node(self, name: str) -> Node:
         """Take out a node with all its edges, and return it."""
         self._check_name(name)
-        self.edges = _kept_edges(self, lambda edge: name not in edge)
+        self.edges = kept_edges(self.nodes, self.edges, lambda edge: name not in edge)
         self.delays = {edge: delay for edge, delay in self.delays.items() if name not in edge}
         return self.nodes.pop(name)
 
     def add_edge(self, src: str, dst: str, delay: int = 0) -> None:
         """Add an edge behind all others, with a delay in timesteps if it is not 0."""
         delay = check_int(f"Delay of {src!r} -> {dst!r}", delay, 0)
-        _check_edge(self.nodes, src, dst)
+        check_edge(self.nodes, src, dst)
         if (src, dst) in self.edges:
-            _check_repeated(self.nodes, src, dst)
+            check_repeated(self.nodes, src, dst)
             if self.delay(src, dst) != delay:
                 raise ModelError(f"Edges {src!r} -> {dst!r} have one delay, {self.delay(src, dst)}")
         self.edges.append((src, dst))
@@ -195,7 +203,7 @@ class Graph(Node):
             raise KeyError(f"Edge {src!r} -> {dst!r} not in graph")
         last = len(self.edges) - 1 - self.edges[::-1].index((src, dst))
         at = itertools.count()
-        self.edges = _kept_edges(self, lambda _: next(at) != last)
+        self.edges = kept_edges(self.nodes, self.edges, lambda _: next(at) != last)
         if (src, dst) not in self.edges:
             self.delays.pop((src, dst), None)
 
@@ -211,7 +219,7 @@ class Graph(Node):
         chosen = set(names)
         for name in chosen:
             self._check_name(name)
-        edges = _kept_edges(self, chosen.issuperset)
+        edges = kept_edges(self.nodes, self.edges, chosen.issuperset)
         return Graph(
             {name: node for name, node in self.nodes.items() if name in chosen},
             edges,
@@ -316,6 +324,12 @@ class Graph(Node):
             raise KeyError(f"Node {name!r} not in graph")
 
 
+def _check_node(name: object, node: object) -> None:
+    check_entry(name, node)
+    if isinstance(node, Graph):
+        raise ModelError(f"Node {name!r} is a Graph; put its nodes into the outer graph instead")
+
+
 def _as_node(name: str, entry: Any) -> Node:
     if isinstance(entry, Node):
         return entry
@@ -324,75 +338,3 @@ def _as_node(name: str, entry: Any) -> Node:
             f"The dictionary of node {name!r} lacks its 'type', got {sorted(entry)}"
         )
     return str_to_node(entry["type"]).from_dict(entry)
-
-
-_NO_NAMES = ("", ".", "..")
-
-
-def _as_edge(edge: object) -> Edge:
-    match edge:
-        case (str(src), str(dst)):
-            return src, dst
-        case _:
-            raise ModelError(f"Edge must be a pair of node names, got {edge!r}")
-
-
-def _check_entry(name: object, node: object) -> None:
-    if not isinstance(name, str) or name in _NO_NAMES or "/" in name or "\0" in name:
-        raise ModelError(
-            f"Node name must be a non-empty string without '/' and NUL, not '.' or '..', "
-            f"got {name!r}"
-        )
-    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
-        raise ModelError(f"Node name must be Unicode text, without surrogates, got {name!r}")
-    if not isinstance(node, Node):
-        raise ModelError(f"Node {name!r} must be a Node, got {type(node).__name__}")
-    if isinstance(node, Graph):
-        raise ModelError(f"Node {name!r} is a Graph; put its nodes into the outer graph instead")
-
-
-def _check_edges(nodes: Nodes, edges: Edges) -> None:
-    seen: set[Edge] = set()
-    for src, dst in edges:
-        _check_edge(nodes, src, dst)
-        if (src, dst) in seen:
-            _check_repeated(nodes, src, dst)
-        seen.add((src, dst))
-
-
-def _check_edge(nodes: Nodes, src: str, dst: str) -> None:
-    for role, name in (("source", src), ("destination", dst)):
-        if name not in nodes:
-            raise ModelError(f"Edge {role} {name!r} not found in nodes")
-    if isinstance(nodes[src], Output):
-        raise ModelError(f"Output node {src!r} has outgoing edge to {dst!r}")
-    if isinstance(nodes[dst], Input):
-        raise ModelError(f"Input node {dst!r} has incoming edge from {src!r}")
-
-
-def _check_repeated(nodes: Nodes, src: str, dst: str) -> None:
-    if not nodes[src].multi_output:
-        raise ModelError(
-            f"Duplicate edge: {src!r} -> {dst!r}; to take a value twice, send it through a "
-            "Skip('passthrough') as well"
-        )
-
-
-def _kept_edges(graph: Graph, keeps: Callable[[Edge], bool]) -> Edges:
-    """Return the edges that are kept; a node of several outputs must not lose one before others.
-
-    The edges behind the lost one would carry other outputs than before.
-    """
-    kept: Edges = []
-    lost: dict[str, str] = {}
-    for src, dst in graph.edges:
-        if not keeps((src, dst)):
-            lost.setdefault(src, dst)
-            continue
-        if src in lost and graph.nodes[src].multi_output:
-            raise ModelError(
-                f"Edge {src!r} -> {lost[src]!r} cannot be left out while {src!r} -> {dst!r} stays: "
-                f"the k-th edge of {src!r} carries its k-th output"
-            )
-        kept.append((src, dst))
-    return kept
