@@ -57,7 +57,10 @@ def talon_model(name: str, data: dict) -> Run:
     from talon.backend.cpu import FloatModel, Record
 
     model, record = FloatModel(make_graph(name, data)), Record.nothing()
-    return lambda: list(model.run(data["raster"], record=record).spike_counts.values())
+    threads = int(os.environ.get("CONTEST_THREADS", "1"))
+    return lambda: list(
+        model.run(data["raster"], record=record, n_threads=threads).spike_counts.values()
+    )
 
 
 def talon_call(name: str, data: dict) -> Run:
@@ -73,7 +76,7 @@ def _torch_layers(name: str, data: dict):
     import torch
     from torch.nn import functional
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads(int(os.environ["CONTEST_THREADS"]))
     weights = iter(data["weights"])
     layers = []
     for kind, *rest in LAYERS[name]:
@@ -172,7 +175,7 @@ def snntorch_loop(name: str, data: dict) -> Run:
 
 def jax_scan(name: str, data: dict) -> Run:
     """Return a compiled scan over timesteps."""
-    if os.environ["OMP_NUM_THREADS"] == "1":
+    if os.environ["CONTEST_THREADS"] == "1":
         os.environ["XLA_FLAGS"] = (
             "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         )

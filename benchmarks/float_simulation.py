@@ -43,7 +43,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def work(contestant: str, name: str, path: str, seconds: float) -> None:
     """Measure one contestant in this process and print the result as JSON."""
-    if os.environ[THREADS[0]] == "1" and hasattr(os, "sched_setaffinity"):
+    if os.environ["CONTEST_THREADS"] == "1" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # jax heeds no variable
     run = CONTESTANTS[contestant](name, load_workload(path))
     counts = run()  # warm
@@ -62,7 +62,9 @@ def measure(
     python: str, contestant: str, name: str, path: Path, seconds: float, threads: int
 ) -> dict:
     """Run one contestant in a fresh process."""
-    env = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+    own = contestant not in NEEDS and not path.stem.endswith("b1")  # Talon shares the samples
+    env = {**os.environ, **dict.fromkeys(THREADS, "1" if own else str(threads))}
+    env["CONTEST_THREADS"] = str(threads)
     command = [python, __file__, "--worker", contestant, "--data", str(path)]
     command += ["--cases", name, "--seconds", str(seconds)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -154,8 +154,9 @@ class Lane:
 
     def _rule(self, plan: NodePlan, node: Neuron, axes: tuple[int, ...]) -> NeuronRule:
         name = plan.name
-        if name not in self._rules:
-            self._rules[name] = build_rule(node, plan.shape, axes, self._plan.dtype)
+        with self._recorder.lock:
+            if name not in self._rules:
+                self._rules[name] = build_rule(node, plan.shape, axes, self._plan.dtype)
         if name not in self._states:
             self._states[name] = NeuronState(self._rules[name], self._n_samples)
         return self._rules[name]

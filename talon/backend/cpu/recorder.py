@@ -1,6 +1,7 @@
 """Where the values of a run go that are to be kept."""
 
 from collections.abc import Mapping
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ Window = tuple[slice, slice]
 class Recorder:
     """The arrays of a trace while they are filled.
 
+    Lanes in several threads fill different parts of them; what they share, the dictionaries and the
+    counts, has a lock.
+
     Parameters
     ----------
     plan
@@ -33,6 +37,7 @@ class Recorder:
 
     def __init__(self, plan: Plan, record: Record, n_steps: int, n_samples: int) -> None:
         self.record = record
+        self.lock = Lock()
         self._size = (n_steps, n_samples)
         self._dtype = plan.dtype
         self._nodes = plan.nodes
@@ -62,21 +67,19 @@ class Recorder:
         """Return where the potentials of a chunk go, if they are kept."""
         if not (self.record.potentials and self.record.wants(name)):
             return None
-        self._rules[name] = rule
-        return self._flat(self._potentials, name, self._dtype)[window]
+        return self._flat(self._potentials, rule, name, self._dtype)[window]
 
     def keep_spikes(
         self, plan: NodePlan, rule: NeuronRule, window: Window, spikes: FloatArray
     ) -> None:
         """Count the spikes of a chunk, zeros and ones in the order of memory, and keep them."""
         flat = spikes.reshape(-1)
-        if flat.size <= _EXACT and flat.dtype == np.float32:
-            self._counts[plan.name] += int(np.dot(flat, flat))
-        else:
-            self._counts[plan.name] += int(np.count_nonzero(flat))
+        is_short = flat.size <= _EXACT and flat.dtype == np.float32
+        count = int(np.dot(flat, flat)) if is_short else int(np.count_nonzero(flat))
+        with self.lock:
+            self._counts[plan.name] += count
         if self.record.spikes and self.record.wants(plan.name):
-            self._rules[plan.name] = rule
-            kept = self._flat(self._spikes, plan.name, np.dtype(bool))
+            kept = self._flat(self._spikes, rule, plan.name, np.dtype(bool))
             np.not_equal(spikes, 0, out=kept[window])
 
     def keep_currents(
@@ -84,33 +87,35 @@ class Recorder:
     ) -> None:
         """Keep the inputs of neurons, given as ``(n_steps or 1, n_samples, n_neurons)``."""
         if self.keeps_inputs(plan):
-            self._rules[plan.name] = rule
-            self._flat(self._currents, plan.name, self._dtype)[window] = x
+            self._flat(self._currents, rule, plan.name, self._dtype)[window] = x
 
     def keep_activity(self, plan: NodePlan, n_steps: int, x: FloatArray) -> None:
         """Count what is not zero in the inputs of a node, which may be held for ``n_steps``."""
         if not self.keeps_inputs(plan):
             return
-        if plan.name not in self._activity:
-            self._activity[plan.name] = np.zeros(plan.in_shape, np.int64)
         repeats = n_steps if len(x) == 1 else 1
-        self._activity[plan.name] += repeats * np.count_nonzero(x, axis=(0, 1))
+        count = repeats * np.count_nonzero(x, axis=(0, 1)).astype(np.int64, copy=False)
+        with self.lock:
+            known = self._activity.get(plan.name)
+            self._activity[plan.name] = count if known is None else known + count
 
     def keep_values(self, plan: NodePlan, window: Window, value: FloatArray) -> None:
         """Keep the output of a node, which may be held."""
         if not self.keeps_values(plan):
             return
-        if plan.name not in self._values:
-            axes = memory_axes(value)
-            memory = np.empty((*self._size, *(plan.shape[axis] for axis in axes)), self._dtype)
-            self._values[plan.name] = full_view(memory, plan.shape, axes)
+        with self.lock:
+            if plan.name not in self._values:
+                axes = memory_axes(value)
+                memory = np.empty((*self._size, *(plan.shape[axis] for axis in axes)), self._dtype)
+                self._values[plan.name] = full_view(memory, plan.shape, axes)
         self._values[plan.name][window] = value
 
     def keep_latency(self, work: Work, time_ns: int) -> None:
         """Add the time that a step of work took; the nodes of a cycle share it."""
-        for plan in work.nodes:
-            share = time_ns / len(work.nodes)
-            self._latency_ns[plan.name] = self._latency_ns.get(plan.name, 0.0) + share
+        share = time_ns / len(work.nodes)
+        with self.lock:
+            for plan in work.nodes:
+                self._latency_ns[plan.name] = self._latency_ns.get(plan.name, 0.0) + share
 
     def trace(self) -> FloatTrace:
         """Return what was kept."""
@@ -129,11 +134,16 @@ class Recorder:
             n_samples=self._size[1],
         )
 
-    def _flat(self, arrays: dict[str, NDArray], name: str, dtype: np.dtype) -> NDArray:
-        if name not in arrays:
-            n = int(np.prod(self._nodes[name].shape, dtype=np.intp))
-            arrays[name] = np.empty((*self._size, n), dtype)
-        return arrays[name]
+    def _flat(
+        self, arrays: dict[str, NDArray], rule: NeuronRule, name: str, dtype: np.dtype
+    ) -> NDArray:
+        """Return the array ``(n_steps, n_samples, n_neurons)`` of a node, in the rule's order."""
+        with self.lock:
+            if name not in arrays:
+                n = int(np.prod(self._nodes[name].shape, dtype=np.intp))
+                arrays[name] = np.empty((*self._size, n), dtype)
+                self._rules[name] = rule
+            return arrays[name]
 
     def _full(self, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
         return {

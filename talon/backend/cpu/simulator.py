@@ -6,6 +6,7 @@ the caches, so that memory holds the inputs, the outputs and what is recorded, n
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -65,21 +66,43 @@ class FloatModel:
         *,
         hold: bool = False,
         record: Record | None = None,
+        n_threads: int = 1,
     ) -> FloatTrace:
-        """Run the network from rest; see :func:`simulate_float`."""
+        """Run the network from rest; see :func:`simulate_float`.
+
+        Parameters
+        ----------
+        inputs, n_steps, hold, record
+            As there.
+        n_threads
+            How many threads share the samples. The matrix library has its own threads, which are
+            set by its environment (``OPENBLAS_NUM_THREADS``); with many samples it is faster to
+            have these here and one there.
+        """
         data = prepare_inputs(self._graph, inputs, n_steps, layout="images" if hold else None)
         record = Record() if record is None else record
         self._check_names(record)
+        if n_threads < 1:
+            raise ValueError(f"n_threads must be at least 1, got {n_threads}")
         recorder = Recorder(self._plan, record, data.n_steps, data.n_samples)
         held = held_nodes(self._plan, [n for n, x in data.values.items() if x.strides[0] == 0])
-        n_samples, n_steps = self._chunk(data)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
-            for first in range(0, data.n_samples, n_samples):
-                samples = slice(first, min(first + n_samples, data.n_samples))
-                lane = Lane(self._plan, self._rules, recorder, samples, held)
-                for start in range(0, data.n_steps, n_steps):
-                    stop = min(start + n_steps, data.n_steps)
+        lane_samples, lane_steps = self._chunk(data, n_threads)
+
+        def run_lane(first: int) -> None:
+            samples = slice(first, min(first + lane_samples, data.n_samples))
+            lane = Lane(self._plan, self._rules, recorder, samples, held)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
+                for start in range(0, data.n_steps, lane_steps):
+                    stop = min(start + lane_steps, data.n_steps)
                     lane.advance(self._take(data, start, stop, samples, held), start, stop - start)
+
+        lanes = range(0, data.n_samples, lane_samples)
+        if n_threads == 1 or len(lanes) == 1:
+            for first in lanes:
+                run_lane(first)
+        else:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(run_lane, lanes))
         return recorder.trace()
 
     def _check_names(self, record: Record) -> None:
@@ -87,10 +110,11 @@ class FloatModel:
         if unknown:
             raise ValueError(f"Record.nodes has names that the graph has not: {unknown}")
 
-    def _chunk(self, data: Inputs) -> tuple[int, int]:
+    def _chunk(self, data: Inputs, n_threads: int) -> tuple[int, int]:
         """Return how many samples and timesteps go through the network together."""
         n_frames = max(1, _CHUNK_BYTES // self._plan.frame_bytes)
         n_lanes = -(-data.n_samples // n_frames)
+        n_lanes = -(-n_lanes // n_threads) * n_threads  # as many for each
         n_samples = -(-data.n_samples // n_lanes)
         return n_samples, max(1, n_frames // n_samples)
 

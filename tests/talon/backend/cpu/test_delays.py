@@ -13,7 +13,7 @@ CHUNKS = pytest.mark.parametrize("n_steps", [1, 2, 3, 7, 20])
 
 @pytest.fixture
 def chunk(monkeypatch, n_steps):
-    monkeypatch.setattr(FloatModel, "_chunk", lambda self, data: (data.n_samples, n_steps))
+    monkeypatch.setattr(FloatModel, "_chunk", lambda self, data, _: (data.n_samples, n_steps))
 
 
 def late(x, delay):

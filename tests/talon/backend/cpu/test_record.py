@@ -7,6 +7,7 @@ import pytest
 from talon import ir
 from talon.backend.cpu import FloatModel, Record, simulate_float
 from talon.backend.cpu import simulator as simulator_module
+from talon.errors import BackendError
 from talon.testing import random_graph, random_inputs
 
 
@@ -141,6 +142,31 @@ def test_a_model_runs_again_and_again():
     after = model.run(first)
     for name, potentials in before.potentials.items():
         np.testing.assert_array_equal(potentials, after.potentials[name])
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+def test_threads_share_the_samples(n_threads):
+    model, x = FloatModel(conv_network(), np.float64), raster(9, 7)
+    record = Record(currents=True, values=True, activity=True)
+    alone, shared = (model.run(x, record=record, n_threads=n) for n in (1, n_threads))
+    assert shared.spike_counts == alone.spike_counts
+    for kind in ("spikes", "potentials", "currents", "values", "outputs", "activity"):
+        first, second = getattr(alone, kind), getattr(shared, kind)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            np.testing.assert_allclose(second[name], value, rtol=1e-9, atol=1e-9)
+
+
+def test_threads_tell_what_went_wrong():
+    x = raster(4, 6)
+    x[2, 5, 0] = 3e38
+    weight = np.full((3, 2, 3, 3), 10, np.float32)
+    graph = conv_network()
+    graph.nodes["conv"] = ir.Conv2d(weight, np.zeros(3, np.float32), padding=1)
+    with pytest.raises(BackendError, match=r"'maps' exceeds .* in timestep 2 of sample 5;"):
+        FloatModel(graph).run(x, n_threads=3)
+    with pytest.raises(ValueError, match="n_threads must be at least 1, got 0"):
+        FloatModel(graph).run(x, n_threads=0)
 
 
 def peak(model, x, n_steps, record):
