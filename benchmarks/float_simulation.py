@@ -1,9 +1,10 @@
 """The float simulation against snnTorch, torch and jax on three workloads, in one run.
 
 The workloads are those of ``float_workloads.py``, the peers those of ``float_contestants.py``.
-Counts of spikes are compared with an exact oracle; who differs is shown and sets no bar: snnTorch
-on W3, whose reset by subtraction takes two timesteps where a potential is beyond twice the
-threshold.
+Counts of spikes are compared with an exact oracle; who differs is shown. That is snnTorch on W3 and
+on the larger batches, whose reset by subtraction takes two timesteps where a potential is beyond
+twice the threshold; it is as fast as it is, so its bar stands, but the fastest exact peer is
+another.
 
 A time is that of one timestep of the whole batch, median over rounds; every round is a fresh
 process, and the processes of a round follow each other, so that a slow minute hits all. CPU time
