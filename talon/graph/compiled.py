@@ -1,0 +1,112 @@
+"""The compiler's own mapping, as a layout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from talon.compiler.compile import quantize_graph
+from talon.compiler.lower import find_unmapped
+from talon.compiler.mapping import Mapping, map_network
+from talon.compiler.wiring import HOST
+from talon.graph.layout import Layout
+from talon.graph.spec import HardwareSpec
+from talon.ir import Graph
+
+
+def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
+    """Tell whether the compiler lowers every node, and there can be such an array."""
+    if find_unmapped(graph):
+        return False
+    try:
+        hw.to_array()
+    except ValueError:
+        return False
+    return True
+
+
+def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout:
+    """Return the mapping of :func:`talon.compiler.compile.compile_graph`."""
+    params = hw.to_array()
+    network, _, _ = quantize_graph(graph, params)
+    mapping = map_network(network, params)
+    pieces: dict[str, list[dict[str, Any]]] = {}
+    cores: dict[int, dict[str, int]] = {}
+    lanes = params.lanes
+    for group in mapping.wiring.groups:
+        piece, core = group.piece, mapping.cores[group.bin]
+        first, last = group.range_of(lanes)
+        entry = {
+            "core": core,
+            "outputs": [first, last],
+            "inputs": [
+                {
+                    "source": mapping.network.projections[feed.projection].source.strip("/"),
+                    "delay": mapping.network.projections[feed.projection].delay,
+                    "range": [feed.first, feed.last],
+                }
+                for feed in piece.feeds
+            ],
+            "weight_bytes": piece.words * lanes,
+            "neurons": 0 if piece.partial else piece.n_neurons,
+            "accumulators": piece.n_rows * lanes * params.n_slots,
+            "partial": piece.partial,
+        }
+        held = cores.setdefault(
+            core, {"core": core, "neurons": 0, "weight_bytes": 0, "accumulators": 0}
+        )
+        for key in ("neurons", "weight_bytes", "accumulators"):
+            held[key] += entry[key]
+        if piece.population in graph.nodes:
+            pieces.setdefault(piece.population, []).append(entry)
+    home = _homes(graph, pieces)
+    traffic, feedback = _traffic(mapping)
+    return Layout(
+        assignments={
+            name: int(pieces[at][0]["core"]) if at is not None else 0
+            for name, at in _located(graph, home).items()
+        },
+        home=home,
+        pieces=pieces,
+        cores=[cores[core] for core in sorted(cores)],
+        traffic=traffic,
+        feedback=feedback,
+        planned=False,
+        note="the mapping that the compiler makes",
+    )
+
+
+def _homes(graph: Graph, pieces: dict[str, list[dict[str, Any]]]) -> dict[str, str | None]:
+    """Return the population that each node is computed with: its own or the next one."""
+    nexts: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for src, dst in graph.edges:
+        nexts[src].append(dst)
+    home: dict[str, str | None] = {name: name if name in pieces else None for name in graph.nodes}
+    for name in reversed(graph.topological_order()):
+        if home[name] is None and name not in graph.inputs:
+            home[name] = next((at for dst in nexts[name] if (at := home[dst]) is not None), None)
+    return home
+
+
+def _located(graph: Graph, home: dict[str, str | None]) -> dict[str, str | None]:
+    """Return the homes, and for nodes of the host the one of a neighbour."""
+    found = dict(home)
+    for src, dst in graph.edges:
+        found[src] = found[src] if found[src] is not None else home[dst]
+        found[dst] = found[dst] if found[dst] is not None else home[src]
+    return found
+
+
+def _traffic(mapping: Mapping) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+    counts: Counter[tuple[int, int]] = Counter()
+    forward: set[tuple[int, int]] = set()
+    for link in mapping.wiring.links:
+        if link.sender == HOST:
+            continue
+        ends = (mapping.wiring.groups[link.sender].bin, mapping.wiring.groups[link.receiver].bin)
+        pair = (mapping.cores[ends[0]], mapping.cores[ends[1]])
+        if pair[0] != pair[1]:
+            counts[pair] += 1
+            if not link.delay:
+                forward.add(pair)
+    return [(a, b, n) for (a, b), n in sorted(counts.items())], sorted(set(counts) - forward)

@@ -1,0 +1,171 @@
+"""A graph on cores: by the compiler where it can, else by the plan of what it will do."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from talon.errors import MappingError
+from talon.graph.compiled import compiled_layout, is_compilable
+from talon.graph.layout import Layout
+from talon.graph.packing import pack, refine, spectral_order
+from talon.graph.planned import plan_pieces, planned_layout
+from talon.graph.spec import HardwareSpec
+from talon.ir import Graph
+
+ALGORITHMS = ("compiler", "greedy", "edgemap", "spectral")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionResult:
+    """Nodes on cores.
+
+    Parameters
+    ----------
+    assignments
+        First core of every node, Input and Output included.
+    num_cores_used
+        Cores that hold something.
+    cross_core_edges
+        Edges of the graph whose values cross between cores.
+    feedback_edges
+        Those of them that are part of a cycle.
+    metrics
+        Figures of merit.
+    details
+        What :func:`partition` notes beside the above.
+    """
+
+    assignments: dict[str, int]
+    num_cores_used: int
+    cross_core_edges: list[tuple[str, str]]
+    feedback_edges: list[tuple[str, str]]
+    metrics: dict[str, float]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") -> Graph:
+    """Return a new graph whose nodes are on cores, with ``partition_metadata``.
+
+    Parameters
+    ----------
+    graph
+        A valid graph; it stays as it is. The new one shares its arrays.
+    hw_spec
+        The cores.
+    algorithm
+        ``"compiler"`` gives the mapping of :func:`talon.compiler.compile.compile_graph` where that
+        can compile the graph, and else a plan; ``"greedy"``, ``"edgemap"`` and ``"spectral"`` are
+        plans: in order of the graph, then moved to lower traffic, or along a spectrum.
+
+    Raises
+    ------
+    MappingError
+        The graph does not fit; the message names what binds and the ways out.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(
+            f"Unknown algorithm: {algorithm}. Use 'compiler', 'edgemap', 'spectral', or 'greedy'."
+        )
+    found = _result(graph, hw_spec, algorithm)
+    placed = copy.copy(graph)
+    placed.nodes = {name: copy.copy(node) for name, node in graph.nodes.items()}
+    for name, core in found.assignments.items():
+        placed.nodes[name].core_id = core
+    placed.partition_metadata = {
+        "assignments": found.assignments,
+        "num_cores_used": found.num_cores_used,
+        "cross_core_edges": [list(edge) for edge in found.cross_core_edges],
+        "feedback_edges": [list(edge) for edge in found.feedback_edges],
+        "algorithm": algorithm,
+        "metrics": found.metrics,
+        **found.details,
+    }
+    return placed
+
+
+def partition_greedy(graph: Graph, hw_spec: HardwareSpec) -> PartitionResult:
+    """Return pieces in the order of the graph, one core after the other."""
+    return _result(graph, hw_spec, "greedy")
+
+
+def partition_edgemap(graph: Graph, hw_spec: HardwareSpec) -> PartitionResult:
+    """Return :func:`partition_greedy`, then moved where fewer values cross between cores."""
+    return _result(graph, hw_spec, "edgemap")
+
+
+def partition_spectral(graph: Graph, hw_spec: HardwareSpec) -> PartitionResult:
+    """Return pieces along the second eigenvector of the Laplacian of their links."""
+    return _result(graph, hw_spec, "spectral")
+
+
+def _result(graph: Graph, hw: HardwareSpec, algorithm: str) -> PartitionResult:
+    hw.validate()
+    for (src, dst), delay in graph.delays.items():
+        if delay > hw.max_feedback_delay:
+            raise MappingError(
+                f"Feedback delay constraint violated: {src} -> {dst}: {delay} timesteps > "
+                f"max_feedback_delay={hw.max_feedback_delay}; shorten it or use other hardware"
+            )
+    metrics: dict[str, float] = {}
+    if algorithm == "compiler" and is_compilable(graph, hw):
+        layout = compiled_layout(graph, hw)
+    else:
+        layout = _planned(graph, hw, algorithm, metrics)
+    return _summary(graph, layout, metrics)
+
+
+def _planned(graph: Graph, hw: HardwareSpec, algorithm: str, metrics: dict[str, float]) -> Layout:
+    pieces, links, stages, home = plan_pieces(graph, hw)
+    order = list(range(len(pieces)))
+    if algorithm == "spectral":
+        order = spectral_order(len(pieces), links)
+    cores = pack(pieces, order, hw)
+    if algorithm == "edgemap":
+        before = sum(cores[a] != cores[b] for a, b in links)
+        metrics["refinement_iterations"] = refine(pieces, cores, links, hw)
+        metrics["improvement_over_greedy"] = before - sum(cores[a] != cores[b] for a, b in links)
+        numbers = {core: i for i, core in enumerate(sorted(set(cores)))}
+        cores = [numbers[core] for core in cores]
+    if algorithm == "spectral":
+        metrics["num_partitions"] = len(set(cores))
+    return planned_layout(graph, hw, pieces, cores, links, stages, home)
+
+
+def _summary(graph: Graph, layout: Layout, metrics: dict[str, float]) -> PartitionResult:
+    groups = {
+        name: i
+        for i, component in enumerate(graph.strongly_connected_components())
+        for name in component
+    }
+    cross = [edge for edge in dict.fromkeys(graph.edges) if layout.crosses(*edge)]
+    feedback = [(a, b) for a, b in cross if groups[a] == groups[b]]
+    sizes = [core["accumulators"] for core in layout.cores]
+    split = sorted(n for n, pieces in layout.pieces.items() if len({p["core"] for p in pieces}) > 1)
+    pairs = Counter({(a, b): n for a, b, n in layout.traffic})
+    return PartitionResult(
+        assignments=layout.assignments,
+        num_cores_used=len(layout.cores),
+        cross_core_edges=cross,
+        feedback_edges=feedback,
+        metrics={
+            "cut_ratio": len(cross) / len(graph.edges) if graph.edges else 0.0,
+            "balance_stddev": float(np.std(sizes) / np.mean(sizes)) if sizes else 0.0,
+            "total_cross_core_edges": len(cross),
+            "total_feedback_edges": len(feedback),
+            **metrics,
+        },
+        details={
+            "pieces": layout.pieces,
+            "split": split,
+            "cores": layout.cores,
+            "traffic": [[a, b, n] for (a, b), n in sorted(pairs.items())],
+            "feedback": [list(pair) for pair in layout.feedback],
+            "planned": layout.planned,
+            "note": layout.note,
+        },
+    )
