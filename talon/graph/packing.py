@@ -67,6 +67,8 @@ class Load:
 def pack(pieces: list[Piece], order: Iterable[int], hw: HardwareSpec) -> list[int]:
     """Return the core of each piece: the core before's, else the next, else any with room.
 
+    What does not fit in this order is packed as :func:`pack_tight` does.
+
     Raises
     ------
     MappingError
@@ -83,21 +85,62 @@ def pack(pieces: list[Piece], order: Iterable[int], hw: HardwareSpec) -> list[in
             core = len(loads) - 1
         else:
             core = next((c for c, b in enumerate(loads) if b.exceeded(piece, hw) is None), -1)
-        reason = loads[core].exceeded(piece, hw)
-        if core < 0 or reason is not None:
-            raise MappingError(_too_much(piece, loads, hw))
+        if core < 0 or loads[core].exceeded(piece, hw) is not None:
+            return pack_tight(pieces, hw)
         loads[core].add(k, piece, hw)
         cores[k] = core
     return cores
 
 
-def _too_much(piece: Piece, loads: list[Load], hw: HardwareSpec) -> str:
-    reasons = Counter(reason for b in loads if (reason := b.exceeded(piece, hw)))
-    binding = reasons.most_common(1)[0][0]
+def pack_tight(pieces: list[Piece], hw: HardwareSpec) -> list[int]:
+    """Return the core of each piece, the largest first, each on the first core with room.
+
+    Cores are counted in the order of the pieces. First-fit decreasing needs at most 11/9 of the
+    fewest bins, and one (Johnson 1973), where a single resource binds.
+
+    Raises
+    ------
+    MappingError
+        Some piece finds no core; the message names what binds and the ways out.
+    """
+    loads: list[Load] = []
+    cores = [-1] * len(pieces)
+    for k in sorted(range(len(pieces)), key=lambda k: (-max(_shares(pieces[k], hw).values()), k)):
+        piece = pieces[k]
+        core = next((c for c, load in enumerate(loads) if load.exceeded(piece, hw) is None), -1)
+        if core < 0:
+            if len(loads) == hw.n_places or Load().exceeded(piece, hw) is not None:
+                raise MappingError(_too_much(pieces, hw))
+            loads.append(Load())
+            core = len(loads) - 1
+        loads[core].add(k, piece, hw)
+        cores[k] = core
+    numbers: dict[int, int] = {}
+    for core in cores:
+        numbers.setdefault(core, len(numbers))
+    return [numbers[core] for core in cores]
+
+
+def _shares(piece: Piece, hw: HardwareSpec) -> dict[str, float]:
+    """Return the share of each resource of a core that a piece takes."""
+    memory = min(hw.sram_bytes_per_core, hw.max_synapses_per_core)
+    return {
+        "weight memory": piece.weight_bytes / memory,
+        "neurons": piece.neurons / hw.max_neurons_per_core,
+        "accumulators": piece.words(hw) / hw.accumulators_per_core,
+        "pieces of layers": 1 / GROUPS_PER_CORE,
+    }
+
+
+def _too_much(pieces: list[Piece], hw: HardwareSpec) -> str:
+    """Name the resource of which the pieces take most together, weights of a map once a core."""
+    totals: Counter[str] = Counter()
+    for piece in pieces:
+        totals.update(_shares(piece, hw))
+    binding = totals.most_common(1)[0][0]
     return (
         f"Graph requires more than {hw.n_places} cores: {binding} is what binds. Reduce model size "
-        "or increase core capacity: smaller layers, more cores, or cores with more "
-        f"{'pieces of layers' if binding == 'groups' else binding}"
+        f"or increase core capacity: smaller layers, more cores, or cores with more {binding}"
     )
 
 

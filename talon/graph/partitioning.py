@@ -12,7 +12,7 @@ import numpy as np
 from talon.errors import MappingError
 from talon.graph.compiled import compiled_layout, is_compilable
 from talon.graph.layout import Layout
-from talon.graph.packing import pack, refine, spectral_order
+from talon.graph.packing import pack, pack_tight, refine, spectral_order
 from talon.graph.planned import plan_pieces, planned_layout
 from talon.graph.spec import HardwareSpec
 from talon.ir import Graph
@@ -59,8 +59,9 @@ def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") 
         The cores.
     algorithm
         ``"compiler"`` gives the mapping of :func:`talon.compiler.compile.compile_graph` where that
-        can compile the graph, and else a plan; ``"greedy"``, ``"edgemap"`` and ``"spectral"`` are
-        plans: in order of the graph, then moved to lower traffic, or along a spectrum.
+        can compile the graph, and else a plan of few cores; ``"greedy"``, ``"edgemap"`` and
+        ``"spectral"`` are plans: in order of the graph, then moved to lower traffic, or along a
+        spectrum.
 
     Raises
     ------
@@ -124,7 +125,11 @@ def _planned(graph: Graph, hw: HardwareSpec, algorithm: str, metrics: dict[str, 
     order = list(range(len(pieces)))
     if algorithm == "spectral":
         order = spectral_order(len(pieces), links)
-    cores = pack(pieces, order, hw)
+    cores = pack_tight(pieces, hw) if algorithm == "compiler" else pack(pieces, order, hw)
+    if algorithm == "compiler":
+        refine(pieces, cores, links, hw)
+        numbers = {core: i for i, core in enumerate(sorted(set(cores)))}
+        cores = [numbers[core] for core in cores]
     if algorithm == "edgemap":
         before = sum(cores[a] != cores[b] for a, b in links)
         metrics["refinement_iterations"] = refine(pieces, cores, links, hw)

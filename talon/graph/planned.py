@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from talon.graph.layout import Layout
@@ -40,10 +41,8 @@ def plan_pieces(graph: Graph, hw: HardwareSpec) -> tuple[list[Piece], Links, lis
 
 
 def _starts(of: list[list[Piece]]) -> list[int]:
-    starts = [0]
-    for found in of[:-1]:
-        starts.append(starts[-1] + len(found))
-    return starts
+    """Return the number of the first piece of each stage."""
+    return list(itertools.accumulate((len(found) for found in of), initial=0))[: len(of)]
 
 
 def _reaches(sender: Piece, stage: Stage, receiver: Piece) -> bool:

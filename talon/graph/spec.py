@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from talon.arch.params import ArrayParams, preset
@@ -155,6 +156,11 @@ class HardwareSpec:
             core_mesh_topology=(16, 16),
             num_cores=256,
         )
+
+    def with_cores(self, num_cores: int) -> HardwareSpec:
+        """Return the same cores, ``num_cores`` of them, in a mesh that is as square as can be."""
+        rows = max(n for n in range(1, math.isqrt(num_cores) + 1) if num_cores % n == 0)
+        return replace(self, num_cores=num_cores, core_mesh_topology=(num_cores // rows, rows))
 
     @property
     def accumulators_per_core(self) -> int:

@@ -33,6 +33,11 @@ from talon.sdk.commands.inspect import (
     trace_command,
     validate_command,
 )
+from talon.sdk.commands.mapping import (
+    export_html_command,
+    partition_command,
+    visualize_command,
+)
 from talon.sdk.commands.plan import plan_command
 from talon.sdk.commands.provenance import hash_command, stamp_command
 from talon.sdk.commands.simulate import simulate_command
@@ -113,6 +118,9 @@ for _command in (
     convert_command,
     quantize_command,
     merge_command,
+    partition_command,
+    export_html_command,
+    visualize_command,
     energy_command,
     run_command,
     profile_hw_command,

@@ -177,7 +177,7 @@ def _partition(graph: Graph, config: PipelineConfig) -> Graph:
 
     hw = HardwareSpec.zynq_us_plus()
     if config.num_cores is not None:
-        hw = replace(hw, num_cores=config.num_cores, core_mesh_topology=None)
+        hw = hw.with_cores(config.num_cores)
     return route(partition(graph, hw), hw)
 
 

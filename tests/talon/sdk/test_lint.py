@@ -198,3 +198,12 @@ def test_findings_of_ones_own_are_kept(conv_snn: ir.Graph) -> None:
         ["seen"],
     ]
     assert (found.warnings[0].node, found.warnings[0].suggestion) == ("fc1", "look")
+
+
+def test_fit_is_looked_at_if_hardware_is_given(conv_snn: ir.Graph) -> None:
+    from talon.graph import HardwareSpec
+
+    assert sdk.lint_graph(conv_snn, hw=HardwareSpec.zynq_us_plus()).issues == []
+    (issue,) = sdk.lint_graph(conv_snn, hw=HardwareSpec.zynq_us_plus().with_cores(2)).issues
+    assert (issue.code, issue.severity.value) == ("FIT", "error")
+    assert "weight memory" in issue.message

@@ -128,3 +128,31 @@ def test_pipeline_tells_where_it_stopped(model: Path, tmp_path: Path) -> None:
     )
     assert not found["success"] and "exceeds the range of float32" in found["errors"][0]
     assert found["parameters"] == 403_538 and found["energy"] is None
+
+
+def test_a_model_is_put_onto_cores(model: Path, tmp_path: Path) -> None:
+    output, page = tmp_path / "parts.t1c", tmp_path / "parts.html"
+    found = invoke("partition", model, "-o", output, "--html", page)
+    assert found["fits_hardware"] and found["planned"] and 8 <= found["cores_used"] <= 32
+    assert found["cores_available"] == 32 and len(found["cores"]) == found["cores_used"]
+    assert sum(core["weight_bytes"] for core in found["cores"]) >= 144 + 401_408 + 1_280
+    assert ir.read(output).partition_metadata["num_cores_used"] == found["cores_used"]
+    assert page.read_text().startswith("<!doctype html>")
+    error = invoke("partition", model, "--num-cores", 2, status=1)["error"]
+    assert error["kind"] == "MappingError" and "weight memory" in error["message"]
+    found = invoke("partition", model, "--algorithm", "edgemap", "--num-cores", 24)
+    assert found["algorithm"] == "edgemap" and found["cores_available"] == 24
+
+
+def test_a_model_is_drawn(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("export-html", model)["output"] == "conv.html"
+    assert invoke("visualize", model, "--no-browser", "-o", "x.html")["opened"] is False
+    assert (tmp_path / "x.html").stat().st_size < 60_000
+
+
+def test_pipeline_partitions(model: Path) -> None:
+    found = invoke("pipeline", model, "-n", 2, "--partition")
+    assert found["success"] and found["partition"]["num_cores_used"] >= 8
+    found = invoke("pipeline", model, "-n", 2, "--partition", "--num-cores", 2, status=1)
+    assert "cores" in found["errors"][0] and found["energy"] is None
