@@ -40,7 +40,7 @@ class ConfigOp(IntEnum):
     READ = 3  # data = number of words to read back from the selected entry on
     ARM = 4  # data = hardware hash; the core runs only if it matches and all memories are good
     DISARM = 5  # stop and forget which memories are good; clears errors
-    CONTROL = 6  # data bit 0: probe all neurons; 1: clear the counters; 31:16: rows to reset, 0: all
+    CONTROL = 6  # data bit 0: probe all neurons; 1: clear counters; 31:16: rows to reset, 0: all
 
 
 class InOp(IntEnum):

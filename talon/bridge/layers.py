@@ -268,5 +268,14 @@ def find_converter(module: nn.Module) -> Converter:
 
 
 def is_stateful(module: nn.Module) -> bool:
-    """Tell whether a module gives spikes and its state."""
-    return type(module).__module__.split(".")[0] == "snntorch"
+    """Tell whether a module is of snnTorch or made from one: it gives spikes and its state."""
+    return any(kind.__module__.split(".")[0] == "snntorch" for kind in type(module).__mro__)
+
+
+def refuse_hooks(name: str, module: nn.Module) -> None:
+    """Raise if a module has forward hooks: a trace does not see what they change."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise BridgeError(
+            f"Module {name!r} has forward hooks, which may change its values and cannot be traced; "
+            "remove them for the export"
+        )

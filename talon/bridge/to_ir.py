@@ -17,8 +17,14 @@ import numpy as np
 from talon import ir
 from talon.bridge.errors import BridgeError
 from talon.bridge.functions import ADDITIONS, arguments_of, find_operation
-from talon.bridge.layers import feature_dim, find_converter, is_stateful, public_name
-from talon.bridge.trace import constant, trace_module
+from talon.bridge.layers import (
+    feature_dim,
+    find_converter,
+    is_stateful,
+    public_name,
+    refuse_hooks,
+)
+from talon.bridge.trace import constant, is_check, is_settled, trace_module
 from talon.errors import ModelError
 from talon.ir.types import Dims, SpikeMode
 
@@ -192,7 +198,7 @@ class _Export:
 
     def _add_inputs(self, placeholders: list[Any]) -> None:
         samples = self.sample if isinstance(self.sample, tuple | list) else (self.sample,)
-        given = [node for node in placeholders if not _is_assumed_none(node)]
+        given = [node for node in placeholders if not is_settled(node)]
         for node in placeholders:
             if node not in given:
                 self.values[node] = _State()
@@ -232,13 +238,8 @@ class _Export:
 
     def _call_module(self, call: Any) -> Any:
         module = self.model.get_submodule(call.target)
-        (value,) = [self._value(call.args[0] if call.args else call.kwargs["input"], call)]
-        count = self.calls[call.target] = self.calls.get(call.target, 0) + 1
-        if count > 1 and is_stateful(module):
-            raise BridgeError(
-                f"Neurons {call.target!r} are called {count} times in one forward(): the graph is "
-                "that of one timestep; move the loop over timesteps out of forward()"
-            )
+        value = self._value(call.args[0] if call.args else call.kwargs["input"], call)
+        refuse_hooks(call.target, module)
         make = self.custom.get(type(module))
         try:
             node = make(module) if make else find_converter(module)(module, value.shape)
@@ -249,12 +250,18 @@ class _Export:
                 f"custom_map for {public_name(type(module))} must return a talon.ir node, "
                 f"got {type(node).__name__}"
             )
-        name = self.only_name or str(call.target).replace(".", "_")
-        made = self._add(name, node, value)
-        if is_stateful(module) and not make:
-            keeps = getattr(module, "init_hidden", False) and not getattr(module, "output", False)
-            return _Spikes(made, alone=bool(keeps))
-        return made
+        stateful = is_stateful(module) or isinstance(node, ir.LIF | ir.IF)
+        count = self.calls[call.target] = self.calls.get(call.target, 0) + 1
+        if count > 1 and stateful:
+            raise BridgeError(
+                f"Neurons {call.target!r} are called {count} times in one forward(): the graph is "
+                "that of one timestep; move the loop over timesteps out of forward()"
+            )
+        made = self._add(self.only_name or str(call.target).replace(".", "_"), node, value)
+        if not stateful:
+            return made
+        keeps = getattr(module, "init_hidden", False) and not getattr(module, "output", False)
+        return _Spikes(made, alone=bool(make or keeps))
 
     # ---- functions and methods
 
@@ -262,7 +269,7 @@ class _Export:
         import torch
 
         target = call.target
-        if target is constant or getattr(target, "__name__", "") == "_assert_is_none":
+        if target is constant or is_check(call):
             return _State()
         if target is operator.getitem:
             return self._item(self._resolve(call.args[0]), self._resolve(call.args[1]), call)
@@ -430,11 +437,6 @@ def _leaves(found: Any) -> list[Any]:
     if isinstance(found, list):
         return [leaf for item in found for leaf in _leaves(item)]
     return [found.value if isinstance(found, _Spikes) else found]
-
-
-def _is_assumed_none(placeholder: Any) -> bool:
-    users = [getattr(user.target, "__name__", "") for user in placeholder.users]
-    return "_assert_is_none" in users or (bool(placeholder.args) and placeholder.args[0] is None)
 
 
 def _fill_types(graph: ir.Graph) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,35 @@ def constant(shape: Any) -> Any:
     raise NotImplementedError(shape)
 
 
+_SETTLED = (bool, int, float, str, type(None))
+"""Types of defaults that an argument keeps."""
+
+
+def is_check(call: Any) -> bool:
+    """Tell whether a call of a trace is fx's own check that an argument has its default."""
+    import torch
+
+    name = getattr(call.target, "__name__", "")
+    return name == "_assert_is_none" or call.target is torch._assert or _is_compared(call)
+
+
+def is_settled(placeholder: Any) -> bool:
+    """Tell whether an argument has kept its default."""
+    return any(is_check(user) for user in placeholder.users)
+
+
+def _is_compared(call: Any) -> bool:
+    import torch
+
+    return call.target is operator.eq and any(user.target is torch._assert for user in call.users)
+
+
 def trace_module(model: Any, leaf_types: Sequence[type] = ()) -> Any:
     """Return the ``torch.fx.Graph`` of a module.
 
     Layers of PyTorch, neurons of snnTorch and modules of ``leaf_types`` are not looked into.
-    Arguments whose default is None stay None: they are states, which begin at zero. The module is
-    not changed.
+    Arguments whose default is None, a number, a bool or a text keep it: None is a state, which
+    begins at zero. The module is not changed.
 
     Raises
     ------
@@ -43,13 +67,13 @@ def trace_module(model: Any, leaf_types: Sequence[type] = ()) -> Any:
                 return self.create_node("call_function", constant, (tuple(a.shape),), {})
             return super().create_arg(a)
 
-    states = {
-        name: None
+    settled = {
+        name: parameter.default
         for name, parameter in inspect.signature(model.forward).parameters.items()
-        if parameter.default is None
+        if isinstance(parameter.default, _SETTLED)
     }
     try:
-        return Tracer().trace(model, concrete_args=states or None)
+        return Tracer().trace(model, concrete_args=settled or None)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise BridgeError(
             f"{type(model).__name__} cannot be traced: {error}. Its data flow must not depend on "

@@ -33,17 +33,21 @@ from talon.ir.hdf5 import (
     write_value,
 )
 from talon.ir.hdf5.emit import Piece
+from talon.ir.integers import Codes, floats_of, integers_of, scales_of
 from talon.ir.node import Node, list_primitives, str_to_node
 from talon.ir.types import Edge
 
 VERSION = "0.0.1"
 """Written for graphs that the documented format can express."""
 EXTENDED_VERSION = "0.1.0"
-"""Written for graphs with delays or with neurons beyond the documented equation."""
+"""Written for graphs with delays, neurons beyond the documented equation or integer weights."""
 VERSIONS = (VERSION, EXTENDED_VERSION)
 
 _ORDER = "talon_order"
 _PORTS = ("input_type", "output_type")
+_FORMAT, _DTYPE, _SHAPE = "talon_format", "talon_dtype", "talon_shape"
+_MIN_UNPACKED = 64 << 20
+_MAX_EXPANSION = 16  # a float64 for every code of 4 bits
 _NUMBERS = (int, float, bool, int | None, float | None)
 _GZIP_LEVEL = 4
 _TRAILER = struct.Struct("<8sQI")
@@ -110,9 +114,13 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Graph
     if max_bytes is not None:
         max_bytes = check_int("max_bytes", max_bytes, 1)
     with _blaming(source):
-        root = read_tree(_read_sealed(source, max_bytes), max_bytes)
+        content = _read_sealed(source, max_bytes)
+        root = read_tree(content, max_bytes)
         _version(root)
-        return _read_graph(_group(root, "graph"))
+        limit = _MIN_UNPACKED + _MAX_EXPANSION * len(content) if max_bytes is None else max_bytes
+        graph = _group(root, "graph")
+        _check_unpacked(_group(graph, "nodes"), limit)
+        return _read_graph(graph)
 
 
 def read_version(path: str | os.PathLike[str]) -> str:
@@ -144,11 +152,14 @@ def _emit(graph: Graph, file: Emitter) -> list[Piece]:
         delays = [graph.delay(*edge) for edge in graph.edges]
         edges[b"delay"] = file.array(np.array(delays, np.int64))
     root[b"edges"] = file.group(edges)
+    codes = integers_of(graph)
     nodes: dict[bytes, int] = {}
     for order, (name, node) in enumerate(graph.nodes.items()):
-        nodes[encode_key("/graph/nodes", name)] = _emit_node(file, name, node, order)
+        key = encode_key("/graph/nodes", name)
+        nodes[key] = _emit_node(file, name, node, order, codes.get(name, {}))
     root[b"nodes"] = file.group(nodes)
-    version = write_value(file, "/version", EXTENDED_VERSION if _is_extended(graph) else VERSION)
+    extended = bool(codes) or _is_extended(graph)
+    version = write_value(file, "/version", EXTENDED_VERSION if extended else VERSION)
     return file.finish(file.group({b"version": version, b"graph": file.group(root)}))
 
 
@@ -156,10 +167,12 @@ def _names(graph: Graph, column: int) -> list[str]:
     return [edge[column] for edge in graph.edges]
 
 
-def _emit_node(file: Emitter, name: str, node: Node, order: int) -> int:
+def _emit_node(file: Emitter, name: str, node: Node, order: int, codes: Mapping[str, Codes]) -> int:
     path = f"/graph/nodes/{name}"
     children = {
-        encode_key(path, field): write_value(file, f"{path}/{field}", value)
+        encode_key(path, field): _emit_codes(file, codes[field])
+        if field in codes
+        else write_value(file, f"{path}/{field}", value)
         for field, value in node.to_dict().items()
     }
     attributes = [pack_attribute(_ORDER, order)]
@@ -167,6 +180,13 @@ def _emit_node(file: Emitter, name: str, node: Node, order: int) -> int:
         for port, dims in (getattr(node, field, None) or {}).items():
             attributes.append(pack_attribute(f"{field}:{port}", np.asarray(dims, np.int64)))
     return file.group(children, b"".join(attributes), len(attributes))
+
+
+def _emit_codes(file: Emitter, codes: Codes) -> int:
+    attributes = [pack_attribute(_FORMAT, codes.number_format), pack_attribute(_DTYPE, codes.dtype)]
+    if codes.values.shape != codes.shape:
+        attributes.append(pack_attribute(_SHAPE, np.asarray(codes.shape, np.int64)))
+    return file.array(codes.values, b"".join(attributes), len(attributes))
 
 
 def _is_extended(graph: Graph) -> bool:
@@ -246,21 +266,42 @@ def _read_graph(root: Group) -> Graph:
     if fields.get("type") != "Graph":
         raise T1CFormatError(f"/graph/type must be 'Graph', got {fields.get('type')!r}")
     fields["edges"], fields["delays"] = _read_edges(_value(_group(root, "edges")))
-    fields["nodes"] = _read_nodes(_group(root, "nodes"))
+    scales = scales_of(fields.get("quantization_config"))
+    fields["nodes"] = _read_nodes(_group(root, "nodes"), scales)
     return Graph.from_dict(fields)
 
 
-def _read_nodes(group: Group) -> dict[str, Node]:
+def _check_unpacked(nodes: Group, limit: int) -> None:
+    """Refuse integers that would become more than ``limit`` bytes of floats."""
+    total = 0
+    for node in nodes.children.values():
+        for child in node.children.values() if isinstance(node, Group) else ():
+            if isinstance(child, Dataset) and _FORMAT in child.attributes:
+                n_codes = np.size(child.value) * (2 if child.attributes[_FORMAT] == "int4" else 1)
+                total += n_codes * 8
+    if total > limit:
+        raise T1CFormatError(
+            f"its integers are {total} bytes as floats, more than {limit}; "
+            "max_bytes sets another limit"
+        )
+
+
+def _read_nodes(group: Group, scales: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
     found: list[tuple[int, str, Node]] = []
     for position, name in enumerate(group.children):
         child = _group(group, name)
         order = int(child.attributes.get(_ORDER, position))
-        found.append((order, name, _read_node(name, child)))
+        found.append((order, name, _read_node(name, child, scales.get(name, {}))))
     return {name: node for _, name, node in sorted(found, key=lambda entry: entry[0])}
 
 
-def _read_node(name: str, group: Group) -> Node:
-    values = {key: _value(child) for key, child in group.children.items()}
+def _read_node(name: str, group: Group, scales: Mapping[str, Any]) -> Node:
+    values = {
+        key: _read_codes(child, scales.get(key))
+        if isinstance(child, Dataset) and _FORMAT in child.attributes
+        else _value(child)
+        for key, child in group.children.items()
+    }
     data = {key: _plain(v) if isinstance(v, dict) else v for key, v in values.items()}
     for field in _PORTS:
         ports = {
@@ -285,6 +326,20 @@ def _read_node(name: str, group: Group) -> Node:
         return kind.from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
         raise T1CFormatError(f"node {name!r}: {exc}") from exc
+
+
+def _read_codes(found: Dataset, scale: object) -> Any:
+    """Return the floats of a dataset of integers."""
+    attributes, values = found.attributes, np.asarray(found.value)
+    dims = np.asarray(attributes.get(_SHAPE, values.shape))
+    if dims.ndim > 1 or (dims.size and (dims.dtype.kind not in "iu" or (dims < 0).any())):
+        raise T1CFormatError(f"{found.path}: {_SHAPE} must be a list of sizes")
+    shape = tuple(dims.reshape(-1).tolist())
+    codes = Codes(values, str(attributes[_FORMAT]), str(attributes.get(_DTYPE)), shape)
+    try:
+        return floats_of(codes, scale)
+    except T1CFormatError as exc:
+        raise T1CFormatError(f"{found.path}: {exc}") from exc
 
 
 def _number(text: str) -> Any:

@@ -90,6 +90,7 @@ def quantize_weights(
         ("fake quantization"). ``"integer"``, for 8 bits and less, also keeps the scales in
         ``quantization_config`` and sets ``weight_t`` and ``bias_t`` of the nodes: memory figures
         count integers, and :func:`talon.ir.write` stores them, two 4-bit values in a byte.
+        :func:`talon.ir.read` gives back the same floats, bit for bit.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def quantize_weights(
             except ValueError as error:
                 raise ModelError(f"Node {name!r}: {field} {error}") from None
             setattr(made, field, values)
-            scales.setdefault(name, {})[field] = scale
+            scales.setdefault(name, {})[field] = scale if scale.ndim else float(scale)
         if storage == "integer" and name in scales:
             made.weight_t = made.bias_t = number_format
         return made
@@ -182,8 +183,8 @@ def fake_quantize(
     scale = np.asarray(np.abs(array).max(axis=axes, initial=0) / top, array.dtype)
     scale = np.where(scale > 0, scale, np.ones_like(scale))
     step = scale.reshape(-1, *(1,) * (array.ndim - 1)) if per_channel else scale
-    values = np.clip(np.rint(array / step), -top, top) * step
-    return values.astype(array.dtype, copy=False), scale
+    codes = np.clip(np.rint(array / step), -top, top) + 0.0  # no negative zero
+    return (codes * step).astype(array.dtype, copy=False), scale
 
 
 def copied(node: NodeT) -> NodeT:

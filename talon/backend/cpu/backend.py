@@ -219,7 +219,7 @@ class CPUBackend(BackendBase):
             max_fan_in=1_000_000,
             max_fan_out=1_000_000,
             max_feedback_delay=128,
-            supported_precisions=list(PRECISIONS),
+            supported_precisions=tuple(PRECISIONS),
             num_cores=1,
         )
 

@@ -191,7 +191,8 @@ def _random_record(rng, emit):
 
 def _random_groups(rng, params, program):
     layouts = MemoryLayouts(params)
-    end = rng.choice([params.n_rows, *(rng.randint(2, params.n_rows) for _ in range(3))])  # some leave rows unused
+    # Some leave rows unused.
+    end = rng.choice([params.n_rows, *(rng.randint(2, params.n_rows) for _ in range(3))])
     numbers = list(range(min(params.n_groups, end) if end < params.n_rows else params.n_groups))
     rng.shuffle(numbers)
     used = numbers[: rng.randint(2, len(numbers))]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from talon import ir
 from talon.errors import ModelError, T1CFormatError
+from talon.sdk.convert import quantize_weights
 from talon.testing import random_graph_of_primitives
 
 n_files, seed, patience = int(sys.argv[1]), int(sys.argv[2]), 5
@@ -21,6 +22,8 @@ kinds = set()
 for k in range(12):
     graph = random_graph_of_primitives(np.random.default_rng(k), 10)
     kinds |= {type(node).__name__ for node in graph.nodes.values()}
+    if k % 2:
+        graph = quantize_weights(graph, bits=4 + k % 4 // 2 * 4, storage="integer")
     path = folder / f"base{k}.t1c"
     ir.write(path, graph, compression="gzip" if k % 3 == 0 else None)
     bases.append(path.read_bytes()[:-20])  # without the checksum, which would find all changes
