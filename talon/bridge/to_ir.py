@@ -170,6 +170,7 @@ class _Export:
     calls: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> ir.Graph:
+        refuse_hooks(type(self.model).__name__, self.model)
         trace = trace_module(self.model, tuple(self.custom))
         inputs = [node for node in trace.nodes if node.op == "placeholder"]
         self._add_inputs(inputs)

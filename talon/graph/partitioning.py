@@ -166,6 +166,7 @@ def _summary(graph: Graph, layout: Layout, metrics: dict[str, float]) -> Partiti
         },
         details={
             "pieces": layout.pieces,
+            "home": layout.home,
             "split": split,
             "cores": layout.cores,
             "traffic": [[a, b, n] for (a, b), n in sorted(pairs.items())],

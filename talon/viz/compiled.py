@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from talon.viz.render import environment, render_html
 from talon.viz.serialize import graph_to_dict
 
 _ROW, _LEFT, _WIDTH = 46, 90, 980
+_SUMS = {"neurons": "neurons", "weight_bytes": "bytes of weights", "accumulators": "accumulators"}
 
 
 def visualize_partitioned(
@@ -44,7 +45,13 @@ def visualize_partitioned(
     source = graph if isinstance(graph, Graph) else read(graph)
     homes = _homes(source)
     data = graph_to_dict(source)
-    pieces = (source.partition_metadata or {}).get("pieces") or {}
+    metadata = source.partition_metadata or {}
+    pieces = metadata.get("pieces") or {}
+    crossing = {tuple(edge) for edge in metadata.get("cross_core_edges") or ()}
+    for edge in data["edges"]:
+        ends = edge["source"], edge["target"]
+        same = homes[ends[0]] == homes[ends[1]]
+        edge["crosses"] = ends in crossing if "cross_core_edges" in metadata else not same
     for node in data["nodes"]:
         node["cores"] = homes[node["id"]]
         node["pieces"] = [_piece(piece) for piece in pieces.get(node["id"], ())]
@@ -61,7 +68,7 @@ def visualize_execution_schedule(
     """Write a page of when each node of a timestep is computed, and return the path.
 
     Each core has a row; without a partition there is one. A node begins when its last input is
-    there and its core is free.
+    there and its cores are free; one that is split stands in the row of each of its cores.
 
     Parameters
     ----------
@@ -78,16 +85,17 @@ def visualize_execution_schedule(
     source = graph if isinstance(graph, Graph) else read(graph)
     latency: Mapping[str, float] = getattr(profile_result, "per_node_latency", None) or {}
     homes = _homes(source) if (source.partition_metadata or {}).get("assignments") else {}
-    cores = {name: homes.get(name, [0])[0] for name in source.nodes}
+    cores = {name: homes.get(name, [0]) for name in source.nodes}
     starts, lengths = _schedule(source, cores, latency)
     end = max((starts[name] + lengths[name] for name in starts), default=0.0)
     unit = "µs, measured on the host" if latency else "units of one node"
+    used = len({core for name in starts for core in cores[name]})
     page = (
         environment()
         .get_template("schedule.html.j2")
         .render(
             title=title,
-            subtitle=f"{len(starts)} nodes on {len(set(cores.values()))} cores, {end:.4g} {unit}",
+            subtitle=f"{len(starts)} nodes on {used} core{'s' * (used != 1)}, {end:.4g} {unit}",
             drawing=_timeline(source, cores, starts, lengths, end, partitioned=bool(homes)),
             path=_critical_path(source, starts, lengths),
         )
@@ -105,12 +113,14 @@ def write_page(path: str | os.PathLike[str], text: str) -> Path:
 
 
 def _homes(graph: Graph) -> dict[str, list[int]]:
-    """Return the cores of every node."""
+    """Return the cores of every node: those of the layer that it is computed with."""
     metadata = graph.partition_metadata or {}
     assignments, pieces = metadata.get("assignments") or {}, metadata.get("pieces") or {}
+    home = metadata.get("home") or {}
     homes: dict[str, list[int]] = {}
     for name, node in graph.nodes.items():
-        cores = sorted({int(piece["core"]) for piece in pieces.get(name, ()) if "core" in piece})
+        found = pieces.get(home.get(name) or name, ())
+        cores = sorted({int(piece["core"]) for piece in found if "core" in piece})
         core = assignments.get(name, node.core_id)
         if not cores and core is None:
             raise ValueError(f"Node {name!r} is on no core; partition the graph first")
@@ -132,17 +142,20 @@ def _mapping(graph: Graph, homes: dict[str, list[int]]) -> dict[str, Any]:
     note = f"algorithm {metadata.get('algorithm', 'not told')}"
     if metadata.get("note"):
         note += f"; {metadata['note']}"
+    sums = {int(entry["core"]): entry for entry in metadata.get("cores") or ()}
+    kinds = [kind for kind in _SUMS if all(kind in sums.get(core, ()) for core in holds)]
     return {
         "note": note,
-        "columns": ["holds"],
+        "columns": ["holds", *(_SUMS[kind] for kind in kinds)],
         "rows": [
-            {"core": core, "cells": [", ".join(names)]} for core, names in sorted(holds.items())
+            {"core": core, "cells": [", ".join(names), *(f"{sums[core][k]:,}" for k in kinds)]}
+            for core, names in sorted(holds.items())
         ],
     }
 
 
 def _schedule(
-    graph: Graph, cores: Mapping[str, int], latency: Mapping[str, float]
+    graph: Graph, cores: Mapping[str, Sequence[int]], latency: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return start and length of each node that is computed."""
     sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
@@ -157,10 +170,10 @@ def _schedule(
         if isinstance(graph.nodes[name], Input | Output):
             ends[name] = ready
             continue
-        core = cores[name]
-        starts[name] = max(ready, free.get(core, 0.0))
+        starts[name] = max(ready, *(free.get(core, 0.0) for core in cores[name]))
         lengths[name] = float(latency.get(name, 0.0)) if latency else 1.0
-        ends[name] = free[core] = starts[name] + lengths[name]
+        ends[name] = starts[name] + lengths[name]
+        free.update(dict.fromkeys(cores[name], ends[name]))
     return starts, lengths
 
 
@@ -187,14 +200,15 @@ def _critical_path(
 
 def _timeline(
     graph: Graph,
-    cores: Mapping[str, int],
+    cores: Mapping[str, Sequence[int]],
     starts: Mapping[str, float],
     lengths: Mapping[str, float],
     end: float,
     *,
     partitioned: bool,
 ) -> Markup:
-    rows = {core: k for k, core in enumerate(sorted({cores[name] for name in starts}))}
+    bars = [(node, core) for node in starts for core in cores[node]]
+    rows = {core: k for k, core in enumerate(sorted({core for _, core in bars}))}
     scale = _WIDTH / end if end else 1.0
     parts: list[Markup] = []
     for core, k in rows.items():
@@ -206,9 +220,10 @@ def _timeline(
                 height=float(_ROW - 10), class_="frame", rx=4,
             )
         )  # fmt: skip
-    for name, start in starts.items():
+    for name, core in bars:
+        start = starts[name]
         x, width = _LEFT + start * scale, max(lengths[name] * scale, 1.5)
-        y = rows[cores[name]] * _ROW + 6
+        y = rows[core] * _ROW + 6
         category = category_of(type(graph.nodes[name]).__name__)
         letters = int(width / 7)
         shown = name if len(name) <= letters else name[: max(0, letters - 1)]

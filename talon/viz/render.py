@@ -32,7 +32,8 @@ def render_html(data: dict[str, Any], title: str = "talon.viz") -> str:
     Parameters
     ----------
     data
-        What :func:`talon.viz.graph_to_dict` gives; a node with ``cores`` has their outlines.
+        What :func:`talon.viz.graph_to_dict` gives; a node with ``cores`` has their outlines, an
+        edge with ``crosses`` is dashed.
     title
         Heading of the page.
     """
@@ -46,7 +47,7 @@ def render_html(data: dict[str, Any], title: str = "talon.viz") -> str:
         .render(
             title=title,
             data=data,
-            drawing=_drawing(data, places, bool(cores)),
+            drawing=_drawing(data, places),
             legend=[(c, name) for c, name in CATEGORY_NAMES.items() if c in used],
             cores=cores,
             color_of=lambda core: core % N_CORE_COLORS,
@@ -74,25 +75,19 @@ def _positions(data: dict[str, Any]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _drawing(data: dict[str, Any], places: dict[str, tuple[float, float]], by_core: bool) -> Markup:
+def _drawing(data: dict[str, Any], places: dict[str, tuple[float, float]]) -> Markup:
     width = max((x for x, _ in places.values()), default=0) + _WIDTH + _MARGIN
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + _MARGIN
-    home = {node["id"]: _cores_of(node) for node in data["nodes"]}
-    edges = [_edge(edge, places, home if by_core else {}) for edge in data["edges"]]
+    edges = [_edge(edge, places) for edge in data["edges"]]
     boxes = [_box(node, k, places[node["id"]]) for k, node in enumerate(data["nodes"])]
     label = f"graph of {len(boxes)} nodes and {len(edges)} edges"
     return svg.drawing(float(width), float(height), *edges, *boxes, label=label)
 
 
-def _edge(
-    edge: dict[str, Any],
-    places: dict[str, tuple[float, float]],
-    home: dict[str, list[int]],
-) -> Markup:
+def _edge(edge: dict[str, Any], places: dict[str, tuple[float, float]]) -> Markup:
     (x0, y0), (x1, y1) = places[edge["source"]], places[edge["target"]]
     x0, y0, x1 = x0 + _WIDTH / 2, y0 + _HEIGHT, x1 + _WIDTH / 2
-    crosses = home and set(home[edge["source"]]) != set(home[edge["target"]])
-    kind = "edge" + (" delayed" if edge["delay"] else "") + (" crossing" if crosses else "")
+    kind = "edge" + " delayed" * bool(edge["delay"]) + " crossing" * edge.get("crosses", False)
     if y1 < y0:  # back up: around the side
         side = max(x0, x1) + _WIDTH * 0.65
         path = f"M{x0:.1f} {y0:.1f}C{side:.1f} {y0 + 40:.1f} {side:.1f} {y1 - 40:.1f} "

@@ -35,7 +35,10 @@ def graph_to_dict(graph: Graph | str | os.PathLike[str]) -> dict[str, Any]:
         shapes: dict[str, tuple[int, ...]] = source.infer_shapes()
     except ModelError:
         shapes = {}
-    nodes = [_node(source, name, node, shapes) for name, node in source.nodes.items()]
+    taken = _input_shapes(source, shapes)
+    nodes = [
+        _node(name, node, taken.get(name), shapes.get(name)) for name, node in source.nodes.items()
+    ]
     return {
         "version": __version__,
         "nodes": nodes,
@@ -55,15 +58,16 @@ def graph_to_dict(graph: Graph | str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _node(
-    graph: Graph, name: str, node: Node, shapes: dict[str, tuple[int, ...]]
+    name: str, node: Node, taken: list[int] | None, given: tuple[int, ...] | None
 ) -> dict[str, Any]:
+    declared = node.required_shape()
     arrays = parameters(node)
     found: dict[str, Any] = {
         "id": name,
         "type": type(node).__name__,
         "category": category_of(type(node).__name__),
-        "input_shape": _input_shape(graph, name, shapes),
-        "output_shape": list(shapes[name]) if name in shapes else None,
+        "input_shape": list(declared) if taken is None and declared is not None else taken,
+        "output_shape": None if given is None else list(given),
         "params": {field: _array(array) for field, array in arrays.items()},
         "param_count": sum(int(array.size) for array in arrays.values()),
         "config": {
@@ -77,9 +81,14 @@ def _node(
     return found
 
 
-def _input_shape(graph: Graph, name: str, shapes: dict[str, tuple[int, ...]]) -> list[int] | None:
-    declared = graph.nodes[name].required_shape()
-    return None if declared is None else list(declared)
+def _input_shapes(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> dict[str, list[int]]:
+    """Return what each node takes, its inputs merged."""
+    if not shapes:
+        return {}
+    feeds: dict[str, list[tuple[int, ...]]] = {}
+    for (src, dst), port in zip(graph.edges, graph.ports(), strict=True):
+        feeds.setdefault(dst, []).append(graph.nodes[src].edge_shape(shapes[src], port))
+    return {name: list(graph.nodes[name].merge_shape(given)) for name, given in feeds.items()}
 
 
 def _array(array: NDArray[Any]) -> dict[str, Any]:

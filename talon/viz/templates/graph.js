@@ -35,7 +35,8 @@
     panel.replaceChildren(make("h2", node.id));
     const facts = document.createElement("table");
     const size = (shape) => (shape ? shape.join(" × ") : "–");
-    facts.append(row("type", node.type), row("output", size(node.output_shape)));
+    facts.append(row("type", node.type), row("input", size(node.input_shape)),
+      row("output", size(node.output_shape)));
     for (const [key, value] of Object.entries(node.config)) {
       facts.append(row(key, typeof value === "string" ? value : JSON.stringify(value)));
     }

@@ -15,6 +15,11 @@ snn = pytest.importorskip("snntorch")
 nn, F = torch.nn, torch.nn.functional
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def outputs(graph: ir.Graph, *samples: Any) -> list[np.ndarray]:
     data = {name: x[None].numpy() for name, x in zip(graph.inputs, samples, strict=True)}
     return [value[0] for value in simulate_float(graph, data).outputs.values()]
@@ -364,6 +369,58 @@ def test_custom_layers() -> None:
     assert outputs(graph, torch.ones(1, 4))[0].tolist() == [[2, 2, 2, 2]]
     with pytest.raises(TypeError, match=r"custom_map for .*Double must return a talon\.ir node"):
         to_ir(nn.Sequential(Double()), torch.rand(2, 4), custom_map={Double: lambda m: None})
+
+
+class Cell(nn.Module):
+    """Neurons of any kind behind a dense layer."""
+
+    def __init__(self, neurons: Any) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+        self.neurons = neurons
+
+    def forward(self, x: Any, mem: Any = None, scale: int = 2, mode: str = "plain") -> Any:
+        x = self.fc(x) if scale == 2 and mode == "plain" else x
+        return self.neurons(x, mem)[0]
+
+
+class OwnNeurons(nn.Module):
+    def forward(self, x: Any, mem: Any) -> Any:
+        return (x > 1).float(), mem
+
+
+class OwnLeaky(snn.Leaky):
+    pass
+
+
+@pytest.mark.parametrize("neurons", [OwnNeurons(), OwnLeaky(beta=0.5), snn.Alpha(0.6, 0.5)])
+def test_custom_neurons(neurons: Any) -> None:
+    def integrate(module: Any) -> ir.Node:
+        return ir.IF(np.ones(4, np.float32))
+
+    graph = to_ir(Cell(neurons), torch.rand(2, 3), custom_map={type(neurons): integrate})
+    assert list(graph.nodes) == ["input", "fc", "neurons", "output"]
+    assert graph.edges[-1] == ("neurons", "output")
+
+
+def test_neurons_made_from_others_are_not_taken_for_them() -> None:
+    with pytest.raises(BridgeError, match=r"'neurons': .*OwnLeaky has no counterpart"):
+        to_ir(Cell(OwnLeaky(beta=0.5)), torch.rand(2, 3))
+
+
+def test_hooks_are_traced_or_refused() -> None:
+    def double(module: Any, args: Any, result: Any) -> Any:
+        return result + result
+
+    inner = nn.Sequential(nn.Linear(3, 3))
+    net = nn.Sequential(inner, nn.ReLU())
+    inner.register_forward_hook(double)  # of a container: part of the data flow
+    check(net, torch.randn(2, 3))
+    for module, name in ((inner[0], r"0\.0"), (net, "Sequential")):
+        handle = module.register_forward_hook(double)
+        with pytest.raises(BridgeError, match=f"'{name}' has forward hooks.*remove them"):
+            to_ir(net, torch.randn(2, 3))
+        handle.remove()
 
 
 def test_export_changes_nothing_and_shares_nothing() -> None:

@@ -97,6 +97,31 @@ def test_hostile_names_do_not_become_markup(tmp_path: Path) -> None:
     assert len(pages[0].tags) == len(pages[1].tags)
 
 
+def test_shapes_of_both_sides_are_told() -> None:
+    nodes: dict[str, ir.Node] = {
+        "input": ir.Input([5, 2, 3]),
+        "split": ir.ChannelSplit((2, 3)),
+        "relu": ir.ReLU(12),
+        "pool": ir.Flatten(),
+        "flat": ir.Flatten(),
+        "join": ir.Concat(2, 0),
+        "output": ir.Output([30]),
+    }
+    edges = [
+        ("input", "split"), ("split", "relu"), ("split", "flat"), ("relu", "pool"),
+        ("pool", "join"), ("flat", "join"), ("join", "output"),
+    ]  # fmt: skip
+    found = {n["id"]: n for n in graph_to_dict(ir.Graph(nodes, edges))["nodes"]}
+    assert found["relu"]["input_shape"] == [2, 2, 3]
+    assert found["flat"]["input_shape"] == [3, 2, 3]
+    assert found["join"]["input_shape"] == found["output"]["input_shape"] == [30]
+    assert found["input"]["input_shape"] == [5, 2, 3]
+
+    nodes["output"] = ir.Output([29])
+    unknown = {n["id"]: n for n in graph_to_dict(ir.Graph(nodes, edges))["nodes"]}
+    assert unknown["output"]["input_shape"] == [29] and unknown["join"]["input_shape"] is None
+
+
 def test_page_needs_nothing_else_and_tells_what_is_there(tmp_path: Path) -> None:
     path = viz.export_html(chain(), tmp_path / "deep" / "g.html", title="Chain")
     text = path.read_text()
@@ -169,6 +194,34 @@ def test_cores_have_outlines_and_a_table(tmp_path: Path) -> None:
     assert rows[-4:] == ["0", "1", "2", "3"]
 
 
+def test_pages_of_a_partition_show_every_core_of_a_layer(tmp_path: Path) -> None:
+    from talon.graph import HardwareSpec, partition
+
+    rng = np.random.default_rng(0)
+    nodes: dict[str, ir.Node] = {
+        "input": ir.Input([64]),
+        "fc": ir.Affine(rng.normal(size=(40, 64)).astype(np.float32), np.zeros(40, np.float32)),
+        "mid": ir.LIF(*(np.full(40, v, np.float32) for v in (2, 2, 0, 1))),
+        "head": ir.Affine(rng.normal(size=(10, 40)).astype(np.float32), np.zeros(10, np.float32)),
+        "lif": ir.LIF(*(np.full(10, v, np.float32) for v in (2, 2, 0, 1))),
+        "output": ir.Output([10]),
+    }
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    placed = partition(graph, HardwareSpec(num_cores=8, max_neurons_per_core=16))
+    metadata = placed.partition_metadata or {}
+    assert metadata["home"]["fc"] == metadata["home"]["mid"]
+    cores = {piece["core"] for piece in metadata["pieces"][metadata["home"]["fc"]]}
+    assert len(cores) > 1
+    page = Page(visualize_partitioned(placed, tmp_path / "p.html").read_text())
+    shown = {n["id"]: set(n["cores"]) for n in json.loads(page.data)["nodes"]}
+    assert shown["fc"] == shown["mid"] == cores
+    crossing = [a for _, a in page.tags if a.get("class") == "edge crossing"]
+    assert len(crossing) == len(metadata["cross_core_edges"]) > 0
+    assert {"neurons", "bytes of weights"} <= set(page.texts)
+    page = Page(visualize_execution_schedule(placed, tmp_path / "s.html").read_text())
+    assert sum(text.startswith("mid: ") for text in page.texts) == len(cores)
+
+
 class Profile:
     per_node_latency: dict[str, float] = {"a": 3.0, "b": 1.0, "c": 1.0, "join": 2.0}  # noqa: RUF012
 
@@ -186,12 +239,12 @@ def test_schedule_waits_for_inputs_and_for_the_core(tmp_path: Path) -> None:
     }
     edges = [("input", n) for n in "abc"] + [(n, "join") for n in "abc"] + [("join", "output")]
     graph = ir.Graph(nodes, edges)
-    cores = {"input": 0, "a": 0, "b": 1, "c": 1, "join": 0, "output": 0}
+    cores = {"input": [0], "a": [0], "b": [1], "c": [1], "join": [0, 1], "output": [0]}
     starts, lengths = _schedule(graph, cores, Profile.per_node_latency)
     assert starts == {"a": 0, "b": 0, "c": 1, "join": 3}
     assert _critical_path(graph, starts, lengths) == ["a", "join"]
     path = visualize_execution_schedule(graph, tmp_path / "s.html", profile_result=Profile())
-    assert "4 nodes on 1 cores, 7 µs, measured on the host" in path.read_text()
+    assert "4 nodes on 1 core, 7 µs, measured on the host" in path.read_text()
     delayed = ring(3, 2)
     assert visualize_execution_schedule(delayed, tmp_path / "r.html").exists()
 
