@@ -105,9 +105,10 @@ def check_dims(field: str, value: object) -> Dims:
         raise TypeError(f"{field} must be a sequence of integers, got {value!r}") from exc
     if dims.ndim != 1 or dims.size == 0 or dims.dtype.kind not in "iu":
         raise TypeError(f"{field} must be a sequence of integers, got {value!r}")
-    if np.any(dims < 1):
-        raise ParameterError(f"{field} must be positive in every dimension, got {dims.tolist()}")
-    return tuple(int(dim) for dim in dims)
+    sizes = dims.tolist()
+    if min(sizes) < 1:
+        raise ParameterError(f"{field} must be positive in every dimension, got {sizes}")
+    return tuple(sizes)
 
 
 def check_port_shapes(field: str, value: object) -> Shape | None:

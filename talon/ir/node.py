@@ -6,6 +6,7 @@ are its file format: :mod:`talon.ir.serialization` stores what :meth:`Node.to_di
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -147,17 +148,23 @@ class Node:
     @classmethod
     def from_dict(cls: type["NodeT"], data: Mapping[str, Any]) -> "NodeT":
         """Build a node from :meth:`to_dict`'s result; unknown keys are ignored."""
-        known = {f.name: f for f in fields(cls) if f.init and f.name in data}
         return cls(
             **{
-                name: _as_field(data[name], is_array=f.metadata == ARRAY)
-                for name, f in known.items()
+                name: _as_field(data[name], is_array=is_array)
+                for name, is_array in _arguments(cls)
+                if name in data
             }
         )
 
 
 NodeT = TypeVar("NodeT", bound=Node)
 Nodes: TypeAlias = dict[str, Node]
+
+
+@lru_cache(256)
+def _arguments(kind: type[Node]) -> tuple[tuple[str, bool], ...]:
+    """Return the fields that the constructor takes, and whether each is an array."""
+    return tuple((f.name, f.metadata == ARRAY) for f in fields(kind) if f.init)
 
 
 def _as_field(value: Any, *, is_array: bool) -> Any:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields as fields_of
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -319,9 +320,9 @@ def _read_node(name: str, group: Group, scales: Mapping[str, Any]) -> Node:
             f"node {name!r}: {exc}; known are {', '.join(list_primitives())}, "
             "and what talon.ir.register_node makes known"
         ) from exc
-    for item in fields_of(kind):
-        if item.type in _NUMBERS and isinstance(data.get(item.name), str):
-            data[item.name] = _number(data[item.name])
+    for field in _number_fields(kind):
+        if isinstance(data.get(field), str):
+            data[field] = _number(data[field])
     try:
         return kind.from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
@@ -340,6 +341,11 @@ def _read_codes(found: Dataset, scale: object) -> Any:
         return floats_of(codes, scale)
     except T1CFormatError as exc:
         raise T1CFormatError(f"{found.path}: {exc}") from exc
+
+
+@lru_cache(256)
+def _number_fields(kind: type[Node]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields_of(kind) if item.type in _NUMBERS)
 
 
 def _number(text: str) -> Any:

@@ -132,12 +132,14 @@ class _Reader:
         blocks = [(address + 16, n_bytes)]
         for start, size in blocks:
             body = self._source.take(start, size, "object header")
-            offset = 0
-            while offset + _MESSAGE.size <= len(body) and len(found) < n_messages:
+            offset, end = 0, len(body)
+            while offset + _MESSAGE.size <= end and len(found) < n_messages:
                 kind, length, flags = _MESSAGE.unpack_from(body, offset)
-                offset += _MESSAGE.size
-                message = cut(body, offset, length, "message")
-                offset += length
+                start = offset + _MESSAGE.size
+                offset = start + length
+                if offset > end:
+                    raise T1CFormatError("message is cut short")
+                message = body[start:offset]
                 if flags & _SHARED and kind in (_SPACE, _TYPE, _LAYOUT, _FILTERS, _ATTRIBUTE_KIND):
                     raise T1CFormatError("shared messages are not supported")
                 if kind == _CONTINUATION:
@@ -175,10 +177,8 @@ class _Reader:
         self._source.spend(end - start)
         return _decode(names[start:end], f"{path}: the name of an object")
 
-    def _attributes(self, messages: Messages) -> Iterator[tuple[str, Any]]:
-        for kind, body in messages:
-            if kind == _ATTRIBUTE_KIND:
-                yield self._known_attribute(body)
+    def _attributes(self, messages: Messages) -> list[tuple[str, Any]]:
+        return [self._known_attribute(body) for kind, body in messages if kind == _ATTRIBUTE_KIND]
 
     def _known_attribute(self, body: memoryview) -> tuple[str, Any]:
         """Return an attribute; the nodes of a network have many of the same bytes."""

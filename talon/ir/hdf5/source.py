@@ -8,6 +8,7 @@ from talon.errors import T1CFormatError
 N_READS = 16
 """How often a byte may be read on average; a sound file needs about three."""
 FREE_BYTES = 1 << 20
+_ENDLESS = "its parts point to each other without end"
 
 
 class ByteSource:
@@ -28,7 +29,7 @@ class ByteSource:
         """Pay for the work of reading some bytes."""
         self._n_bytes_left -= n_bytes + 1
         if self._n_bytes_left < 0:
-            raise T1CFormatError("its parts point to each other without end")
+            raise T1CFormatError(_ENDLESS)
 
     def take(self, offset: int, n_bytes: int, what: str) -> memoryview:
         """Return some bytes."""
@@ -37,7 +38,9 @@ class ByteSource:
                 f"{what} of {n_bytes} bytes at {offset:#x} lies outside the {len(self._data)} "
                 "bytes of the file"
             )
-        self.spend(n_bytes)
+        self._n_bytes_left -= n_bytes + 1  # as spend(), without the call: this is the inner loop
+        if self._n_bytes_left < 0:
+            raise T1CFormatError(_ENDLESS)
         return self._data[offset : offset + n_bytes]
 
     def unpack(self, layout: struct.Struct, offset: int, what: str) -> tuple[Any, ...]:
