@@ -135,11 +135,11 @@ class _Reader:
             offset, end = 0, len(body)
             while offset + _MESSAGE.size <= end and len(found) < n_messages:
                 kind, length, flags = _MESSAGE.unpack_from(body, offset)
-                start = offset + _MESSAGE.size
-                offset = start + length
+                at = offset + _MESSAGE.size
+                offset = at + length
                 if offset > end:
                     raise T1CFormatError("message is cut short")
-                message = body[start:offset]
+                message = body[at:offset]
                 if flags & _SHARED and kind in (_SPACE, _TYPE, _LAYOUT, _FILTERS, _ATTRIBUTE_KIND):
                     raise T1CFormatError("shared messages are not supported")
                 if kind == _CONTINUATION:
