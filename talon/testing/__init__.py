@@ -3,6 +3,7 @@
 The hypothesis strategies import hypothesis when they are called; it is not needed otherwise.
 """
 
+from talon.testing.equality import assert_same, assert_same_graph
 from talon.testing.networks import (
     GraphLimits,
     divider,
@@ -17,6 +18,8 @@ from talon.testing.primitives import graphs_of_primitives, random_graph_of_primi
 
 __all__ = [
     "GraphLimits",
+    "assert_same",
+    "assert_same_graph",
     "divider",
     "graphs",
     "graphs_of_primitives",

@@ -10,30 +10,7 @@ from hypothesis import strategies as st
 
 from talon import ir
 from talon.errors import T1CFormatError
-from talon.testing import graphs_of_primitives
-
-
-def assert_same(a, b, where="graph"):
-    assert type(a) is type(b), where
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, np.ndarray):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
-        np.testing.assert_array_equal(a, b, where)
-    else:
-        assert a == b, where
-
-
-def assert_same_graph(a, b):
-    assert list(a.nodes) == list(b.nodes)
-    assert (a.edges, a.delays) == (b.edges, b.delays)
-    assert_same(a.to_dict(), b.to_dict())
-    for name, node in a.nodes.items():
-        other = b.nodes[name]
-        assert_same(getattr(node, "input_type", None), getattr(other, "input_type", None), name)
-        assert_same(getattr(node, "output_type", None), getattr(other, "output_type", None), name)
+from talon.testing import assert_same, assert_same_graph, graphs_of_primitives
 
 
 @settings(deadline=None, max_examples=80)

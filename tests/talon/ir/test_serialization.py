@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from talon import ir
 from talon.errors import ModelError, T1CFormatError
-from talon.testing import graphs, ring
+from talon.testing import assert_same, assert_same_graph, graphs, ring
 
 
 def affine(n_out, n_in):
@@ -28,27 +28,6 @@ def simple(**changes):
     nodes["output"] = ir.Output(np.array([10]))
     names = list(nodes)
     return ir.Graph(nodes, list(itertools.pairwise(names)), **changes)
-
-
-def assert_same(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert list(a) == list(b) or sorted(a) == sorted(b)
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, np.ndarray):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape)
-        np.testing.assert_array_equal(a, b)
-    else:
-        assert a == b
-
-
-def assert_same_graph(a, b):
-    assert list(a.nodes) == list(b.nodes)
-    assert_same(a.to_dict(), b.to_dict())
-    for name, node in a.nodes.items():
-        assert_same(node.input_type, b.nodes[name].input_type)
-        assert_same(node.output_type, b.nodes[name].output_type)
 
 
 def test_what_was_written_is_read(tmp_path):
