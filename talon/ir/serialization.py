@@ -49,7 +49,7 @@ _PORTS = ("input_type", "output_type")
 _FORMAT, _DTYPE, _SHAPE = "talon_format", "talon_dtype", "talon_shape"
 _MIN_UNPACKED = 64 << 20
 _MAX_EXPANSION = 16  # a float64 for every code of 4 bits
-_NUMBERS = (int, float, bool, int | None, float | None)
+_NUMBERS = (int, float, bool, int | None, float | None, Any)
 _GZIP_LEVEL = 4
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"T1C\0CRC\n"
@@ -159,7 +159,7 @@ def _emit(graph: Graph, file: Emitter) -> list[Piece]:
         key = encode_key("/graph/nodes", name)
         nodes[key] = _emit_node(file, name, node, order, codes.get(name, {}))
     root[b"nodes"] = file.group(nodes)
-    extended = bool(codes) or _is_extended(graph)
+    extended = bool(codes) or is_extended(graph)
     version = write_value(file, "/version", EXTENDED_VERSION if extended else VERSION)
     return file.finish(file.group({b"version": version, b"graph": file.group(root)}))
 
@@ -190,7 +190,8 @@ def _emit_codes(file: Emitter, codes: Codes) -> int:
     return file.array(codes.values, b"".join(attributes), len(attributes))
 
 
-def _is_extended(graph: Graph) -> bool:
+def is_extended(graph: Graph) -> bool:
+    """Return whether a graph says something that the original format cannot say."""
     return bool(graph.delays) or any(
         node.extension_fields & set(node.to_dict()) for node in graph.nodes.values()
     )
