@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from talon import graph as graph_room
 from talon import ir
 from talon.backend import CompileConfig, get_backend, run
 from talon.backend.array import ArrayBackend
@@ -256,7 +255,6 @@ def test_what_is_no_graph_is_refused():
             backend.validate("network.t1c")
 
 
-@pytest.mark.skipif(not hasattr(graph_room, "HardwareSpec"), reason="no talon.graph.HardwareSpec")
 def test_constraints_are_valid_specifications():
     for backend in (cpu, array):
         backend.get_constraints().validate()
