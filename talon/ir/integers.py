@@ -19,7 +19,8 @@ from talon.ir.types import Array
 
 TOPS = {"int8": 127, "int4": 7}
 """The largest code of each format; the smallest is its negative."""
-_FLOATS = ("float16", "float32", "float64")
+FLOATS = {"float16": 2, "float32": 4, "float64": 8}
+"""Types that codes stand for, and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def scales_of(config: object) -> dict[str, dict[str, Any]]:
 def _pack_field(node: Node, field: str, scale: object) -> Codes | None:
     array = getattr(node, field, None)
     number_format = node.bias_t if "bias" in field else node.weight_t
-    if not isinstance(array, np.ndarray) or array.dtype.name not in _FLOATS:
+    if not isinstance(array, np.ndarray) or array.dtype.name not in FLOATS:
         return None
     if number_format not in TOPS or not array.dtype.isnative:
         return None
@@ -101,7 +102,7 @@ def floats_of(codes: Codes, scale: object) -> Array:
         raise T1CFormatError(
             f"the number format {codes.number_format!r} is unknown; {', '.join(TOPS)} can be read"
         )
-    if codes.dtype not in _FLOATS:
+    if codes.dtype not in FLOATS:
         raise T1CFormatError(f"integers cannot stand for {codes.dtype!r}")
     values = _checked_values(codes)
     try:

@@ -34,7 +34,7 @@ from talon.ir.hdf5 import (
     write_value,
 )
 from talon.ir.hdf5.emit import Piece
-from talon.ir.integers import Codes, floats_of, integers_of, scales_of
+from talon.ir.integers import FLOATS, Codes, floats_of, integers_of, scales_of
 from talon.ir.node import Node, list_primitives, str_to_node
 from talon.ir.types import Edge
 
@@ -280,7 +280,7 @@ def _check_unpacked(nodes: Group, limit: int) -> None:
         for child in node.children.values() if isinstance(node, Group) else ():
             if isinstance(child, Dataset) and _FORMAT in child.attributes:
                 n_codes = np.size(child.value) * (2 if child.attributes[_FORMAT] == "int4" else 1)
-                total += n_codes * 8
+                total += n_codes * FLOATS.get(str(child.attributes.get(_DTYPE)), 8)
     if total > limit:
         raise T1CFormatError(
             f"its integers are {total} bytes as floats, more than {limit}; "

@@ -160,5 +160,5 @@ def test_integers_that_do_not_fit_are_refused(tmp_path, bits, change, message):
 def test_what_integers_unpack_to_is_limited(tmp_path):
     ir.write(tmp_path / "a.t1c", quantized(4, (400, 500)))
     n_bytes = (tmp_path / "a.t1c").stat().st_size
-    with pytest.raises(T1CFormatError, match="integers are 1603200 bytes as floats"):
+    with pytest.raises(T1CFormatError, match="integers are 801600 bytes as floats"):
         ir.read(tmp_path / "a.t1c", max_bytes=2 * n_bytes)
