@@ -6,7 +6,7 @@ from talon.errors import T1CFormatError
 # isort: off
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.conv import Conv1d, Conv2d, SConv, SDConv, SepConv2d
-from talon.ir.pooling import AvgPool2d, MaxPool2d
+from talon.ir.pooling import AvgPool2d, MaxPool2d, SumPool2d
 from talon.ir.flatten import Flatten
 from talon.ir.neurons import IF, LIF, Neuron
 from talon.ir.activations import ELU, GELU, PReLU, ReLU, Sigmoid, Softmax, Tanh
@@ -17,11 +17,15 @@ from talon.ir.ghost import GhostBasicBlock1, GhostBasicBlock2, SGhostConv, SGhos
 from talon.ir.detect import NMS, DFLDecode, Dist2BBox, SDDetect
 from talon.ir.skip import Skip
 from talon.ir.upsample import Upsample, UpsampleMode
+from talon.ir.synaptic import CubaLIF
+from talon.ir.integrators import LI, CubaLI, I, Integrator
+from talon.ir.elementwise import Delay, Scale, Threshold
 
 # isort: on
 from talon.ir.checks import ParameterError
 from talon.ir.graph import Graph
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
+from talon.ir.population import Population
 from talon.ir.ports import Input, Output
 from talon.ir.serialization import VERSION, read, read_version, write
 from talon.ir.shapes import infer_shapes
@@ -35,6 +39,7 @@ __all__ = [
     "ELU",
     "GELU",
     "IF",
+    "LI",
     "LIF",
     "NMS",
     "Affine",
@@ -45,7 +50,10 @@ __all__ = [
     "Concat",
     "Conv1d",
     "Conv2d",
+    "CubaLI",
+    "CubaLIF",
     "DFLDecode",
+    "Delay",
     "Delays",
     "Dims",
     "Dist2BBox",
@@ -57,7 +65,9 @@ __all__ = [
     "GhostBasicBlock2",
     "Graph",
     "HybridRegion",
+    "I",
     "Input",
+    "Integrator",
     "LayerNorm",
     "MaxPool2d",
     "Neuron",
@@ -67,6 +77,7 @@ __all__ = [
     "Output",
     "PReLU",
     "ParameterError",
+    "Population",
     "ReLU",
     "ResetMode",
     "SConv",
@@ -74,6 +85,7 @@ __all__ = [
     "SDDetect",
     "SGhostConv",
     "SGhostEncoderLite",
+    "Scale",
     "SepConv2d",
     "Shape",
     "Sigmoid",
@@ -82,9 +94,11 @@ __all__ = [
     "Softmax",
     "SpikeMode",
     "SpikingAffine",
+    "SumPool2d",
     "T1CFormatError",
     "TALONFormatError",
     "Tanh",
+    "Threshold",
     "Upsample",
     "UpsampleMode",
     "__version__",

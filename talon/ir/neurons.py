@@ -27,25 +27,24 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from talon.ir.checks import (
-    ParameterError,
-    check_array,
-    check_bool,
-    check_choice,
-    check_everywhere,
-    check_finite,
-    port_shape,
-)
-from talon.ir.node import ARRAY, Node, register_node
-from talon.ir.types import Array, Dims, ResetMode, Shape
+from talon.ir.checks import check_bool, check_choice, check_everywhere
+from talon.ir.node import ARRAY, register_node
+from talon.ir.population import UNSET, Population
+from talon.ir.types import Array, ResetMode, Shape
 
 RESET_MODES = ("zero", "subtract", "none")
-_UNSET = cast("Array", None)
 _EXTENSIONS = frozenset({"v_reset", "reset", "reset_delay", "strict"})
 
 
-class Neuron(Node):
-    """What :class:`LIF` and :class:`IF` share; the fields belong to the subclasses."""
+def check_tau(name: str, tau: Array, *, without_leak: str | None = None) -> None:
+    """Raise unless time constants are finite and at least one timestep."""
+    rule = f"finite (for neurons without leak use {without_leak})" if without_leak else "finite"
+    check_everywhere(name, rule, tau, np.asarray(tau < np.inf))
+    check_everywhere(name, ">= 1 timestep", tau, np.asarray(tau >= 1))
+
+
+class Neuron(Population):
+    """What all spiking neurons share; the fields belong to the subclasses."""
 
     r: Array
     v_threshold: Array
@@ -53,73 +52,19 @@ class Neuron(Node):
     reset: ResetMode
     reset_delay: bool
     strict: bool
-    input_type: Shape | None
-    output_type: Shape | None
 
-    parameter_names: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def parameter_shape(self) -> Dims:
-        """Shape that all parameters have."""
-        return self.v_threshold.shape
-
-    def _check_neuron(self) -> None:
+    def _check_neuron(self, *, unchecked: frozenset[str] = frozenset()) -> None:
         kind = type(self).__name__
-        given = {name: getattr(self, name) for name in self.parameter_names}
-        arrays = {name: check_array(f"{kind}.{name}", value) for name, value in given.items()}
-        shapes = {name: array.shape for name, array in arrays.items()}
-        if len(set(shapes.values())) != 1:
-            listed = ", ".join(f"{name}={shape}" for name, shape in shapes.items())
-            raise ParameterError(f"All {kind} parameters must have same shape, got: {listed}")
-        if self.v_threshold.size < 1:
-            raise ParameterError(f"{kind} neuron count must be >= 1, got {self.v_threshold.size}")
-        for name, array in arrays.items():
-            if name != "tau":
-                check_finite(f"{kind}.{name}", array)
+        self._check_population(unchecked=unchecked)
         self.reset = cast("ResetMode", check_choice(f"{kind}.reset", self.reset, RESET_MODES))
         self.reset_delay = check_bool(f"{kind}.reset_delay", self.reset_delay)
         self.strict = check_bool(f"{kind}.strict", self.strict)
-        shape = self.parameter_shape or (1,)
-        self.input_type = self.input_type or port_shape("input", shape)
-        declared = super().required_shape()
-        if declared is not None:
-            try:
-                self.output_type = port_shape("output", self.output_shape(declared))
-            except ParameterError as exc:
-                raise ParameterError(f"{kind} {exc}, but input_type is {declared}") from None
-
-    def _fill(self, name: str, value: float) -> None:
-        if getattr(self, name) is None and isinstance(self.v_threshold, np.ndarray):
-            setattr(self, name, np.full(self.v_threshold.shape, value, np.float32))
 
     def is_omitted(self, name: str, value: object) -> bool:
         """Leave out what a documented neuron does not have while it changes nothing."""
         if name == "v_reset":
             return not np.count_nonzero(self.v_reset)
         return super().is_omitted(name, value)
-
-    def output_shape(self, shape: Dims) -> Dims:
-        """Return ``shape`` if the parameters fit it, one a neuron or one a channel."""
-        self.broadcast(self.v_threshold, shape)
-        return shape
-
-    def required_shape(self) -> Dims | None:
-        """Return nothing: the parameters decide, see :meth:`output_shape`."""
-        return None
-
-    def broadcast(self, parameter: Array, shape: Dims) -> Array:
-        """Return one value for every neuron of a feature shape.
-
-        The parameter has one value in all, the feature shape, its length ``C*H*W``, or one value
-        for each channel of ``(C, H, W)``.
-        """
-        if parameter.shape == shape:
-            return parameter
-        if parameter.ndim == 0 or parameter.size == int(np.prod(shape)):
-            return np.broadcast_to(parameter.reshape(shape if parameter.ndim else ()), shape)
-        if parameter.ndim == 1 and len(shape) > 1 and parameter.size == shape[0]:
-            return np.broadcast_to(parameter.reshape(-1, *(1,) * (len(shape) - 1)), shape)
-        raise ParameterError(f"has parameters of shape {parameter.shape}")
 
 
 @register_node
@@ -152,7 +97,7 @@ class LIF(Neuron):
     v_leak: Array = field(metadata=ARRAY)
     v_threshold: Array = field(metadata=ARRAY)
     _: KW_ONLY
-    v_reset: Array = field(default=_UNSET, metadata=ARRAY)
+    v_reset: Array = field(default=UNSET, metadata=ARRAY)
     reset: ResetMode = "zero"
     reset_delay: bool = False
     strict: bool = False
@@ -165,13 +110,9 @@ class LIF(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._fill("v_reset", 0.0)
-        self._check_neuron()
-        tau = self.tau
-        check_everywhere(
-            "LIF.tau", "finite (for neurons without leak use IF)", tau, np.asarray(tau < np.inf)
-        )
-        check_everywhere("LIF.tau", ">= 1 timestep", tau, np.asarray(tau >= 1))
+        self._fill("v_reset", 0.0, like="v_threshold")
+        self._check_neuron(unchecked=frozenset({"tau"}))
+        check_tau("LIF.tau", self.tau, without_leak="IF")
 
 
 @register_node
@@ -191,8 +132,8 @@ class IF(Neuron):
 
     v_threshold: Array = field(metadata=ARRAY)
     _: KW_ONLY
-    r: Array = field(default=_UNSET, metadata=ARRAY)
-    v_reset: Array = field(default=_UNSET, metadata=ARRAY)
+    r: Array = field(default=UNSET, metadata=ARRAY)
+    v_reset: Array = field(default=UNSET, metadata=ARRAY)
     reset: ResetMode = "zero"
     reset_delay: bool = False
     strict: bool = False
@@ -205,8 +146,8 @@ class IF(Neuron):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._fill("r", 1.0)
-        self._fill("v_reset", 0.0)
+        self._fill("r", 1.0, like="v_threshold")
+        self._fill("v_reset", 0.0, like="v_threshold")
         self._check_neuron()
 
     def is_omitted(self, name: str, value: object) -> bool:

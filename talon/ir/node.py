@@ -57,6 +57,8 @@ class Node:
     """Fields that :meth:`to_dict` leaves out while they have their default value."""
     extension_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that the documented format does not have; storing one raises the file's version."""
+    is_extension: ClassVar[bool] = False
+    """Whether the documented format lacks the type, so that storing it raises the version."""
     multi_output: ClassVar[bool] = False
     """Whether the k-th outgoing edge carries the k-th output, so that edges may repeat."""
 
@@ -202,6 +204,16 @@ def str_to_node(name: str) -> type[Node]:
         raise ValueError(f"Unknown node type: {name}") from None
 
 
-def list_primitives() -> list[str]:
-    """Return the names of all primitives in the order of their registration."""
-    return [name for name in _registry if name not in _structural]
+def list_primitives(*, extensions: bool = False) -> list[str]:
+    """Return the names of the primitives in the order of their registration.
+
+    Parameters
+    ----------
+    extensions
+        Whether to name also those that Talon adds to the 36 documented ones.
+    """
+    return [
+        name
+        for name, kind in _registry.items()
+        if name not in _structural and (extensions or not kind.is_extension)
+    ]

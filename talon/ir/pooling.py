@@ -1,7 +1,7 @@
 """Pooling of feature maps ``(C, H, W)``; padding is at most half of the kernel, as in PyTorch."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from talon.ir.checks import ParameterError, check_bool, check_pair
 from talon.ir.node import Node, register_node
@@ -10,7 +10,7 @@ from talon.ir.utils import pool2d_output_shape
 
 
 class _Pool(Node):
-    """What both pools share; the fields belong to the subclasses."""
+    """What all pools share; the fields belong to the subclasses."""
 
     kernel_size: Any
     stride: Any
@@ -100,6 +100,38 @@ class AvgPool2d(_Pool):
         super().__post_init__()
         self._check_pool()
         self.count_include_pad = check_bool("AvgPool2d.count_include_pad", self.count_include_pad)
+        self._derive_output()
+
+    def output_shape(self, shape: Dims) -> Dims:
+        """Return ``(C, H', W')``."""
+        return self._pooled(shape, (1, 1))
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class SumPool2d(_Pool):
+    """The sum of each window.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding
+        Pairs, or one number for both; the stride is the kernel if not given.
+    ceil_mode
+        Whether a last window may reach beyond the edge.
+    """
+
+    kernel_size: Any = (2, 2)
+    stride: Any = None
+    padding: Any = (0, 0)
+    ceil_mode: bool = False
+    input_type: Shape | None = None
+    output_type: Shape | None = None
+
+    is_extension: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_pool()
         self._derive_output()
 
     def output_shape(self, shape: Dims) -> Dims:

@@ -41,7 +41,7 @@ from talon.ir.types import Edge
 VERSION = "0.0.1"
 """Written for graphs that the documented format can express."""
 EXTENDED_VERSION = "0.1.0"
-"""Written for graphs with delays, neurons beyond the documented equation or integer weights."""
+"""Written for graphs with delays, integer weights, or nodes beyond the documented ones."""
 VERSIONS = (VERSION, EXTENDED_VERSION)
 
 _ORDER = "talon_order"
@@ -193,7 +193,8 @@ def _emit_codes(file: Emitter, codes: Codes) -> int:
 def is_extended(graph: Graph) -> bool:
     """Return whether a graph says something that the original format cannot say."""
     return bool(graph.delays) or any(
-        node.extension_fields & set(node.to_dict()) for node in graph.nodes.values()
+        node.is_extension or node.extension_fields & set(node.to_dict())
+        for node in graph.nodes.values()
     )
 
 
@@ -318,7 +319,7 @@ def _read_node(name: str, group: Group, scales: Mapping[str, Any]) -> Node:
         kind = str_to_node(data["type"])
     except ValueError as exc:
         raise T1CFormatError(
-            f"node {name!r}: {exc}; known are {', '.join(list_primitives())}, "
+            f"node {name!r}: {exc}; known are {', '.join(list_primitives(extensions=True))}, "
             "and what talon.ir.register_node makes known"
         ) from exc
     for field in _number_fields(kind):
