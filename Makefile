@@ -11,7 +11,7 @@ SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
 
-.PHONY: help setup setup-demo demo test test-all lint format types contracts unit area bench mutants clean
+.PHONY: help setup setup-demo demo test test-all test-torch lint format types contracts unit area bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -31,6 +31,11 @@ test: lint contracts types unit ## what continuous integration runs
 test-all: lint contracts types ## everything: also the slow tests and the area budget
 	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)
 	$(MAKE) area
+
+test-torch: ## the tests that compare with PyTorch and snnTorch, in an environment with them
+	@tools/bootstrap.sh torch
+	.venv-torch/bin/python -m pytest -m "not slow" -n $(JOBS) -p no:cacheprovider $(PYTEST_ARGS) \
+	    $(shell grep -rlE 'importorskip.*torch' tests)
 
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check $(wildcard $(SOURCES))
@@ -65,5 +70,5 @@ mutants: setup ## put faults into the RTL and the golden model, one at a time
 	$(PY) tools/mutants.py
 
 clean: ## remove .venv, builds and caches
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-torch build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

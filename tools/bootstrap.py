@@ -1,7 +1,8 @@
 """Make the checkout's virtual environment: check the machine, install the locked packages, stamp.
 
 ``python tools/bootstrap.py demo`` installs what ``make demo`` needs, ``dev`` (the default) what the
-tests and checks need on top. A second run finds its stamp and returns at once; a changed lock,
+tests and checks need on top, and ``torch`` makes ``.venv-torch`` with PyTorch and snnTorch for the
+tests that compare with them. A second run finds its stamp and returns at once; a changed lock,
 ``pyproject.toml`` or interpreter installs again. Standard library only, and syntax that an older
 Python can read, because telling its user about the version is the first thing to do. Nothing here
 calls sudo or writes outside the checkout.
@@ -26,9 +27,8 @@ except ImportError:  # not a POSIX system: two set-ups at once are then the user
     fcntl = None
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-STAMP = VENV / "talon-setup.json"
 SETS = ("demo", "dev")  # each contains the ones before it
+TORCH = "torch"  # has an environment of its own: PyTorch is large, and nothing else needs it
 OLDEST, NEWEST = (3, 10), (3, 13)
 
 
@@ -124,6 +124,16 @@ def complaints():
     return [line for line in found if line]
 
 
+def venv_of(name, root=ROOT):
+    """Return the folder of a set's virtual environment."""
+    return root / (".venv-torch" if name == TORCH else ".venv")
+
+
+def stamp_of(name, root=ROOT):
+    """Return the file that tells what a set's virtual environment was made from."""
+    return venv_of(name, root) / "talon-setup.json"
+
+
 def lock_file(name, root=ROOT):
     """Return the lock file of a set."""
     return root / "constraints" / f"{name}.txt"
@@ -132,7 +142,10 @@ def lock_file(name, root=ROOT):
 def fingerprint(name, root=ROOT):
     """Return a digest of everything that the environment of a set is made from."""
     digest = hashlib.sha256()
-    for path in (lock_file(name, root), root / "pyproject.toml", root / "tools" / "bootstrap.py"):
+    paths = [lock_file(name, root), root / "pyproject.toml", root / "tools" / "bootstrap.py"]
+    if name == TORCH:
+        paths.append(lock_file("dev", root))
+    for path in paths:
         digest.update(path.read_bytes())
     digest.update(str(root).encode())
     return digest.hexdigest()
@@ -146,7 +159,7 @@ def is_current(name, stamp, root=ROOT):
         return False
     if not isinstance(recorded, dict):
         return False
-    wider = SETS[SETS.index(name) :]
+    wider = SETS[SETS.index(name) :] if name in SETS else (name,)
     return any(recorded.get(each) == fingerprint(each, root) for each in wider)
 
 
@@ -170,9 +183,15 @@ def n_packages(lock):
     return len({line.split("==")[0] for line in lock.read_text().splitlines() if "==" in line})
 
 
-def run_pip(arguments, label, total=0):
-    """Run pip in the virtual environment; its output is shown only if it fails."""
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+def unhashed(lock):
+    """Return the exact versions of a lock file, as constraints without hashes."""
+    lines = [line.rstrip("\\ ") for line in lock.read_text().splitlines() if "==" in line]
+    return "\n".join(line for line in lines if not line.startswith((" ", "#"))) + "\n"
+
+
+def run_pip(python, arguments, label, total=0):
+    """Run pip in a virtual environment; its output is shown only if it fails."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check"]
     command += ["--no-input", "install", *arguments]
     lines = []
     seen = 0
@@ -195,22 +214,37 @@ def run_pip(arguments, label, total=0):
 
 
 def install(name):
-    """Bring the virtual environment to the locked state of a set."""
+    """Bring the virtual environment of a set to its locked state."""
     start = time.monotonic()
-    python = VENV / "bin" / "python"
+    folder, stamp, lock = venv_of(name), stamp_of(name), lock_file(name)
+    python = folder / "bin" / "python"
     version = venv_version(python)
     if version is None or check_python(version):
-        say(f"making .venv with Python {platform.python_version()}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-    STAMP.unlink(missing_ok=True)
-    lock = lock_file(name)
-    total = n_packages(lock)
-    say(f"installing {total} pinned packages from {lock.relative_to(ROOT)} (a minute or two)")
-    run_pip(["--require-hashes", "-r", str(lock)], "installing packages", total)
+        say(f"making {folder.name} with Python {platform.python_version()}")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    stamp.unlink(missing_ok=True)
+    if name == TORCH:
+        install_torch(python, lock)
+    else:
+        total = n_packages(lock)
+        say(f"installing {total} pinned packages from {lock.relative_to(ROOT)} (a minute or two)")
+        run_pip(python, ["--require-hashes", "-r", str(lock)], "installing packages", total)
     # The build back end is in the lock too, so nothing unpinned is fetched to build the checkout.
-    run_pip(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], "installing the checkout")
-    STAMP.write_text(json.dumps({name: fingerprint(name)}) + "\n")
+    checkout = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    run_pip(python, checkout, "installing the checkout")
+    stamp.write_text(json.dumps({name: fingerprint(name)}) + "\n")
     say(f"ready in {time.monotonic() - start:.0f} s")
+
+
+def install_torch(python, lock):
+    """Install PyTorch and what runs beside it; there are builds of one version, so no hashes."""
+    say(
+        f"installing {lock.relative_to(ROOT)} (minutes; the small build of PyTorch, without CUDA, "
+        "comes with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu)"
+    )
+    known = ROOT / "build" / "constraints-torch.txt"
+    known.write_text(unhashed(lock_file("dev")))
+    run_pip(python, ["-r", str(lock), "-c", str(known)], "installing PyTorch")
 
 
 @contextlib.contextmanager
@@ -227,8 +261,9 @@ def only_one():
 def main(arguments):
     """Set up the checkout; return the exit code."""
     name = arguments[0] if arguments else "dev"
-    if name not in SETS or len(arguments) > 1:
-        print(f"usage: bootstrap.py [{'|'.join(SETS)}], not {' '.join(arguments)}", file=sys.stderr)
+    if name not in (*SETS, TORCH) or len(arguments) > 1:
+        usage = f"usage: bootstrap.py [{'|'.join((*SETS, TORCH))}]"
+        print(f"{usage}, not {' '.join(arguments)}", file=sys.stderr)
         return 2
     missing = complaints()
     for line in missing:
@@ -236,7 +271,8 @@ def main(arguments):
     if missing:
         return 1
     with only_one():
-        if not is_current(name, STAMP) or venv_version(VENV / "bin" / "python") is None:
+        ready = is_current(name, stamp_of(name))
+        if not ready or venv_version(venv_of(name) / "bin" / "python") is None:
             install(name)
     return 0
 

@@ -113,12 +113,13 @@ def test_newer_python_beside_an_old_default_is_found(tmp_path):
     new.symlink_to(os.path.realpath(sys.executable))
     result = run_shell(tmp_path, "nonsense")
     assert result.returncode == 2
-    assert result.stderr == "usage: bootstrap.py [demo|dev], not nonsense\n"
+    assert result.stderr == "usage: bootstrap.py [demo|dev|torch], not nonsense\n"
 
 
 @pytest.fixture
 def checkout(tmp_path, bootstrap):
-    for name in ("constraints/demo.txt", "constraints/dev.txt", "pyproject.toml"):
+    locks = [f"constraints/{name}.txt" for name in ("demo", "dev", "torch")]
+    for name in (*locks, "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "tools").mkdir()
@@ -154,3 +155,19 @@ def test_broken_stamp_installs_again(bootstrap, checkout, content):
     path.write_text(content)
     assert not bootstrap.is_current("dev", path, checkout)
     assert not bootstrap.is_current("dev", checkout / "no-such-file", checkout)
+
+
+def test_environment_with_torch_stands_alone(bootstrap, checkout):
+    assert bootstrap.venv_of("torch").name == ".venv-torch" != bootstrap.venv_of("dev").name
+    path = stamp(bootstrap, checkout, "torch")
+    assert bootstrap.is_current("torch", path, checkout)
+    assert not bootstrap.is_current("dev", path, checkout)
+    (checkout / "constraints" / "dev.txt").write_text("other versions")
+    assert not bootstrap.is_current("torch", path, checkout)
+
+
+def test_constraints_without_hashes_keep_versions_and_markers(bootstrap):
+    lines = bootstrap.unhashed(ROOT / "constraints" / "dev.txt").splitlines()
+    assert "--hash" not in "".join(lines)
+    assert len(lines) == sum("==" in line for line in lines) > 50
+    assert any(line.startswith("numpy==") and "python" in line for line in lines)

@@ -88,3 +88,32 @@ def test_demo_is_a_part_of_dev_at_the_same_versions(python):
     demo, dev = versions("demo", python), versions("dev", python)
     assert demo.items() <= dev.items()
     assert len(demo) < len(dev)
+
+
+def torch_lines():
+    text = (ROOT / "constraints" / "torch.txt").read_text()
+    return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_environment_with_torch_has_all_that_its_tests_need(python):
+    given = {canonicalize_name(each.name): each for each in torch_lines()}
+    project = pyproject()
+    needed = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["train"],
+        *project["dependency-groups"]["test"],
+        *project["build-system"]["requires"],
+    ]
+    for requirement in map(Requirement, needed):
+        if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
+            assert canonicalize_name(requirement.name) in given, f"torch.txt lacks {requirement}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_versions_beside_torch_are_exact(python):
+    locked = versions("dev", python)
+    for requirement in torch_lines():
+        name = canonicalize_name(requirement.name)
+        pinned = re.fullmatch(r"==[^*,]+", str(requirement.specifier))
+        assert pinned or name in locked, f"{requirement} has no version, here or in dev.txt"
