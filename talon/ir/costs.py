@@ -22,21 +22,30 @@ def parameters(node: Node) -> dict[str, Array]:
 
     So a LIF has four, tau, r, v_leak and v_threshold, and a fifth if some ``v_reset`` is not zero.
     """
-    found: dict[str, Array] = {}
-    for name, may_be_omitted in _array_fields(type(node)):
+    required, optional = _array_fields(type(node))
+    found: dict[str, Array] = {
+        name: value for name in required if (value := getattr(node, name)) is not None
+    }
+    for name in optional:
         value = getattr(node, name)
-        if value is not None and not (may_be_omitted and node.is_omitted(name, value)):
+        if value is not None and not node.is_omitted(name, value):
             found[name] = value
     return found
 
 
 @cache
-def _array_fields(kind: type[Node]) -> tuple[tuple[str, bool], ...]:
-    """Return the fields of a type that hold arrays, each with whether it may have a default."""
-    return tuple(
-        (f.name, f.default is not MISSING or f.name in kind.omitted_defaults)
-        for f in fields(kind)
-        if f.metadata == ARRAY
+def _array_fields(kind: type[Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields of a type that hold arrays: those always given, and those with a default.
+
+    A field that comes before another in the class does so here as well, within its part.
+    """
+    arrays = [f for f in fields(kind) if f.metadata == ARRAY]
+    optional = {
+        f.name for f in arrays if f.default is not MISSING or f.name in kind.omitted_defaults
+    }
+    return (
+        tuple(f.name for f in arrays if f.name not in optional),
+        tuple(f.name for f in arrays if f.name in optional),
     )
 
 
@@ -54,7 +63,7 @@ def stored_bytes(node: Node) -> int:
 def bytes_of(node: Node, arrays: Mapping[str, Array]) -> int:
     """Return :func:`stored_bytes` where the arrays are at hand."""
     if node.weight_t is None and node.bias_t is None:
-        return sum(array.nbytes for array in arrays.values())
+        return sum([array.nbytes for array in arrays.values()])
     total = 0
     for name, array in arrays.items():
         declared = node.bias_t if "bias" in name else node.weight_t

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
+from talon.ir.node import Node
 from talon.ir.topology import partial_order, zero_delay_edges
 from talon.ir.types import Dims
 
@@ -65,9 +66,12 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
     This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
     """
     nodes = graph.nodes
+    # Mostly an edge carries all that its source gives, and it need not be asked what it carries.
+    is_plain = all(type(node).edge_shape is Node.edge_shape for node in nodes.values())
     try:
         order, rest = partial_order(nodes, graph.edges)
-        feeds = _feeds(graph)
+        sources = graph.sources() if is_plain else {}
+        feeds = {} if is_plain else _feeds(graph)
     except KeyError:
         return None
     if rest:
@@ -79,9 +83,11 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
             node = nodes[name]
             own = node.intrinsic_shape()
             declared = node.required_shape()
-            given = feeds[name]
-            if given:
-                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in given]
+            if is_plain:
+                carried = [shapes[src] for src in sources[name]]
+            else:
+                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
+            if carried:
                 merged = node.merge_shape(carried)
                 output = node.output_shape(merged)
                 if (declared is not None and declared != merged) or (

@@ -24,15 +24,16 @@ def conv_output_size(
     ValueError
         A size is not positive, the padding is negative, or no window fits.
     """
-    for name, value, low in (
-        ("in_size", in_size, 1),
-        ("kernel", kernel, 1),
-        ("stride", stride, 1),
-        ("padding", padding, 0),
-        ("dilation", dilation, 1),
-    ):
-        if value < low:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
+    if in_size < 1 or kernel < 1 or stride < 1 or padding < 0 or dilation < 1:
+        for name, value, low in (
+            ("in_size", in_size, 1),
+            ("kernel", kernel, 1),
+            ("stride", stride, 1),
+            ("padding", padding, 0),
+            ("dilation", dilation, 1),
+        ):
+            if value < low:
+                raise ValueError(f"{name} must be at least {low}, got {value}")
     room = in_size + 2 * padding - dilation * (kernel - 1) - 1
     size = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (size - 1) * stride >= in_size + padding:

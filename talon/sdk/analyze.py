@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
@@ -23,7 +24,7 @@ from talon.sdk.sources import GraphSource, as_graph
 _PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class LayerStats:
     """One node.
 
@@ -114,7 +115,11 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
     for layer in layers:
         if layer.bytes:
             memory[layer.node_type] += layer.bytes
-    nodes = source.nodes.values()
+    kinds = Counter(map(type, source.nodes.values()))
+
+    def count(*bases: type[Node]) -> int:
+        return sum(n for kind, n in kinds.items() if issubclass(kind, bases))
+
     return GraphStats(
         total_params=sum(layer.params for layer in layers),
         total_bytes=sum(layer.bytes for layer in layers),
@@ -124,14 +129,14 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         depth=depth,
         width=width,
         is_dag=flow is not None or source.is_dag,
-        type_counts=dict(Counter(type(node).__name__ for node in nodes)),
+        type_counts=dict(Counter(type(node).__name__ for node in source.nodes.values())),
         layers=layers,
         input_shapes=source.input_type,
         output_shapes=source.output_type,
         memory_breakdown=dict(memory),
-        lif_count=sum(isinstance(node, LIF) for node in nodes),
-        affine_count=sum(isinstance(node, Affine | SpikingAffine) for node in nodes),
-        conv_count=sum(isinstance(node, Conv1d | Conv2d | SepConv2d) for node in nodes),
+        lif_count=count(LIF),
+        affine_count=count(Affine, SpikingAffine),
+        conv_count=count(Conv1d, Conv2d, SepConv2d),
     )
 
 
@@ -238,26 +243,25 @@ def _layer(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None)
     macs = 0
     if in_shape is not None and out_shape is not None:
         macs = count_macs(node, in_shape, out_shape)
-    config: dict[str, Any] = {}
-    for field_name in _config_fields(kind):
-        value = getattr(node, field_name)
-        if value is not None:
-            config[field_name] = value
+    names, values_of = _config_fields(kind)
+    values = zip(names, values_of(node), strict=True)
     return LayerStats(
-        name=name,
-        node_type=kind.__name__,
-        params=sum([array.size for array in arrays.values()]),
-        bytes=bytes_of(node, arrays),
-        input_shape=in_shape,
-        output_shape=out_shape,
-        flops=2 * macs,
-        config=config,
+        name,
+        kind.__name__,
+        sum([array.size for array in arrays.values()]),
+        bytes_of(node, arrays),
+        in_shape,
+        out_shape,
+        2 * macs,
+        {field_name: value for field_name, value in values if value is not None},
     )
 
 
 @cache
-def _config_fields(kind: type[Node]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
+def _config_fields(kind: type[Node]) -> tuple[tuple[str, ...], Callable[[Node], tuple[Any, ...]]]:
+    """Return the fields that are no arrays, and what reads all of them (there are always many)."""
+    names = tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
+    return names, attrgetter(*names)
 
 
 def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int | None]:

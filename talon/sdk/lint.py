@@ -22,7 +22,7 @@ from talon.ir.linear import SpikingAffine
 from talon.ir.neurons import LIF, Neuron
 from talon.ir.shapes import infer_acyclic
 from talon.ir.skip import Skip
-from talon.ir.topology import find_cycle, reachable, zero_delay_edges
+from talon.ir.topology import find_cycle, partial_order, reachable, zero_delay_edges
 from talon.sdk.sources import GraphSource, as_graph
 
 if TYPE_CHECKING:
@@ -230,6 +230,27 @@ def _check_cycles(graph: Graph) -> Findings:
 
 
 def _check_reach(graph: Graph) -> Findings:
+    yield from () if _surely_reached(graph) else _find_unreached(graph)
+    if len(graph.outputs) > 1:
+        yield _info("MULTI_OUTPUT", f"There are {len(graph.outputs)} outputs", None)
+
+
+def _surely_reached(graph: Graph) -> bool:
+    """Tell whether every node is on a way from an Input to an Output; False if one may not be.
+
+    Without a cycle, every way back from a node ends where nothing leads to, and every way on where
+    nothing leads from.
+    """
+    edges = _sound_edges(graph)
+    fed, read = {dst for _, dst in edges}, {src for src, _ in edges}
+    return (
+        graph.nodes.keys() - fed <= graph.inputs.keys()
+        and graph.nodes.keys() - read <= graph.outputs.keys()
+        and not partial_order(graph.nodes, edges)[1]
+    )
+
+
+def _find_unreached(graph: Graph) -> Findings:
     edges = _sound_edges(graph)
     reached = reachable(graph.inputs, edges)
     leading = reachable(graph.outputs, [(dst, src) for src, dst in edges])
@@ -242,8 +263,6 @@ def _check_reach(graph: Graph) -> Findings:
             yield _warning(
                 "DEAD_END", f"{name!r} leads to no Output", name, "Connect it, or remove it"
             )
-    if len(graph.outputs) > 1:
-        yield _info("MULTI_OUTPUT", f"There are {len(graph.outputs)} outputs", None)
 
 
 def _check_ports(graph: Graph) -> Findings:
