@@ -308,7 +308,10 @@ def _fit(
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
     if not _is_finite(array):
-        raise InputError(f"{who} holds NaN, infinite values or values beyond float32")
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(
+            f"{who} holds NaN, infinite values or values beyond float32, the first at index {at}"
+        )
     if layout == "images":
         images = _as_images(who, array, shape)
         return encode(images, cast("int", n_steps), encoding, seed=seed, name=name)
