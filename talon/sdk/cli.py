@@ -8,12 +8,8 @@ from typing import Any
 import click
 
 from talon import __version__
-from talon.sdk.commands.analyze import (
-    analyze_command,
-    compare_command,
-    lint_command,
-    profile_command,
-)
+from talon.sdk.commands.agreement import compare_command
+from talon.sdk.commands.analyze import analyze_command, lint_command, profile_command
 from talon.sdk.commands.compile import compile_command
 from talon.sdk.commands.convert import convert_command, merge_command, quantize_command
 from talon.sdk.commands.demo import demo_command

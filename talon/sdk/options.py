@@ -160,7 +160,7 @@ def compiling(function: Function) -> Function:
     return hardware(function)
 
 
-def feeding(function: Function) -> Function:
+def feeding(function: Function, *, required: bool = True) -> Function:
     """Add the options that say what enters the network."""
     for option in (
         click.option(
@@ -189,10 +189,15 @@ def feeding(function: Function) -> Function:
             "--input",
             "input_path",
             type=InputFile(),
-            required=True,
+            required=required,
             metavar="X.npz",
             help="Images, a raster or address events, as docs/reference/cli.md describes.",
         ),
     ):
         function = option(function)
     return function
+
+
+def feeding_if_asked(function: Function) -> Function:
+    """Add the options of :func:`feeding` to a command that does not always run."""
+    return feeding(function, required=False)

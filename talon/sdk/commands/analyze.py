@@ -1,4 +1,4 @@
-"""``talon analyze``, ``profile``, ``compare`` and ``lint``: what a model is made of."""
+"""``talon analyze``, ``profile`` and ``lint``: what a model is made of."""
 
 from __future__ import annotations
 
@@ -41,26 +41,6 @@ def profile_command(console: Console, *, model: str) -> None:
         {"model": model, **asdict(profile)},
         lambda out: out.print(format_profile(profile), markup=False),
     )
-
-
-@command("compare")
-@click.argument("left", type=MODEL)
-@click.argument("right", type=MODEL)
-@click.option("--atol", type=click.FloatRange(min=0), default=1e-6, show_default=True)
-@click.option("--rtol", type=click.FloatRange(min=0), default=1e-5, show_default=True)
-def compare_command(console: Console, *, left: str, right: str, atol: float, rtol: float) -> int:
-    """Say in what two models differ; the exit status is 1 if they do.
-
-    Numbers are equal within --atol plus --rtol times their magnitude.
-    """
-    from talon.sdk.compare import compare_graphs
-
-    diff = compare_graphs(left, right, atol=atol, rtol=rtol)
-    console.emit(
-        {"left": left, "right": right, **asdict(diff)},
-        lambda out: out.print(diff.summary, markup=False),
-    )
-    return 0 if diff.identical else 1
 
 
 @command("lint")

@@ -1,0 +1,58 @@
+"""A model as the command line names it: a file, or a function of the user's own code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talon.errors import TalonError
+from talon.ir import Graph
+from talon.sdk.factories import is_factory, make_model
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A graph, and the PyTorch module that it was made from, if there is one."""
+
+    graph: Graph
+    module: Any = None
+
+
+def open_model(text: str, sample: Any = None) -> Model:
+    """Return the model that a command line names.
+
+    Parameters
+    ----------
+    text
+        The path of a ``.t1c`` file, or ``package.module:function``, which gives a graph, a PyTorch
+        module, or a module and a sample.
+    sample
+        A batch for a module that comes without one.
+
+    Raises
+    ------
+    TalonError
+        There is no such file or function, or what it gives is no model.
+    """
+    if not is_factory(text):
+        if not Path(text).is_file():
+            raise TalonError(f"{text!r} is neither a file nor package.module:function")
+        from talon.sdk.execution import read_model
+
+        return Model(graph=read_model(text))
+    made = make_model(text)
+    if isinstance(made, Graph):
+        return Model(graph=made)
+    if isinstance(made, tuple) and len(made) == 2:
+        made, sample = made
+    if not hasattr(made, "named_modules"):
+        raise TalonError(
+            f"{text} gives {type(made).__name__}; it must give a talon.ir.Graph, a "
+            "torch.nn.Module, or a module and a sample"
+        )
+    if sample is None:
+        raise TalonError(f"{text} gives a module without a sample; let it return (module, sample)")
+    from talon.bridge import to_ir
+
+    return Model(graph=to_ir(made, sample), module=made)
