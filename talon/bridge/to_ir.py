@@ -24,7 +24,7 @@ from talon.bridge.layers import (
     public_name,
     refuse_hooks,
 )
-from talon.bridge.trace import constant, is_check, is_settled, trace_module
+from talon.bridge.trace import is_check, is_settled, trace_module
 from talon.errors import ModelError
 from talon.ir.types import Dims, SpikeMode
 
@@ -85,6 +85,8 @@ class TALONExporter:
 
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        if isinstance(made := _graph_of(model), ir.Graph):
+            return made
         custom = dict(custom_map or {})
         name = None
         if type(model) in custom or is_stateful(model) or _is_layer(model):
@@ -94,6 +96,12 @@ class TALONExporter:
         if self.spiking:
             _make_spiking(graph, self)
         return graph
+
+
+def _graph_of(model: Any) -> Any:
+    """Return the graph that an executor of ``ir_to_torch`` has, or None."""
+    to_graph = getattr(model, "to_graph", None)
+    return to_graph() if callable(to_graph) else None
 
 
 def _is_layer(model: Any) -> bool:
@@ -268,6 +276,8 @@ class _Export:
 
     def _call_function(self, call: Any) -> Any:
         import torch
+
+        from talon.bridge.tracer import constant
 
         target = call.target
         if target is constant or is_check(call):

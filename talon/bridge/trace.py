@@ -9,13 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from talon.bridge.errors import BridgeError
-from talon.bridge.layers import is_stateful
-
-
-def constant(shape: Any) -> Any:
-    """Stand for a tensor that a module made itself, such as the first state of its neurons."""
-    raise NotImplementedError(shape)
-
 
 _SETTLED = (bool, int, float, str, type(None))
 """Types of defaults that an argument keeps."""
@@ -40,10 +33,10 @@ def _is_compared(call: Any) -> bool:
     return call.target is operator.eq and any(user.target is torch._assert for user in call.users)
 
 
-def trace_module(model: Any, leaf_types: Sequence[type] = ()) -> Any:
+def trace_module(model: Any, leaf_modules: Sequence[type] = ()) -> Any:
     """Return the ``torch.fx.Graph`` of a module.
 
-    Layers of PyTorch, neurons of snnTorch and modules of ``leaf_types`` are not looked into.
+    Layers of PyTorch, neurons of snnTorch and modules of ``leaf_modules`` are not looked into.
     Arguments whose default is None, a number, a bool or a text keep it: None is a state, which
     begins at zero. The module is not changed.
 
@@ -52,20 +45,9 @@ def trace_module(model: Any, leaf_types: Sequence[type] = ()) -> Any:
     BridgeError
         Its data flow depends on data, so that it cannot be found without running it.
     """
-    import torch
     from torch import fx
 
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
-            if isinstance(m, tuple(leaf_types)) or is_stateful(m):
-                return True
-            return super().is_leaf_module(m, module_qualified_name)
-
-        def create_arg(self, a: Any) -> Any:
-            # fx itself would hang the tensor onto the module.
-            if isinstance(a, torch.Tensor) and not isinstance(a, torch.nn.Parameter):
-                return self.create_node("call_function", constant, (tuple(a.shape),), {})
-            return super().create_arg(a)
+    from talon.bridge.tracer import TALONTracer
 
     settled = {
         name: parameter.default
@@ -73,7 +55,7 @@ def trace_module(model: Any, leaf_types: Sequence[type] = ()) -> Any:
         if isinstance(parameter.default, _SETTLED)
     }
     try:
-        return Tracer().trace(model, concrete_args=settled or None)
+        return TALONTracer(leaf_modules).trace(model, concrete_args=settled or None)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise BridgeError(
             f"{type(model).__name__} cannot be traced: {error}. Its data flow must not depend on "

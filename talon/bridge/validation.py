@@ -75,9 +75,7 @@ def get_disconnected_nodes(graph: ir.Graph) -> set[str]:
     return {name for name in graph.nodes if name not in reached}
 
 
-def get_topological_order(
-    graph: ir.Graph | Iterable[str], edges: Edges | None = None
-) -> list[str]:
+def get_topological_order(graph: ir.Graph | Iterable[str], edges: Edges | None = None) -> list[str]:
     """Return the names in the order of a timestep, for a graph or for nodes and edges."""
     if isinstance(graph, ir.Graph):
         return graph.topological_order()
