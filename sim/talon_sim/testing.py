@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,11 +23,13 @@ def random_network(
     max_neurons: int = 24,
     max_populations: int = 4,
     max_delay: int = 4,
+    currents: float = 0.0,
 ) -> IntNetwork:
     """Return a small network with random forms, delays, modes, inputs and outputs.
 
     Feedback (delay 1 or more), several projections into one population, graded and signed inputs,
-    per-neuron parameters, biases and thresholds near the limits of V all occur.
+    per-neuron parameters, biases and thresholds near the limits of V all occur; ``currents`` is the
+    share of populations with a synaptic current.
     """
     inputs = tuple(_random_input(rng, i, max_neurons) for i in range(rng.integers(1, 3)))
     n_spiking = int(rng.integers(1, max_populations + 1))
@@ -44,6 +48,9 @@ def random_network(
             source = populations[rng.integers(i, n_spiking)]
             delay = int(rng.integers(1, max_delay + 1))
             projections.append(_random_projection(rng, source, target, delay))
+    populations = [
+        _with_current(rng, p) if currents and rng.random() < currents else p for p in populations
+    ]
     outputs = [
         OutputPort(
             name="out", population=populations[-1].name, shape=populations[-1].shape, kind="spike"
@@ -53,6 +60,8 @@ def random_network(
         readout = _random_readout(rng, int(rng.integers(1, max_neurons + 1)))
         source = populations[rng.integers(0, n_spiking)]
         projections.append(_random_projection(rng, source, readout, int(rng.integers(0, 2))))
+        if currents and rng.random() < currents:
+            readout = _with_current(rng, readout)
         populations.append(readout)
         outputs.append(
             OutputPort(name="value", population="readout", shape=readout.shape, kind="readout")
@@ -97,6 +106,18 @@ def random_population(rng: np.random.Generator, name: str, n: int) -> Population
         strict=bool(rng.random() < 0.5),
         v_scale=np.full(n, 2.0**-frac),
     )
+
+
+def _with_current(rng: np.random.Generator, population: Population) -> Population:
+    """Return the population with synaptic currents; some of them saturate."""
+    n, top = population.n, 150 << population.frac
+    bias = rng.choice([0, rng.integers(-top // 8, top // 8), rng.integers(-top, top)], n)
+    if rng.random() < 0.15:
+        bias = rng.integers(numerics.V_MIN, numerics.V_MAX + 1, n)
+    decay = rng.integers(0, numerics.DECAY_ONE + 1, n)
+    if rng.random() < 0.2:
+        decay = np.full(n, numerics.DECAY_ONE)
+    return replace(population, i_decay=decay.astype(np.int32), i_bias=bias.astype(np.int32))
 
 
 def random_payloads(

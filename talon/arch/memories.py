@@ -77,7 +77,10 @@ class Counter(IntEnum):
 
 
 class MemoryLayouts:
-    """Layouts of the entries of every memory for one array."""
+    """Layouts of the entries of every memory for one array.
+
+    A ``record`` is a ``neuron`` and, where the array has synaptic currents, a ``current`` above it.
+    """
 
     def __init__(self, params: ArrayParams) -> None:
         address = bits_for(params.weight_words)
@@ -117,8 +120,8 @@ class MemoryLayouts:
                 Field("half", 1, doc="entry k is for lane k (0) or lane k + lanes/2 (1)"),
             ),
         )
-        self.record = Layout(
-            "record",
+        self.neuron = Layout(
+            "neuron",
             (
                 Field("threshold", params.v_width, signed=True),
                 Field("bias", params.v_width, signed=True),
@@ -130,6 +133,17 @@ class MemoryLayouts:
                 Field("strict", 1, doc="fire on V > threshold instead of V >= threshold"),
             ),
         )
+        self.current = Layout(
+            "current",
+            (
+                Field("i_bias", params.v_width, signed=True),
+                Field("i_decay", params.decay_width, doc="factor x 65536"),
+                Field("i_no_leak", 1, doc="the factor is 1; i_decay is ignored"),
+                Field("has_current", 1, doc="0: the sum acts on V, and the others are ignored"),
+            ),
+        )
+        parts = (self.neuron, self.current) if params.synaptic_current else (self.neuron,)
+        self.record = Layout("record", tuple(field for part in parts for field in part.fields))
         self.group = Layout(
             "group",
             (

@@ -22,7 +22,7 @@ ACC_MAX = (1 << 23) - 1
 """Largest magnitude that an accumulator may be proved to reach: it never wraps."""
 
 V_MIN, V_MAX = -(1 << 23), (1 << 23) - 1
-"""Range of the membrane potential; updates saturate to it."""
+"""Range of membrane potential and synaptic current; updates saturate to it."""
 
 DECAY_ONE = 1 << 16
 """The decay factor 1.0 (an integrate-and-fire neuron), stored as the ``no_leak`` bit."""
@@ -44,13 +44,21 @@ class NeuronParams:
     strict: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class CurrentParams:
+    """Integer parameters of a synaptic current; ``decay`` is 0 to 65536."""
+
+    decay: int = DECAY_ONE
+    bias: int = 0
+
+
 def saturate(value: int) -> int:
-    """Clamp ``value`` to the range of the membrane potential."""
+    """Clamp ``value`` to the range of potentials and currents."""
     return max(V_MIN, min(V_MAX, value))
 
 
 def leak(v: int, decay: int) -> int:
-    """Return ``v * decay / 65536``, truncated toward zero."""
+    """Return ``v * decay / 65536``, truncated toward zero; of a current as well."""
     product = abs(v) * decay >> 16
     return product if v >= 0 else -product
 
@@ -58,6 +66,30 @@ def leak(v: int, decay: int) -> int:
 def fires(v: int, params: NeuronParams) -> bool:
     """Compare the membrane potential with the threshold, strictly or not."""
     return v > params.threshold if params.strict else v >= params.threshold
+
+
+def update_current(i: int, acc: int, params: CurrentParams, *, frac: int) -> tuple[int, bool]:
+    """Advance the synaptic current of one neuron by one timestep.
+
+    What it returns takes the place of ``acc`` in :func:`update`, with ``frac`` 0: a current is in
+    units of V.
+
+    Parameters
+    ----------
+    i, acc
+        Current before the timestep and sum of the neuron's synaptic operations, both 24 bits.
+    frac
+        Fractional bits of ``i``, those of V.
+
+    Returns
+    -------
+    tuple
+        ``(i, saturated)``: the current of this timestep, which is also stored for the next, and
+        whether it was clamped.
+    """
+    total = leak(i, params.decay) + (acc << frac) + params.bias
+    after = saturate(total)
+    return after, after != total
 
 
 def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, bool, bool]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 FORMAT_VERSION = 1
 """Version of the contract between compiler, golden model, gateware and driver."""
+
+
+OPTIONS = frozenset({"synaptic_current"})
+"""Fields that :meth:`ArrayParams.facts` leaves out while they are off."""
 
 
 def bits_for(count: int) -> int:
@@ -22,7 +27,7 @@ class ArrayParams:
     ``columns`` x ``rows`` cores form the mesh. A core has ``n_neurons`` membrane potentials,
     ``n_slots`` rings of accumulators, ``lanes`` weights in a weight word, ``update_lanes``
     neurons updated in a cycle and ``weight_words`` words of weight memory. Widths are in bits,
-    depths in entries.
+    depths in entries. With ``synaptic_current`` neurons may have a second state variable.
     """
 
     name: str = "custom"
@@ -40,6 +45,7 @@ class ArrayParams:
     n_tokens: int = 64
     fifo_depth: int = 32
     weight_memory: str = "uram"
+    synaptic_current: bool = False
 
     # Fixed by the numeric contract; not parameters, but every layout needs them.
     weight_width = 8
@@ -90,6 +96,15 @@ class ArrayParams:
             self.weight_memory in ("uram", "bram", "generic"),
             "'uram', 'bram' or 'generic'",
         )
+        check("synaptic_current", isinstance(self.synaptic_current, bool), "True or False")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        An option that is off is left out, so an array without it is described as it was before
+        there was the option: images and hashes stay as they are.
+        """
+        return {name: value for name, value in asdict(self).items() if value or name not in OPTIONS}
 
     @property
     def n_cores(self) -> int:
@@ -109,7 +124,7 @@ class ArrayParams:
     @property
     def hardware_hash(self) -> int:
         """32 bits that differ between arrays whose images are not interchangeable."""
-        facts = asdict(self)
+        facts = self.facts()
         for name in ("name", "fifo_depth", "weight_memory"):  # change speed or area, not images
             del facts[name]
         facts["format"] = FORMAT_VERSION
@@ -128,6 +143,9 @@ class ArrayParams:
 ZYNQ_US_PLUS = ArrayParams(name="zynq_us_plus")
 """32 cores: the floor plan of a ZU7EV (ZCU104), three URAM a core."""
 
+ZYNQ_US_PLUS_SYN = ArrayParams(name="zynq_us_plus_syn", columns=9, rows=3, synaptic_current=True)
+"""27 cores with synaptic currents: as many as the area budget of the same device has room for."""
+
 TINY = ArrayParams(
     name="tiny_1x1",
     columns=1,
@@ -145,14 +163,18 @@ TINY = ArrayParams(
 )
 """One small core in block RAM, for tests and small devices."""
 
+TINY_2X2 = replace(TINY, name="tiny_2x2", columns=2, rows=2)
+
 PRESETS: dict[str, ArrayParams] = {
     preset.name: preset
     for preset in (
         ZYNQ_US_PLUS,
         replace(ZYNQ_US_PLUS, name="zynq_2x2", columns=2, rows=2),
         replace(ZYNQ_US_PLUS, name="zynq_1x1", columns=1, rows=1),
+        ZYNQ_US_PLUS_SYN,
         TINY,
-        replace(TINY, name="tiny_2x2", columns=2, rows=2),
+        TINY_2X2,
+        replace(TINY_2X2, name="tiny_2x2_syn", synaptic_current=True),
     )
 }
 

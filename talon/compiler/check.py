@@ -127,11 +127,13 @@ def check_records(subject: Subject) -> None:
                 resets[record["reset"]],
                 record["reset_next"],
                 record["strict"],
+                _current_of(record),
             )
-            wanted: tuple[object, ...] = (V_MAX, 0, 0, 0, "none", 0, 1)
+            wanted: tuple[object, ...] = (V_MAX, 0, 0, 0, "none", 0, 1, None)
             if population is not None:
                 n = item["first"] + i
                 readout = population.kind == "readout"
+                current = population.current
                 wanted = (
                     V_MAX if readout else int(population.threshold[n]),
                     int(population.bias[n]),
@@ -140,12 +142,20 @@ def check_records(subject: Subject) -> None:
                     population.reset,
                     int(population.reset_next),
                     int(readout or population.strict),
+                    current and tuple(int(values[n]) for values in current),
                 )
             if found != wanted:
                 raise ImageError(
                     f"Record of neuron {item['neuron_start'] + i} of core {core} must be {wanted}, "
                     f"not {found}"
                 )
+
+
+def _current_of(record: dict[str, int]) -> tuple[int, int] | None:
+    """Return decay and bias of the synaptic current that a record tells, if there is one."""
+    if not record.get("has_current"):
+        return None
+    return DECAY_ONE if record["i_no_leak"] else record["i_decay"], record["i_bias"]
 
 
 def check_outputs(subject: Subject) -> None:

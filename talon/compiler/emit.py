@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -213,6 +212,21 @@ def _record(population: Population, neuron: int) -> Entry:
         "reset": _RESETS[population.reset],
         "reset_next": population.reset_next,
         "strict": readout or population.strict,
+        **_current(population, neuron),
+    }
+
+
+def _current(population: Population, neuron: int) -> Entry:
+    """Return the part of a record that tells the synaptic current, if there is one."""
+    if population.current is None:
+        return {}
+    decays, bias = population.current
+    decay = int(decays[neuron])
+    return {
+        "i_bias": int(bias[neuron]),
+        "i_decay": 0 if decay == DECAY_ONE else decay,
+        "i_no_leak": decay == DECAY_ONE,
+        "has_current": 1,
     }
 
 
@@ -299,7 +313,7 @@ def manifest_of(
         )
     groups.sort(key=lambda item: (item["core"], item["group"]))
     return {
-        "params": asdict(params),
+        "params": params.facts(),
         "inputs": [
             {
                 "name": port.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talon.arch.params import ArrayParams
+from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import place
@@ -58,12 +58,25 @@ def map_network(
             f"timesteps, but {params.name!r} has at most {params.max_delay}; shorten it or use "
             "an array with a larger max_delay"
         )
+    _check_currents(network, params)
     try:
         return _attempt(network, params, objective, rates)
     except MappingError:
         if objective == "cores":
             raise
         return _attempt(network, params, "cores", rates)
+
+
+def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse neurons with a synaptic current where cores have no memory for it."""
+    with_current = [p.name for p in network.populations if p.current is not None]
+    if with_current and not params.synaptic_current:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.synaptic_current)
+        raise MappingError(
+            f"Node {with_current[0]!r} has a synaptic current, but the cores of {params.name!r} "
+            f"have no second state variable; use an array with synaptic_current=True (presets "
+            f"{able}) or neurons without one (LIF, IF)"
+        )
 
 
 def _attempt(

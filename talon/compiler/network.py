@@ -40,7 +40,8 @@ class Population:
     """Neurons with one update rule; parameters are int32 arrays of shape (n,).
 
     ``decay`` is 0 to 65536 (65536: no leak). ``kind`` is ``"spike"`` or ``"readout"`` (raw V to the
-    host). ``v_scale`` (float64, (n,)) is the float value of one unit of V.
+    host). ``v_scale`` (float64, (n,)) is the float value of one unit of V. Neurons with a synaptic
+    current have its decay and bias, in units of V; for others both are None.
     """
 
     name: str
@@ -55,11 +56,20 @@ class Population:
     reset_next: bool
     strict: bool
     v_scale: FloatArray
+    i_decay: IntArray | None = None
+    i_bias: IntArray | None = None
 
     @property
     def n(self) -> int:
         """Number of neurons."""
         return int(np.prod(self.shape))
+
+    @property
+    def current(self) -> tuple[IntArray, IntArray] | None:
+        """Decay and bias of the synaptic current, if the neurons have one."""
+        if self.i_decay is None or self.i_bias is None:
+            return None
+        return self.i_decay, self.i_bias
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,12 +37,15 @@ _POPULATION_ARRAYS = {
     "decay": "<i4",
     "v_scale": "<f8",
 }
+_CURRENT_ARRAYS = {"i_decay": "<i4", "i_bias": "<i4"}
 _MAX_NEURONS = 1 << 24
 _RANGES = {
     "threshold": (V_MIN, V_MAX),
     "bias": (V_MIN, V_MAX),
     "v_reset": (V_MIN, V_MAX),
     "decay": (0, DECAY_ONE),
+    "i_decay": (0, DECAY_ONE),
+    "i_bias": (V_MIN, V_MAX),
 }
 _KINDS = one_of("spike", "readout")
 _RULES: dict[str, dict[str, Rule]] = {
@@ -71,6 +74,9 @@ _RULES: dict[str, dict[str, Rule]] = {
     },
     "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": _KINDS},
 }
+_OPTIONAL: dict[str, dict[str, Rule]] = {
+    "populations": {"current": ("true, or not there", lambda value: value is True)}
+}
 
 
 def network_to_bytes(network: IntNetwork) -> bytes:
@@ -82,10 +88,11 @@ def network_to_bytes(network: IntNetwork) -> bytes:
 
     populations: list[dict[str, Any]] = []
     for population in network.populations:
-        for name, dtype in _POPULATION_ARRAYS.items():
+        for name, dtype in _arrays_of(population.current is not None).items():
             store(getattr(population, name), dtype)
         populations.append(
             {
+                **({"current": True} if population.current is not None else {}),
                 "name": population.name,
                 "shape": list(population.shape),
                 "kind": population.kind,
@@ -178,7 +185,8 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         shape = _shape(item["shape"])
         n = int(np.prod(shape))
         fields: dict[str, Any] = {**item, "shape": shape}
-        fields |= {name: take((n,), dtype) for name, dtype in _POPULATION_ARRAYS.items()}
+        arrays = _arrays_of(fields.pop("current", False))
+        fields |= {name: take((n,), dtype) for name, dtype in arrays.items()}
         _check_ranges(item["name"], fields)
         populations.append(Population(**fields))
     projections = [
@@ -210,7 +218,9 @@ def _check_header(header: object) -> None:
     for key, rules in _RULES.items():
         for position, item in enumerate(header[key]):
             check_fields(f"Network section {key}[{position}]", item, rules)
-            if set(item) != set(rules):
+            given = {k: rule for k, rule in _OPTIONAL.get(key, {}).items() if k in item}
+            check_fields(f"Network section {key}[{position}]", item, given)
+            if set(item) != {*rules, *given}:
                 raise ImageError(
                     f"Network section {key}[{position}] must have the keys {sorted(rules)}, "
                     f"not {sorted(item)}"
@@ -233,8 +243,14 @@ def _check_header(header: object) -> None:
             raise ImageError(f"Network section has no population {item['population']!r}")
 
 
+def _arrays_of(has_current: bool) -> dict[str, str]:
+    """Return the arrays of a population, in order, and their types."""
+    return {**_POPULATION_ARRAYS, **(_CURRENT_ARRAYS if has_current else {})}
+
+
 def _check_ranges(name: str, fields: dict[str, Any]) -> None:
-    for field, (low, high) in _RANGES.items():
+    for field in _RANGES.keys() & fields.keys():
+        low, high = _RANGES[field]
         values = fields[field]
         if values.size and not (low <= values.min() and values.max() <= high):
             raise ImageError(

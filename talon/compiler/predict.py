@@ -24,6 +24,9 @@ ENGINE_CYCLES = 6
 UPDATE_CYCLES = 26
 """Cycles of an update besides those of its neurons and packets: its pipeline fills and drains."""
 
+CURRENT_CYCLES = 4
+"""Further cycles of an update where cores have synaptic currents."""
+
 _MAX_FOLLOWED = 32
 
 
@@ -89,9 +92,10 @@ def _stage(mapping: Mapping, group: Group) -> _Stage:
     else:
         packets = float(piece.n_neurons)
     update = -(-piece.n_neurons // params.update_lanes)
+    pipeline = UPDATE_CYCLES + (CURRENT_CYCLES if params.synaptic_current else 0)
     return _Stage(
         work=work + partial + piece.n_rows,  # the update reads each row through the engine's port
-        sending=max(update, packets) + UPDATE_CYCLES + len(plan.tokens),
+        sending=max(update, packets) + pipeline + len(plan.tokens),
     )
 
 

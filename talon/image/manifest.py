@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from talon.arch.numerics import PAYLOAD_MAX
-from talon.arch.params import ArrayParams
+from talon.arch.params import OPTIONS, ArrayParams
 from talon.errors import ImageError
 from talon.image.fields import (
     COUNT,
@@ -84,12 +84,15 @@ def params_of(manifest: dict[str, Any]) -> ArrayParams:
     """
     values = manifest.get("params")
     types = {f.name: type(f.default) for f in fields(ArrayParams)}
-    if not isinstance(values, dict) or set(values) != set(types):
-        raise ImageError(f"Manifest params must be an object with the keys {sorted(types)}")
-    for name, kind in types.items():
-        if type(values[name]) is not kind:
+    if not isinstance(values, dict) or set(values) | OPTIONS != set(types):
+        raise ImageError(
+            f"Manifest params must be an object with the keys {sorted(set(types) - OPTIONS)}, "
+            f"and {', '.join(sorted(OPTIONS))} if it is on"
+        )
+    for name, value in values.items():
+        if type(value) is not types[name]:
             raise ImageError(
-                f"Manifest params {name} must be of the type {kind.__name__}, not {values[name]!r}"
+                f"Manifest params {name} must be of the type {types[name].__name__}, not {value!r}"
             )
     try:
         return ArrayParams(**values)

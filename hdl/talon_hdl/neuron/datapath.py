@@ -7,21 +7,43 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts, Reset
-from talon.arch.numerics import FRAC_MAX, V_MAX, V_MIN
+from talon.arch.numerics import FRAC_MAX, V_MAX
 from talon.arch.params import ArrayParams
-from talon_hdl.core.dsp import P_BITS, PRODUCT, W_C, Z_C, Z_CASCADE_SHIFTED, dsp48e2, has_dsp48e2
+from talon_hdl.core.dsp import has_dsp48e2
+from talon_hdl.neuron.leaky_sum import (
+    SHIFT,
+    doubled,
+    in_range,
+    limit,
+    sum_in_slices,
+    sum_inferred,
+)
 from talon_hdl.shapes import struct
 
 LATENCY = 13
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
 
-_SHIFT = 17  # what the cascade of a DSP slice shifts by: one more than the decay has bits
+ACC_STAGE = 4
+"""Stage at which a sum that comes late is taken."""
+
+FRAC_STAGE = 2
+"""Stage at which ``frac`` is taken."""
 
 
 class NeuronDatapath(wiring.Component):
     """Advance one neuron by one timestep; a new neuron in every cycle.
 
     It agrees bit for bit with :func:`talon.arch.numerics.update`.
+
+    Parameters
+    ----------
+    params
+        Parameters of the array.
+    synthesis
+        Use primitives of the FPGA.
+    late_sum
+        ``acc`` comes ``ACC_STAGE`` cycles after the other inputs, and ``frac``, one for each
+        neuron, ``FRAC_STAGE``.
 
     Members
     -------
@@ -33,7 +55,7 @@ class NeuronDatapath(wiring.Component):
         There was no timestep before: ``v`` is zero, and ``fired`` says nothing.
     acc : :py:`In(signed(acc_width))`
         Sum of the synaptic operations.
-    record : :py:`In(record layout)`
+    record : :py:`In(neuron layout)`
         Parameters of the neuron.
     frac : :py:`In(frac_width)`
         Fractional bits of ``v``; must hold still while neurons are under way.
@@ -59,8 +81,11 @@ class NeuronDatapath(wiring.Component):
     saturated: Signal
     fresh_next: Signal
 
-    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
-        self._record = struct(MemoryLayouts(params).record)
+    def __init__(
+        self, params: ArrayParams, *, synthesis: bool = False, late_sum: bool = False
+    ) -> None:
+        self._late = late_sum
+        self._record = struct(MemoryLayouts(params).neuron)
         self._v = signed(params.v_width)
         self._width = params.v_width
         self._has_dsp = has_dsp48e2(params, synthesis=synthesis)
@@ -88,14 +113,17 @@ class NeuronDatapath(wiring.Component):
             m.d.sync += records[stage].eq(records[stage - 1])
         self._records = records  # by stage
         total = self._sum(m)
-        potential, clamped = self._clamp(m, total)
+        kept, over = in_range(m, total, self._width)
+        potential, clamped = Signal(self._v), Signal()
+        m.d.sync += [potential.eq(Mux(over, limit(kept[-1]), kept)), clamped.eq(over)]
         self._fire(m, potential, clamped)
         return m
 
     def _sum(self, m: Module) -> Signal:
         """Stages 1 to 8: leak + (acc << frac) + bias, with a late reset."""
         v = [self.v, *(Signal(self._v, name=f"v_{stage}") for stage in (1, 2))]
-        acc = [self.acc, *(Signal.like(self.acc, name=f"acc_{stage}") for stage in (1, 2, 3, 4))]
+        stages = () if self._late else range(1, ACC_STAGE + 1)
+        acc = [self.acc, *(Signal.like(self.acc, name=f"acc_{stage}") for stage in stages)]
         fired, fresh = Signal(), Signal()
         m.d.sync += [
             fired.eq(self.fired),
@@ -118,7 +146,7 @@ class NeuronDatapath(wiring.Component):
         # potentials is held at zero by the reset of its register: their sum is a choice.
         record = self._records[2]
         kept, restarted = Signal(self._v), Signal(self._v)
-        decay, whole = Signal(_SHIFT - 1), Signal()
+        decay, whole = Signal(SHIFT - 1), Signal()
         one_hot, ones = Signal(FRAC_MAX + 2), Signal(FRAC_MAX + 2)  # 2 ** frac and its negative
         m.d.sync += [
             kept.eq(v[2]),
@@ -142,85 +170,20 @@ class NeuronDatapath(wiring.Component):
         ]
         # Added before a negative product is floored, it truncates it toward zero; the bias rides
         # above the bits that are shifted out.
-        addend = Cat(negative[1].replicate(_SHIFT), self._records[5].bias).as_signed()
+        addend = Cat(negative[1].replicate(SHIFT), self._records[5].bias).as_signed()
         # To subtract the threshold costs nothing if the slice subtracts its product as well, so
         # that one is made negative.
         signed_one = Signal(signed(FRAC_MAX + 2))
         m.d.sync += signed_one.eq(one_hot | (ones & subtract[1].replicate(len(ones))))
         total = Signal(signed(self._width + FRAC_MAX + 1))
-        combine = self._sum_in_slices if self._has_dsp else self._sum_inferred
+        combine = sum_in_slices if self._has_dsp else sum_inferred
         combine(
             m,
             total,
-            a=(_doubled(kept), Cat(decay, whole), addend, _doubled(restarted)),
-            b=(acc[4], signed_one, self._records[6].threshold, subtract[4]),
+            a=(doubled(kept), Cat(decay, whole), addend, doubled(restarted)),
+            b=(acc[-1], signed_one, self._records[6].threshold, subtract[4]),
         )
         return total
-
-    def _sum_in_slices(self, m: Module, total: Signal, *, a, b) -> None:
-        """Two slices; the second adds the first, shifted, through the cascade."""
-        cascade = Signal(P_BITS)
-        m.submodules.leak = dsp48e2(
-            a=a[0],
-            b=a[1],
-            c=a[2],
-            d=a[3],
-            opmode=PRODUCT | Z_C,
-            p=Signal(P_BITS, name="leaked"),
-            cascade_out=cascade,
-        )
-        m.submodules.drive = dsp48e2(
-            a=b[0],
-            b=b[1],
-            c=b[2],
-            subtract=b[3],
-            opmode=Mux(b[3], PRODUCT | Z_CASCADE_SHIFTED | W_C, PRODUCT | Z_CASCADE_SHIFTED),
-            a_registers=2,
-            cascade_in=cascade,
-            p=total,
-        )
-
-    def _sum_inferred(self, m: Module, total: Signal, *, a, b) -> None:
-        """Do the same with what synthesis finds; the same registers as in the slices."""
-        terms, decay = [Signal.like(a[0]), Signal.like(a[3])], [Signal(len(a[1])) for _ in range(2)]
-        before, product = Signal.like(a[0]), Signal(signed(P_BITS))
-        addend, leaked = Signal.like(a[2]), Signal(signed(P_BITS))
-        m.d.sync += [
-            terms[0].eq(a[0]),
-            terms[1].eq(a[3]),
-            before.eq(terms[0] + terms[1]),
-            decay[0].eq(a[1]),
-            decay[1].eq(decay[0]),
-            product.eq(before * decay[1]),
-            addend.eq(a[2]),
-            leaked.eq(product + addend),
-        ]
-        acc, shift = [Signal.like(b[0]) for _ in range(2)], [Signal.like(b[1]) for _ in range(2)]
-        shifted, offset, subtract = Signal.like(total), Signal(self._v), Signal()
-        drive = Mux(subtract, -(shifted + offset), shifted)
-        m.d.sync += [
-            acc[0].eq(b[0]),
-            acc[1].eq(acc[0]),
-            shift[0].eq(b[1]),
-            shift[1].eq(shift[0]),
-            shifted.eq(acc[1] * shift[1]),
-            offset.eq(b[2]),
-            subtract.eq(b[3]),
-            total.eq((leaked >> _SHIFT) + drive),
-        ]
-
-    def _clamp(self, m: Module, total: Signal) -> tuple[Signal, Signal]:
-        """Stage 9: is the sum in range? Stage 10: the potential to compare with the threshold."""
-        kept, over = Signal.like(total), Signal()
-        potential, clamped = Signal(self._v), Signal()
-        top = total[self._width - 1 :]
-        m.d.sync += [
-            kept.eq(total),
-            over.eq(~(top.all() | ~top.any())),
-            potential.eq(Mux(over, _limit(kept[-1]), kept)),
-            clamped.eq(over),
-        ]
-        return potential, clamped
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
         """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
@@ -265,12 +228,3 @@ class NeuronDatapath(wiring.Component):
 
 
 _KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)  # the low bit tells which of two
-
-
-def _doubled(value: Signal):
-    return Cat(Const(0, 1), value).as_signed()
-
-
-def _limit(negative):
-    """Return the end of the range on one side."""
-    return Mux(negative, Const(V_MIN), Const(V_MAX))

@@ -1,38 +1,53 @@
-"""One update lane: every ``update_lanes``-th neuron, its potentials, records and datapath."""
+"""One update lane: every ``update_lanes``-th neuron, its states, records and datapaths."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts
 from talon.arch.params import ArrayParams
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
-from talon_hdl.neuron import datapath
+from talon_hdl.neuron import current, datapath
 from talon_hdl.shapes import view
 
-LATENCY = datapath.LATENCY
-"""Cycles from ``addr`` and ``acc`` to the outputs."""
+I_LATENCY = current.LATENCY
+"""Cycles from ``i_addr`` to the current that is written."""
+
+V_DELAY = current.LATENCY - datapath.ACC_STAGE
+"""Cycles from ``i_addr`` to ``addr``, in an array with synaptic currents."""
+
+
+def latency(params: ArrayParams) -> int:
+    """Return the cycles from ``acc`` to the outputs."""
+    return datapath.LATENCY + (V_DELAY if params.synaptic_current else 0)
 
 
 class UpdateLane(wiring.Component):
-    """Read a neuron, advance it; its potential is written back by the caller's address.
+    """Read a neuron, advance it; its state is written back by the caller's addresses.
+
+    In an array with synaptic currents the current is first, and what it adds to the potential
+    comes to the potential's datapath where a sum of synaptic operations would be by then.
 
     Members
     -------
     addr : :py:`In(range(n_neurons // update_lanes))`
         Neuron to update, in units of ``update_lanes``.
     acc : :py:`In(signed(acc_width))`
-        Its accumulator.
+        Its accumulator; with currents, that of the neuron at ``i_addr``.
     frac : :py:`In(frac_width)`
         Fractional bits of V of the group.
     records : :class:`~talon_hdl.core.table.ConfigPortSignature`
         This lane's share of the neuron records.
     v, spike, saturated : :py:`Out`
-        See :class:`~talon_hdl.neuron.datapath.NeuronDatapath`; ``LATENCY`` cycles after ``addr``.
+        See :class:`~talon_hdl.neuron.datapath.NeuronDatapath`; ``latency`` cycles after ``acc``.
     w_addr, w_en : :py:`In`
         Neuron to write ``v`` to.
     clear : :py:`In(1)`
         From the next cycle on, what is written is the state at start.
+    i_addr : :py:`In`
+        With currents: neuron whose current to update, ``V_DELAY`` cycles before ``addr``.
+    i_w_addr, i_w_en : :py:`In`
+        With currents: neuron to write its current to, ``I_LATENCY`` cycles later.
     """
 
     addr: Signal
@@ -45,24 +60,30 @@ class UpdateLane(wiring.Component):
     w_addr: Signal
     w_en: Signal
     clear: Signal
+    i_addr: Signal
+    i_w_addr: Signal
+    i_w_en: Signal
 
     def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
         self._params = params
         self._synthesis = synthesis
         self._depth = params.n_neurons // params.update_lanes
-        self._record = MemoryLayouts(params).record
+        self._layouts = MemoryLayouts(params)
+        address = In(range(self._depth))
+        currents = {"i_addr": address, "i_w_addr": address, "i_w_en": In(1)}
         super().__init__(
             {
-                "addr": In(range(self._depth)),
+                "addr": address,
                 "acc": In(signed(params.acc_width)),
                 "frac": In(params.frac_width),
-                "records": In(ConfigPortSignature(self._record.width)),
+                "records": In(ConfigPortSignature(self._layouts.record.width)),
                 "v": Out(signed(params.v_width)),
                 "spike": Out(1),
                 "saturated": Out(1),
-                "w_addr": In(range(self._depth)),
+                "w_addr": address,
                 "w_en": In(1),
                 "clear": In(1),
+                **(currents if params.synaptic_current else {}),
             }
         )
 
@@ -70,32 +91,83 @@ class UpdateLane(wiring.Component):
         m = Module()
         # Beside V: whether it fires, and whether it is that of the start. Both spare a comparison.
         state = data.StructLayout({"v": signed(self._params.v_width), "fired": 1, "fresh": 1})
-        m.submodules.states = states = memory.Memory(
-            shape=state, depth=self._depth, init=[], attrs={"ram_style": "distributed"}
-        )
-        read, write = states.read_port(domain="comb"), states.write_port()
-        m.submodules.records = records = Table(width=self._record.width, depth=self._depth)
+        read, write = self._states(m, "states", state)
+        neuron = self._layouts.neuron
+        m.submodules.records = records = Table(width=neuron.width, depth=self._depth)
         m.submodules.datapath = path = datapath.NeuronDatapath(
-            self._params, synthesis=self._synthesis
+            self._params, synthesis=self._synthesis, late_sum=self._params.synaptic_current
         )
-        wiring.connect(m, wiring.flipped(self.records), records.config)
+        self._configure(m, records, start=0)
         m.d.comb += [
             read.addr.eq(self.addr),
             records.addr.eq(self.addr),
             path.v.eq(read.data.v),
             path.fired.eq(read.data.fired),
             path.fresh.eq(read.data.fresh),
-            path.acc.eq(self.acc),
-            path.record.eq(view(self._record, records.data)),
-            path.frac.eq(self.frac),
+            path.record.eq(view(neuron, records.data)),
             path.clear.eq(self.clear),
             self.v.eq(path.v_next),
             self.spike.eq(path.spike),
-            self.saturated.eq(path.saturated),
             write.addr.eq(self.w_addr),
             write.data.v.eq(path.v_next),
             write.data.fired.eq(path.spike),
             write.data.fresh.eq(path.fresh_next),
             write.en.eq(self.w_en),
         ]
+        if self._params.synaptic_current:
+            currents = self._currents(m, path)
+            m.d.comb += self.records.r_data.eq(Cat(records.config.r_data, currents.config.r_data))
+        else:
+            m.d.comb += [
+                path.acc.eq(self.acc),
+                path.frac.eq(self.frac),
+                self.saturated.eq(path.saturated),
+                self.records.r_data.eq(records.config.r_data),
+            ]
         return m
+
+    def _states(self, m: Module, name: str, shape):
+        """Return the ports of a state memory."""
+        m.submodules[name] = states = memory.Memory(
+            shape=shape, depth=self._depth, init=[], attrs={"ram_style": "distributed"}
+        )
+        return states.read_port(domain="comb"), states.write_port()
+
+    def _configure(self, m: Module, table: Table, *, start: int) -> None:
+        """Connect a table to the bits of the configuration port from ``start`` on."""
+        config, width = table.config, len(table.data)
+        m.d.comb += [
+            config.en.eq(self.records.en),
+            config.addr.eq(self.records.addr),
+            config.w_en.eq(self.records.w_en),
+            config.w_data.eq(self.records.w_data[start : start + width]),
+        ]
+
+    def _currents(self, m: Module, path: datapath.NeuronDatapath) -> Table:
+        """Synaptic currents; return the table of their parameters."""
+        read, write = self._states(m, "currents", signed(self._params.v_width))
+        layout = self._layouts.current
+        m.submodules.current_records = records = Table(width=layout.width, depth=self._depth)
+        m.submodules.current = part = current.CurrentDatapath(
+            self._params, synthesis=self._synthesis
+        )
+        self._configure(m, records, start=self._layouts.neuron.width)
+        n_late = latency(self._params) - I_LATENCY
+        saturated = [Signal(name=f"current_saturated_{stage}") for stage in range(n_late)]
+        m.d.sync += Cat(saturated).eq(Cat(part.saturated, *saturated))
+        m.d.comb += [
+            read.addr.eq(self.i_addr),
+            records.addr.eq(self.i_addr),
+            part.i.eq(read.data),
+            part.acc.eq(self.acc),
+            part.record.eq(view(layout, records.data)),
+            part.frac.eq(self.frac),
+            part.clear.eq(self.clear),
+            path.acc.eq(part.sum),
+            path.frac.eq(part.sum_frac),
+            self.saturated.eq(path.saturated | saturated[-1]),
+            write.addr.eq(self.i_w_addr),
+            write.data.eq(part.sum),
+            write.en.eq(self.i_w_en),
+        ]
+        return records

@@ -170,7 +170,7 @@ class UpdateEngine(wiring.Component):
         return beat, active, index
 
     def _update(self, m: Module, queue: Queue, returned: Signal, *, beat, active, index) -> None:
-        latency = lane.LATENCY
+        latency = lane.latency(self._params)
         walking, beats, actives = [self._walking], [beat], [active]
         for stage in range(1, latency + 1):
             walking.append(Signal(name=f"walking_{stage}"))
@@ -181,9 +181,9 @@ class UpdateEngine(wiring.Component):
                 beats[stage].eq(beats[stage - 1]),
                 actives[stage].eq(actives[stage - 1]),
             ]
-        last_beat, last_active = beats[latency], Signal(self._lanes)
+        last_active = Signal(self._lanes)
         m.d.comb += last_active.eq(actives[latency] & walking[latency].replicate(self._lanes))
-        lanes = self._make_lanes(m, beat, index, last_beat, last_active)
+        lanes = self._make_lanes(m, index, beats, actives, walking)
 
         emit = self.run.descriptor.emit
         send = Signal(self._lanes)
@@ -202,7 +202,7 @@ class UpdateEngine(wiring.Component):
         result_valid = Signal()
         m.d.sync += [
             result_valid.eq(walking[latency]),
-            result.beat.eq(last_beat),
+            result.beat.eq(beats[latency]),
             result.send.eq(send & last_active),
             result.spikes.eq(spikes),
             *(result.v[i].eq(part.v) for i, part in enumerate(lanes)),
@@ -218,10 +218,13 @@ class UpdateEngine(wiring.Component):
             returned.eq(taken + (result_valid & ~wanted)),
         ]
 
-    def _make_lanes(self, m: Module, beat, index, w_beat, w_active) -> list[lane.UpdateLane]:
+    def _make_lanes(self, m: Module, index, beats, actives, walking) -> list[lane.UpdateLane]:
+        """Return the lanes; the other arguments are lists by stage."""
         lanes = []
-        sweep, sweep_addr = Signal(), Signal.like(self.sweep_addr)
-        m.d.sync += [sweep.eq(self.sweep), sweep_addr.eq(self.sweep_addr)]
+        has_current = self._params.synaptic_current
+        self._swept, self._swept_addr = Signal(), Signal.like(self.sweep_addr)
+        m.d.sync += [self._swept.eq(self.sweep), self._swept_addr.eq(self.sweep_addr)]
+        w_addr, w_en = self._writing(beats, actives, walking, stage=len(beats) - 1)
         bank_bits = (self._lanes - 1).bit_length()
         bank = self.records.addr[:bank_bits]
         for i in range(self._lanes):
@@ -236,17 +239,24 @@ class UpdateEngine(wiring.Component):
                 else data.ArrayLayout(signed(self._params.acc_width), len(accs))(Cat(accs))[index]
             )
             m.d.comb += [
-                part.addr.eq(beat),
+                part.addr.eq(beats[lane.V_DELAY if has_current else 0]),
                 part.acc.eq(acc),
                 part.frac.eq(self.run.descriptor.frac),
-                part.w_addr.eq(Mux(sweep, sweep_addr, w_beat)),
-                part.w_en.eq(w_active[i] | sweep),
+                part.w_addr.eq(w_addr),
+                part.w_en.eq(w_en[i]),
                 part.clear.eq(self.sweep),
                 part.records.en.eq(self.records.en),
                 part.records.addr.eq(self.records.addr >> bank_bits),
                 part.records.w_data.eq(self.records.w_data),
                 part.records.w_en.eq(self.records.w_en & (resized(bank, 2) == i)),
             ]
+            if has_current:
+                i_w_addr, i_w_en = self._writing(beats, actives, walking, stage=lane.I_LATENCY)
+                m.d.comb += [
+                    part.i_addr.eq(beats[0]),
+                    part.i_w_addr.eq(i_w_addr),
+                    part.i_w_en.eq(i_w_en[i]),
+                ]
         shown = []
         for i, part in enumerate(lanes):
             shown.append(Signal(self._record.width, name=f"shown_{i}"))
@@ -255,6 +265,12 @@ class UpdateEngine(wiring.Component):
                 m.d.sync += shown[i].eq(0)
         m.d.comb += self.records.r_data.eq(combined(shown))
         return lanes
+
+    def _writing(self, beats, actives, walking, *, stage: int) -> tuple[Value, Value]:
+        """Return where a state memory is written, and by which lanes, at a stage or in a sweep."""
+        n = self._lanes
+        active = actives[stage] & walking[stage].replicate(n)
+        return Mux(self._swept, self._swept_addr, beats[stage]), active | self._swept.replicate(n)
 
 
 def _popcount(bits: Value):

@@ -10,6 +10,17 @@ from talon.arch import numerics
 from talon.compiler.network import IntNetwork, Projection
 from talon.errors import ImageError
 
+_RANGES = (
+    ("threshold", numerics.V_MIN, numerics.V_MAX),
+    ("bias", numerics.V_MIN, numerics.V_MAX),
+    ("v_reset", numerics.V_MIN, numerics.V_MAX),
+    ("decay", 0, numerics.DECAY_ONE),
+)
+_OF_CURRENT = (
+    ("i_decay", 0, numerics.DECAY_ONE),
+    ("i_bias", numerics.V_MIN, numerics.V_MAX),
+)
+
 
 class NetworkError(ImageError, ValueError):
     """An integer network breaks the contract: a forged image, or a caller's slip."""
@@ -89,12 +100,9 @@ def _check_populations(network: IntNetwork) -> None:
             raise NetworkError(
                 f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"
             )
-        for name, low, high in (
-            ("threshold", numerics.V_MIN, numerics.V_MAX),
-            ("bias", numerics.V_MIN, numerics.V_MAX),
-            ("v_reset", numerics.V_MIN, numerics.V_MAX),
-            ("decay", 0, numerics.DECAY_ONE),
-        ):
+        if (population.i_decay is None) != (population.i_bias is None):
+            raise NetworkError(f"{where} must have both i_decay and i_bias, or neither")
+        for name, low, high in _RANGES if population.current is None else (*_RANGES, *_OF_CURRENT):
             values = getattr(population, name)
             if values.shape != (population.n,) or values.min() < low or values.max() > high:
                 raise NetworkError(

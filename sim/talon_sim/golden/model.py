@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch import numerics
 from talon.compiler.network import IntArray, IntNetwork, Population
 from talon_sim.golden.checks import accumulator_reach, check_network
+from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.neurons import Neurons
 from talon_sim.golden.order import is_cyclic, stages
 from talon_sim.golden.synapses import Currents, Synapses
@@ -49,8 +51,7 @@ class GoldenModel:
             frac = self._populations[projection.target].frac
             self._synapses[projection.target].append(Synapses(projection, frac=frac))
         self._reach = {
-            name: float(reach.max(initial=0) << self._populations[name].frac)
-            + float(np.abs(self._populations[name].bias.astype(np.int64)).max(initial=0))
+            name: _reach_of(self._populations[name], reach)
             for name, reach in accumulator_reach(network).items()
         }
         self._stages = [(stage, is_cyclic(network, stage)) for stage in stages(network)]
@@ -73,7 +74,8 @@ class GoldenModel:
         neurons: dict[str, Neurons] = {}
         for name, population in self._populations.items():
             shape = (n_steps, n_samples, population.n)
-            neurons[name] = Neurons(population, n_samples=n_samples, reach=self._reach[name])
+            kind = Neurons if population.current is None else SynapticNeurons
+            neurons[name] = kind(population, n_samples=n_samples, reach=self._reach[name])
             events[name] = np.empty(shape, np.bool_)
             if name in observed and (probe or population.kind == "readout"):
                 potentials[name] = np.empty(shape, np.int32)
@@ -180,10 +182,10 @@ class GoldenModel:
         held: Mapping[int, Currents],
         out: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Write scaled currents plus bias of some timesteps into the start of ``out``."""
+        """Write scaled currents plus their bias of some timesteps into the start of ``out``."""
         population: Population = self._populations[name]
         drive = out[: len(steps)]
-        drive[:] = population.bias
+        drive[:] = population.bias if population.i_bias is None else population.i_bias
         for i, synapses in enumerate(self._synapses[name]):
             first = max(steps.start - synapses.delay, 0)
             stop = steps.stop - synapses.delay
@@ -210,6 +212,14 @@ class GoldenModel:
         counters["updates"] = sum(events[name].size for name in self._populations)
         counters["saturations"] = sum(group.saturations for group in neurons.values())
         return counters
+
+
+def _reach_of(population: Population, sums: NDArray[np.int64]) -> float:
+    """Return the largest magnitude of what drives a potential, from that of a timestep's sums."""
+    reach = int(sums.max(initial=0)) << population.frac
+    if population.current is not None:
+        reach = -numerics.V_MIN  # currents saturate
+    return float(reach + np.abs(population.bias.astype(np.int64)).max(initial=0))
 
 
 def _is_held(frames: NDArray[Any]) -> bool:

@@ -27,10 +27,10 @@ class Neurons:
         shape = (n_samples, population.n)
         self.saturations = 0
         self._reach = reach
-        self._threshold = _constant(population.threshold)
-        self._level = _constant(population.threshold - (0 if population.strict else 1))
-        self._factor = _constant(population.decay / numerics.DECAY_ONE)
-        self._v_reset = _constant(population.v_reset)
+        self._threshold = constant(population.threshold)
+        self._level = constant(population.threshold - (0 if population.strict else 1))
+        self._factor = constant(population.decay / numerics.DECAY_ONE)
+        self._v_reset = constant(population.v_reset)
         self._leaks = bool(np.any(population.decay != numerics.DECAY_ONE))
         self._subtract = population.reset == "subtract"
         self._zero = population.reset == "zero"
@@ -61,9 +61,19 @@ class Neurons:
         v
             Receives the potentials stored after each timestep, if wanted; same shape.
         """
+        self._advance(drive, spikes, v, None)
+
+    def _advance(
+        self, drive: Potentials, spikes: Spikes, v: Potentials | None, clamped: Spikes | None
+    ) -> None:
+        """Do so; ``clamped`` are updates that have saturated before."""
         step = self._step if self._cannot_saturate(drive) else self._step_saturating
         for t in range(len(drive)):
-            step(drive[t], spikes[t])
+            found = step(drive[t], spikes[t])
+            if clamped is not None:
+                found = clamped[t] if found is None else found | clamped[t]
+            if found is not None:
+                self.saturations += int(np.count_nonzero(found))
             if v is not None:
                 v[t] = self._v
 
@@ -99,13 +109,15 @@ class Neurons:
             np.copyto(self._v, self._v_reset, where=fired)
 
     def _step(self, drive: Potentials, spikes: Spikes) -> None:
+        """Advance by a timestep in which nothing can saturate."""
         self._integrate(drive)
         np.greater(self._v, self._level, out=spikes)
         if self._at_once:
             self._reset(spikes)
         self._fired = spikes
 
-    def _step_saturating(self, drive: Potentials, spikes: Spikes) -> None:
+    def _step_saturating(self, drive: Potentials, spikes: Spikes) -> Spikes:
+        """Advance by a timestep and return who saturated."""
         self._integrate(drive)
         clamped = self._saturate()
         np.greater(self._v, self._level, out=spikes)
@@ -114,7 +126,7 @@ class Neurons:
             if self._subtract:
                 clamped |= self._saturate()
         self._fired = spikes
-        self.saturations += int(np.count_nonzero(clamped))
+        return clamped
 
     def _saturate(self) -> Spikes:
         np.clip(self._v, numerics.V_MIN, numerics.V_MAX, out=self._spare)
@@ -123,7 +135,7 @@ class Neurons:
         return clamped
 
 
-def _constant(values: IntArray | NDArray[np.float64]) -> Potentials:
+def constant(values: IntArray | NDArray[np.float64]) -> Potentials:
     """Return ``values`` as float64, as a single one where all are equal (a faster broadcast)."""
     constant = np.asarray(values, np.float64)
     if constant.size and np.all(constant == constant[0]):

@@ -111,8 +111,9 @@ class Core:
         self.reset()
 
     def reset(self) -> None:
-        """Reset the state: potentials, accumulators, tokens; counters stay."""
+        """Reset the state: potentials, currents, accumulators, tokens; counters stay."""
         self.v = np.zeros(self._params.n_neurons, np.int64)
+        self.i = np.zeros(self._params.n_neurons, np.int64)
         # Sums are wrapped when they are taken: addition modulo 2^24 does not care when.
         self.acc = np.zeros((self._params.n_slots, self._params.n_neurons), np.int64)
         for group in self.groups:
@@ -139,8 +140,8 @@ class Core:
         acc = wrap(self.acc[slot, group.start : group.stop])
         self.acc[slot, group.start : group.cleared] = 0
         neurons = slice(group.start, group.stop)
-        self.v[neurons], fired, saturated = update(
-            self.v[neurons], acc, group.record, frac=group.frac
+        self.v[neurons], self.i[neurons], fired, saturated = update(
+            self.v[neurons], self.i[neurons], acc, group.record, frac=group.frac
         )
         self.counters["spikes"] += int(np.count_nonzero(fired))
         self.counters["updates"] += group.n_neurons

@@ -20,28 +20,47 @@ def wrap(values: Integers) -> Integers:
     return ((values + _HALF) & (2 * _HALF - 1)) - _HALF
 
 
-def update(v: Integers, acc: Integers, record: Fields, *, frac: int) -> tuple[Integers, Flags, int]:
+def update(
+    v: Integers, i: Integers, acc: Integers, record: Fields, *, frac: int
+) -> tuple[Integers, Integers, Flags, int]:
     """Advance neurons by one timestep.
 
     Returns
     -------
     tuple
-        Potentials to store, who fired, and how many were clamped.
+        Potentials and currents to store, who fired, and how many were clamped. Currents stay as
+        they are where the record tells of none.
     """
+    after_i, drive, clamped = _current(i, acc << frac, record)
     decay = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
-    leaked = np.abs(v) * decay >> 16
-    leaked = np.where(v < 0, -leaked, leaked)
+    leaked = _leak(v, decay)
     late = (record["reset_next"] == 1) & _fires(v, record)
     start = np.where(late & (record["reset"] == Reset.ZERO), record["v_reset"], leaked)
     start -= np.where(late & (record["reset"] == Reset.SUBTRACT), record["threshold"], 0)
-    total = start + (acc << frac) + record["bias"]
+    total = start + drive + record["bias"]
     after = _saturate(total)
-    clamped = after != total
+    clamped = clamped | (after != total)
     fired = _fires(after, record)
     total = _reset(after, record, fired & (record["reset_next"] == 0))
     after = _saturate(total)
     clamped |= after != total
-    return after, fired, int(np.count_nonzero(clamped))
+    return after, after_i, fired, int(np.count_nonzero(clamped))
+
+
+def _current(i: Integers, drive: Integers, record: Fields) -> tuple[Integers, Integers, Flags]:
+    """Return currents to store, what drives the potentials, and which currents were clamped."""
+    if "has_current" not in record:
+        return i, drive, np.zeros(i.shape, np.bool_)
+    has = record["has_current"] == 1
+    decay = np.where(record["i_no_leak"] == 1, numerics.DECAY_ONE, record["i_decay"])
+    total = _leak(i, decay) + drive + record["i_bias"]
+    after = _saturate(total)
+    return np.where(has, after, i), np.where(has, after, drive), has & (after != total)
+
+
+def _leak(state: Integers, decay: Integers) -> Integers:
+    leaked = np.abs(state) * decay >> 16
+    return np.where(state < 0, -leaked, leaked)
 
 
 def _fires(v: Integers, record: Fields) -> Flags:

@@ -174,10 +174,11 @@ def _random_lists(rng, params, program, number, edge):
         program.pointers[number] = (n_lists, 7)
 
 
-def _random_record(rng, emit):
+def _random_record(rng, params, emit):
     if emit is Emit.PSUM:
         return {"threshold": 0, "reset": int(Reset.NONE)}
     return {
+        **(_random_current(rng) if params.synaptic_current else {}),
         "threshold": _potential(rng),
         "bias": _potential(rng) // 4,
         "v_reset": _potential(rng),
@@ -186,6 +187,15 @@ def _random_record(rng, emit):
         "reset": int(rng.choice(list(Reset))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
+    }
+
+
+def _random_current(rng):
+    return {
+        "i_bias": rng.choice([0, _potential(rng) // 4]),
+        "i_decay": rng.choice([0, 0xFFFF, rng.getrandbits(16)]),
+        "i_no_leak": int(rng.random() < 0.2),
+        "has_current": rng.getrandbits(1),
     }
 
 
@@ -230,7 +240,7 @@ def _random_groups(rng, params, program):
                 "dests": rng.randint(0, program.groups[number]["n_dests"]),
             }
         for neuron in range(start * params.lanes, stop * params.lanes):
-            program.records[neuron] = _random_record(rng, emit)
+            program.records[neuron] = _random_record(rng, params, emit)
         assert layouts.group.pack(program.groups[number])
 
 
@@ -284,8 +294,9 @@ class Reference:
         self.reset()
 
     def reset(self):
-        """Reset potentials, accumulators and timesteps."""
+        """Reset potentials, currents, accumulators and timesteps."""
         self.v = [0] * self.params.n_neurons
+        self.i = [0] * self.params.n_neurons
         self.acc = [[0] * self.params.n_neurons for _ in range(self.params.n_slots)]
         self.step = dict.fromkeys(self.used_groups(), 0)
 
@@ -378,12 +389,19 @@ class Reference:
             strict=bool(r["strict"]),
         )
         acc = (self.acc[slot][neuron] + (1 << 23)) % (1 << 24) - (1 << 23)
-        v, spike, saturated = numerics.update(self.v[neuron], acc, facts, frac=group["frac"])
+        drive, frac, clamped = acc, group["frac"], False
+        if r.get("has_current"):
+            current = numerics.CurrentParams(
+                bias=r["i_bias"], decay=numerics.DECAY_ONE if r["i_no_leak"] else r["i_decay"]
+            )
+            drive, clamped = numerics.update_current(self.i[neuron], acc, current, frac=frac)
+            self.i[neuron], frac = drive, 0
+        v, spike, saturated = numerics.update(self.v[neuron], drive, facts, frac=frac)
         self.v[neuron] = v
         emit = Emit(group["emit"])
         self.counters["UPDATES"] += 1
         self.counters["SPIKES"] += spike and emit is Emit.SPIKE
-        self.counters["SATURATIONS"] += saturated
+        self.counters["SATURATIONS"] += saturated or clamped
         value = {"core": self.core, "slot": slot, "neuron": neuron, "value": v, "spike": int(spike)}
         sent = []
         if probing and emit is not Emit.PSUM:

@@ -22,8 +22,9 @@ SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_sl
         (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
         (SMALL, (1, 0), 12),
         (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 4),
+        (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 6),
     ],
-    ids=["tiny", "16-lanes", "48-neurons", "8-lanes"],
+    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents"],
 )
 def test_core_follows_the_contract_under_random_traffic(params, position, trials):
     result = run_cocotb(
@@ -37,9 +38,10 @@ def test_core_follows_the_contract_under_random_traffic(params, position, trials
 
 
 @pytest.mark.cosim
-def test_core_of_device_primitives_follows_the_contract():
+@pytest.mark.parametrize("synaptic_current", [False, True], ids=["plain", "currents"])
+def test_core_of_device_primitives_follows_the_contract(synaptic_current):
     # The words reach into the third URAM of the cascade.
-    params = replace(preset("zynq_us_plus"), n_neurons=128)
+    params = replace(preset("zynq_us_plus"), n_neurons=128, synaptic_current=synaptic_current)
     result = run_cocotb(
         "core",
         [component_verilog(NeuronCore(params, synthesis=True), "core"), PRIMITIVES],

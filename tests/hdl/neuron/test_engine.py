@@ -15,8 +15,13 @@ BENCH = Path(__file__).with_name("cocotb_engine.py")
 @pytest.mark.cosim
 @pytest.mark.parametrize(
     "params",
-    [preset("tiny_1x1"), replace(preset("zynq_us_plus"), n_neurons=128)],
-    ids=["tiny", "16-lanes"],
+    [
+        preset("tiny_1x1"),
+        replace(preset("zynq_us_plus"), n_neurons=128),
+        replace(preset("tiny_1x1"), synaptic_current=True),
+        replace(preset("zynq_us_plus"), n_neurons=128, synaptic_current=True),
+    ],
+    ids=["tiny", "16-lanes", "tiny-currents", "16-lanes-currents"],
 )
 def test_engine_updates_groups_when_their_tokens_are_there(params):
     result = run_cocotb(

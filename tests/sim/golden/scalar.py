@@ -35,7 +35,16 @@ def run_scalar(network: IntNetwork, inputs: dict[str, np.ndarray]) -> Trace:
         ]
         for name, p in populations.items()
     }
+    currents = {
+        name: [
+            numerics.CurrentParams(decay=int(a), bias=int(b))
+            for a, b in zip(*p.current, strict=True)
+        ]
+        for name, p in populations.items()
+        if p.current is not None
+    }
     for b in range(n_samples):
+        i_syn = {name: [0] * p.n for name, p in populations.items()}
         v = {name: [0] * p.n for name, p in populations.items()}
         for t in range(n_steps):
             for name, p in populations.items():
@@ -47,14 +56,20 @@ def run_scalar(network: IntNetwork, inputs: dict[str, np.ndarray]) -> Trace:
                             for j in range(p.n):
                                 acc[j] += int(q.weight[j, i]) * int(payloads[i])
                 for j in range(p.n):
+                    drive, frac, clamped = acc[j], p.frac, False
+                    if name in currents:
+                        i_syn[name][j], clamped = numerics.update_current(
+                            i_syn[name][j], acc[j], currents[name][j], frac=p.frac
+                        )
+                        drive, frac = i_syn[name][j], 0
                     v[name][j], fired, saturated = numerics.update(
-                        v[name][j], acc[j], params[name][j], frac=p.frac
+                        v[name][j], drive, params[name][j], frac=frac
                     )
                     spikes[name][t, b, j] = fired
                     potentials[name][t, b, j] = v[name][j]
                     counters["spikes"] += fired and p.kind == "spike"
                     counters["updates"] += 1
-                    counters["saturations"] += saturated
+                    counters["saturations"] += saturated or clamped
     for q in network.projections:
         for i in np.argwhere(events[q.source])[:, 2]:
             counters["events"] += 1

@@ -19,10 +19,11 @@ scalar = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(scalar)
 
 
+@pytest.mark.parametrize("currents", [0.0, 0.7])
 @pytest.mark.parametrize("seed", range(60))
-def test_golden_equals_the_scalar_contract(seed):
+def test_golden_equals_the_scalar_contract(seed, currents):
     rng = np.random.default_rng(seed)
-    network = random_network(rng, max_neurons=10)
+    network = random_network(rng, max_neurons=10, currents=currents)
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 9)), n_samples=2)
     golden, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
     result = compare(golden, expected)
@@ -30,6 +31,19 @@ def test_golden_equals_the_scalar_contract(seed):
     assert set(golden.potentials) == set(expected.potentials)
     assert set(golden.spikes) == set(expected.spikes)
     assert golden.counters == expected.counters
+
+
+def features_of_currents():
+    seen = set()
+    for seed in range(60):
+        network = random_network(np.random.default_rng(seed), max_neurons=10, currents=0.7)
+        for p in network.populations:
+            if p.current is not None:
+                decay, bias = p.current
+                seen.add(f"current {p.kind}")
+                seen |= {"current factor 1"} if decay.max() == 65536 else set()
+                seen |= {"current biased"} if bias.any() else set()
+    return seen
 
 
 def test_random_networks_reach_every_feature():
@@ -44,8 +58,10 @@ def test_random_networks_reach_every_feature():
             if q.source in names and names.index(q.source) >= names.index(q.target):
                 seen.add("feedback")
         seen |= {"signed" if port.signed else "unsigned" for port in network.inputs}
+    seen |= features_of_currents()
     modes = {(r, n, s) for r in scalar.RESETS for n in (True, False) for s in (True, False)}
     wanted = {"spike", "readout", "dense", "sparse", "identity", "feedback", "signed", "unsigned"}
+    wanted |= {"current spike", "current readout", "current factor 1", "current biased"}
     wanted |= {f"delay{d}" for d in range(5)} | {f"frac{f}" for f in range(8)}
     assert wanted | modes <= seen
 
@@ -304,3 +320,39 @@ def test_a_read_out_feeds_nothing():
 def test_payloads_outside_their_port_are_refused(inputs, error, message):
     with pytest.raises(error, match=message):
         golden_run(one_layer(np.ones((2, 2))), inputs)
+
+
+def test_a_current_that_saturates_counts_once_with_its_potential():
+    zeros = np.zeros(1, np.int32)
+    network = one_layer(
+        np.ones((1, 1)),
+        reset="none",
+        i_decay=zeros + 65536,
+        i_bias=zeros + 5_000_000,
+        threshold=zeros + 2**23 - 1,
+        strict=True,
+    )
+    trace = golden_run(network, {"in": np.zeros((3, 1, 1), np.int8)})
+    # I: 5,000,000 and then the end of the range; V: there from the second timestep on
+    assert trace.potentials["a"][:, 0, 0].tolist() == [5_000_000, 2**23 - 1, 2**23 - 1]
+    assert trace.counters["saturations"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"i_decay": [1]}, r"^Population 'a' must have both i_decay and i_bias, or neither$"),
+        (
+            {"i_decay": [65537], "i_bias": [0]},
+            r"^Population 'a' i_decay must be 1 integers between 0 and 65536$",
+        ),
+        (
+            {"i_decay": [1], "i_bias": [2**23]},
+            r"^Population 'a' i_bias must be 1 integers between -8388608 and 8388607$",
+        ),
+    ],
+)
+def test_wrong_currents_are_refused(changes, message):
+    arrays = {name: np.asarray(value, np.int32) for name, value in changes.items()}
+    with pytest.raises(ValueError, match=message):
+        GoldenModel(one_layer(np.ones((1, 1)), **arrays))

@@ -31,12 +31,23 @@ def compiled(network, hw, objective="latency"):
 @pytest.mark.parametrize("objective", ["latency", "cores"])
 @pytest.mark.parametrize(
     ("hw", "max_neurons", "max_populations"),
-    [("tiny_1x1", 8, 2), ("tiny_2x2", 24, 3), ("zynq_us_plus", 90, 3)],
+    [
+        ("tiny_1x1", 8, 2),
+        ("tiny_2x2", 24, 3),
+        ("tiny_2x2_syn", 24, 3),
+        ("zynq_us_plus", 90, 3),
+        ("zynq_us_plus_syn", 90, 3),
+    ],
 )
 @pytest.mark.parametrize("seed", range(8))
 def test_images_equal_golden(seed, hw, max_neurons, max_populations, objective):
     rng = np.random.default_rng(seed)
-    network = random_network(rng, max_neurons=max_neurons, max_populations=max_populations)
+    network = random_network(
+        rng,
+        max_neurons=max_neurons,
+        max_populations=max_populations,
+        currents=0.6 if preset(hw).synaptic_current else 0.0,
+    )
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 15)), n_samples=2)
     program = compiled(network, hw, objective)
     golden = get_target("golden").run(program, inputs, probe=True)

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from talon.arch import numerics
 from talon.arch.memories import Reset
-from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN, NeuronParams, update
+from talon.arch.numerics import (
+    ACC_MAX,
+    DECAY_ONE,
+    FRAC_MAX,
+    V_MAX,
+    V_MIN,
+    CurrentParams,
+    NeuronParams,
+    update,
+    update_current,
+)
 
 potentials = st.integers(V_MIN, V_MAX)
 decays = st.integers(0, DECAY_ONE)
@@ -165,6 +175,30 @@ def test_saturation_is_reported_on_the_way_and_after_the_reset():
     below = NeuronParams(threshold=-5, reset=Reset.SUBTRACT)
     assert update(V_MAX - 2, 0, below, frac=0) == (V_MAX, True, True)
     assert update(V_MAX - 2, 0, replace(below, reset=Reset.NONE), frac=0)[2] is False
+
+
+@given(
+    i=potentials,
+    acc=st.integers(-ACC_MAX, ACC_MAX),
+    decay=decays,
+    bias=potentials,
+    frac=st.integers(0, FRAC_MAX),
+)
+def test_current_follows_the_reference_page(i, acc, decay, bias, frac):
+    exact = int(Fraction(i) * decay / DECAY_ONE) + acc * 2**frac + bias
+    found = update_current(i, acc, CurrentParams(decay=decay, bias=bias), frac=frac)
+    assert found == (min(max(exact, V_MIN), V_MAX), not V_MIN <= exact <= V_MAX)
+
+
+def test_a_current_outlasts_its_event_and_acts_at_once():
+    current, neuron = CurrentParams(decay=DECAY_ONE // 2), NeuronParams(threshold=V_MAX)
+    i = v = 0
+    trace = []
+    for acc in (8, 0, 0, -20, 0):
+        i, _ = update_current(i, acc, current, frac=1)
+        v, _, _ = update(v, i, neuron, frac=0)
+        trace.append((i, v))
+    assert trace == [(16, 16), (8, 24), (4, 28), (-38, -10), (-19, -29)]
 
 
 def test_formats_of_the_contract():

@@ -26,6 +26,10 @@ from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, pres
         ({"n_routes": 257}, r"^Array parameter n_routes must be between 1 and 256, not 257$"),
         ({"n_tokens": 0}, r"^Array parameter n_tokens must be between 1 and 256, not 0$"),
         ({"fifo_depth": 1}, r"^Array parameter fifo_depth must be at least 2, not 1$"),
+        (
+            {"synaptic_current": 1},
+            r"synaptic_current must be True or False, not 1$",
+        ),
         ({"weight_memory": "dram"}, r"weight_memory must be 'uram', 'bram' or 'generic', not 'dra"),
     ],
 )
@@ -57,9 +61,28 @@ def test_the_hash_tells_images_apart_and_nothing_else():
         {"n_groups": 4},
         {"n_routes": 32},
         {"n_tokens": 32},
+        {"synaptic_current": True},
     ):
         assert replace(ZYNQ_US_PLUS, **change).hardware_hash != base
     assert len({p.hardware_hash for p in PRESETS.values()}) == len(PRESETS)
+
+
+def test_an_option_that_is_off_changes_neither_hash_nor_facts():
+    # The numbers of the arrays before the option; images for them stay good.
+    assert ZYNQ_US_PLUS.hardware_hash == 0x7F418EF9
+    assert preset("tiny_2x2").hardware_hash == 0x20B0109B
+    assert "synaptic_current" not in ZYNQ_US_PLUS.facts()
+    facts = preset("tiny_2x2_syn").facts()
+    assert facts["synaptic_current"] is True
+    for params in PRESETS.values():
+        assert ArrayParams(**params.facts()) == params
+
+
+def test_a_record_has_the_current_above_what_it_has_without():
+    plain, with_current = (MemoryLayouts(preset(n)) for n in ("tiny_2x2", "tiny_2x2_syn"))
+    assert plain.record.fields == plain.neuron.fields
+    assert with_current.record.fields == (*plain.neuron.fields, *with_current.current.fields)
+    assert (plain.record.n_words, with_current.record.n_words) == (3, 5)
 
 
 def test_the_full_array_is_the_documented_one():

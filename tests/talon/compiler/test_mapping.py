@@ -89,6 +89,21 @@ def test_a_delay_longer_than_the_array_has_is_refused(make_mlp):
         map_network(network, short)
 
 
+def test_currents_need_an_array_that_has_them(make_mlp):
+    network, _, _ = quantize_graph(make_mlp(4, 3), ZYNQ)
+    zeros = np.zeros(3, np.int32)
+    (population,) = network.populations
+    changed = replace(network, populations=(replace(population, i_decay=zeros, i_bias=zeros),))
+    message = (
+        r"^Node 'lif1' has a synaptic current, but the cores of 'zynq_us_plus' have no second "
+        r"state variable; use an array with synaptic_current=True \(presets 'zynq_us_plus_syn', "
+        r"'tiny_2x2_syn'\) or neurons without one \(LIF, IF\)$"
+    )
+    with pytest.raises(MappingError, match=message):
+        map_network(changed, ZYNQ)
+    assert map_network(changed, replace(ZYNQ, synaptic_current=True)).network is changed
+
+
 def test_too_few_routes_take_fewer_cores_instead(make_mlp):
     graph = make_mlp(40, 120, 120)
     params = replace(ZYNQ, name="few", n_tokens=4, n_routes=4)

@@ -1,5 +1,7 @@
 """The integer network as bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,32 @@ def test_network_comes_back_as_it_was(seed):
         )
         np.testing.assert_array_equal(ours.weight, theirs.weight)
     assert network_to_bytes(back) == data
+
+
+def with_current(network):
+    first, *others = network.populations
+    n = first.n
+    first = replace(first, i_decay=np.full(n, 7, np.int32), i_bias=np.full(n, -3, np.int32))
+    return replace(network, populations=(first, *others))
+
+
+def test_currents_come_back_and_cost_others_nothing():
+    network, data = make_bytes()
+    changed = network_to_bytes(with_current(network))
+    back = network_from_bytes(changed)
+    decay, bias = back.populations[0].current
+    assert (decay == 7).all() and (bias == -3).all()
+    assert all(p.current is None for p in back.populations[1:])
+    assert network_to_bytes(back) == changed
+    assert b"current" not in data
+
+
+@pytest.mark.parametrize("value", [b"1   ", b"null", b'"no"'])
+def test_a_current_is_there_or_not_named(value):
+    network, _ = make_bytes()
+    data = network_to_bytes(with_current(network)).replace(b'"current":true', b'"current":' + value)
+    with pytest.raises(ImageError, match=r"populations\[0\] current must be true, or not there"):
+        network_from_bytes(data)
 
 
 def test_every_truncation_is_refused():
