@@ -111,7 +111,7 @@ def random_population(rng: np.random.Generator, name: str, n: int) -> Population
 def _with_current(rng: np.random.Generator, population: Population) -> Population:
     """Return the population with synaptic currents; some of them saturate."""
     n, top = population.n, 150 << population.frac
-    bias = rng.choice([0, rng.integers(-top // 8, top // 8), rng.integers(-top, top)], n)
+    bias = rng.integers(-top, top, n) // rng.choice([1, 8, 2 * top], n)
     if rng.random() < 0.15:
         bias = rng.integers(numerics.V_MIN, numerics.V_MAX + 1, n)
     decay = rng.integers(0, numerics.DECAY_ONE + 1, n)

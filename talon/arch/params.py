@@ -96,7 +96,7 @@ class ArrayParams:
             self.weight_memory in ("uram", "bram", "generic"),
             "'uram', 'bram' or 'generic'",
         )
-        check("synaptic_current", isinstance(self.synaptic_current, bool), "True or False")
+        check("synaptic_current", type(self.synaptic_current) is bool, "True or False")
 
     def facts(self) -> dict[str, Any]:
         """Return the parameters by name.

@@ -14,9 +14,9 @@ from talon.backend.feeds import Feed, InputData, prepare_feed
 from talon.backend.inputs import Layout, Source
 from talon.backend.results import SimulationResult, ValidationResult
 from talon.backend.target import Run
-from talon.compiler.lower import find_unmapped, mapped_types
 from talon.compiler.network import IntNetwork
 from talon.compiler.tile import Objective
+from talon.compiler.unmapped import find_unmapped, mapped_types
 from talon.errors import BackendError, ModelError
 from talon.ir import Graph, list_primitives, str_to_node
 from talon.ir.types import Array

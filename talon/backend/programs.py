@@ -17,10 +17,10 @@ from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
 from talon.compiler.inputs import quantize_inputs
-from talon.compiler.lower import find_unmapped
 from talon.compiler.network import IntNetwork
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
+from talon.compiler.unmapped import find_unmapped
 from talon.ir import Graph, Input, Node, Output
 
 

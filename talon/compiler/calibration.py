@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import PAYLOAD_MAX
-from talon.compiler.lower import FloatInput
+from talon.compiler.float_network import FloatInput
 from talon.compiler.network import InputPort
 from talon.errors import QuantizationError
 

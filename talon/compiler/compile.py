@@ -11,7 +11,8 @@ from talon.compiler.calibration import Calibration
 from talon.compiler.check import check_program
 from talon.compiler.digest import graph_hash
 from talon.compiler.emit import emit_sections, manifest_of
-from talon.compiler.lower import FloatNetwork, lower
+from talon.compiler.float_network import FloatNetwork
+from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping as Placement
 from talon.compiler.mapping import map_network
 from talon.compiler.network import IntNetwork

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +118,29 @@ def affine(expression: Expression, weight: Matrix, bias: Matrix, *, bits: int) -
         n=weight.shape[0], terms={(ONE, 0): Term(matrix=bias.reshape(-1, 1).astype(np.float64))}
     )
     return summed([result, constant])
+
+
+def scaled(expression: Expression, factors: Matrix) -> Expression:
+    """Return each value times its factor."""
+    if (factors == 1).all():
+        return expression
+    terms = {
+        key: replace(term, matrix=factors[:, None] * term.dense(expression.n))
+        for key, term in expression.terms.items()
+    }
+    return replace(expression, terms=terms)
+
+
+def delayed_apart(expression: Expression, delays: NDArray[np.integer[Any]]) -> Expression:
+    """Return each value of as many timesteps ago as it has a delay."""
+    if (delays == delays[0]).all():
+        return delayed(expression, int(delays[0]))
+    return summed(
+        [
+            delayed(scaled(expression, (delays == delay).astype(np.float64)), int(delay))
+            for delay in np.unique(delays)
+        ]
+    )
 
 
 def _all_terms(expressions: Iterable[Expression]) -> Iterable[tuple[Key, Term]]:

@@ -8,11 +8,11 @@ concatenations and reshapes fold exactly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
+from talon.compiler.dynamics import population_of
 from talon.compiler.expression import (
     MAX_BITS,
     ONE,
@@ -20,25 +20,38 @@ from talon.compiler.expression import (
     affine,
     concatenated,
     delayed,
+    delayed_apart,
+    scaled,
     source_expression,
     summed,
 )
+from talon.compiler.float_network import (
+    FloatArray,
+    FloatInput,
+    FloatNetwork,
+    FloatOutput,
+    FloatPopulation,
+    FloatSynapses,
+    Placed,
+)
+from talon.compiler.pools import pooling_matrix
+from talon.compiler.unmapped import FIRING, LINEAR, find_unmapped
 from talon.errors import MappingError, QuantizationError
 from talon.ir import (
-    IF,
-    LIF,
     Affine,
-    Flatten,
+    Delay,
     Graph,
     Input,
-    Neuron,
     Node,
     Output,
+    Scale,
     Skip,
     SpikingAffine,
+    SumPool2d,
 )
-
-FloatArray = NDArray[np.float64]
+from talon.ir.integrators import Integrator
+from talon.ir.population import Population
+from talon.ir.types import Array
 
 ONE_POPULATION = "/ones"
 """Population of one neuron that fires in every timestep: the delayed part of a bias.
@@ -47,121 +60,6 @@ Names of nodes hold no slash, so none can be this one, nor that of the constant 
 """
 
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FloatInput:
-    """An input of the network."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FloatPopulation:
-    """Neurons with one update rule: ``V <- decay * V + synapses + bias``; arrays are (n,)."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str  # "spike" or "readout"
-    decay: FloatArray
-    bias: FloatArray
-    threshold: FloatArray
-    v_reset: FloatArray
-    reset: str
-    reset_next: bool
-    strict: bool
-
-    @property
-    def n(self) -> int:
-        """Number of neurons."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FloatSynapses:
-    """Synapses from a source to a population, input gain included; ``weight`` is (n, n_source)."""
-
-    source: str
-    target: str
-    delay: int
-    weight: FloatArray
-    bits: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FloatOutput:
-    """A population that the host receives."""
-
-    name: str
-    population: str
-    shape: tuple[int, ...]
-    kind: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placed:
-    """What became of a node: ``where`` is ``"chip"``, ``"folded"`` or ``"host"``."""
-
-    node: str
-    type: str
-    where: str
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FloatNetwork:
-    """The lowered graph; populations stand in a valid order of zero-delay dependence."""
-
-    inputs: tuple[FloatInput, ...]
-    populations: tuple[FloatPopulation, ...]
-    synapses: tuple[FloatSynapses, ...]
-    outputs: tuple[FloatOutput, ...]
-    placed: tuple[Placed, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unmapped:
-    """A node that the array cannot execute, why, and what can be done about it."""
-
-    node: str
-    type: str
-    reason: str
-    ways: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"Node {self.node!r} ({self.type}) cannot be mapped: {self.reason}; "
-            f"{' or '.join(self.ways)}"
-        )
-
-
-_LINEAR = (Affine, SpikingAffine, Flatten, Skip)
-_MAPPED = (*_LINEAR, Input, Output, LIF, IF)
-
-
-def mapped_types() -> tuple[type[Node], ...]:
-    """Return the types of the nodes that the array can execute."""
-    return _MAPPED
-
-
-def find_unmapped(graph: Graph) -> list[Unmapped]:
-    """Return the nodes of types that the array cannot execute."""
-    known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
-    return [
-        Unmapped(
-            node=name,
-            type=type(node).__name__,
-            reason=f"the compiler lowers only {known}",
-            ways=(
-                "express it with these",
-                "leave it out of the graph and compute it on the host",
-                "run the graph on the target 'reference'",
-            ),
-        )
-        for name, node in graph.nodes.items()
-        if not isinstance(node, _MAPPED)
-    ]
 
 
 def lower(graph: Graph, *, max_delay: int | None = None) -> FloatNetwork:
@@ -205,8 +103,12 @@ class _Lowering:
         synapses: list[FloatSynapses] = []
         outputs: list[FloatOutput] = []
         order = self.graph.topological_order()
-        spiking = [name for name in order if isinstance(self.graph.nodes[name], Neuron)]
-        for name in spiking:
+        kinds = {
+            name: "readout" if isinstance(self.graph.nodes[name], Integrator) else "spike"
+            for name in order
+            if isinstance(self.graph.nodes[name], (*FIRING, Integrator))
+        }
+        for name in kinds:
             current = self.input_of(name)
             population, gain = self.neurons(name, _bias(current))
             populations.append(population)
@@ -214,8 +116,8 @@ class _Lowering:
         for name, node in self.graph.outputs.items():
             current = self.input_of(name)
             source = current.identity_source()
-            kind = "spike" if source in spiking else "readout"
-            if kind == "readout":
+            kind = kinds.get(source or name, "readout")
+            if source not in kinds:
                 bias = _bias(current)
                 _check_magnitude(name, bias=bias)
                 populations.append(_readout(name, self.shapes[name], bias))
@@ -263,7 +165,7 @@ class _Lowering:
         return self.known[name]
 
     def evaluate(self, name: str, node: Node) -> Expression:
-        if isinstance(node, Input | Neuron):
+        if isinstance(node, (Input, Integrator, *FIRING)):
             return source_expression(name, math.prod(self.shapes[name]))
         if isinstance(node, Affine | SpikingAffine):
             return affine(
@@ -274,51 +176,47 @@ class _Lowering:
             )
         if isinstance(node, Skip) and node.mode == "concatenate" and self.sources[name]:
             return concatenated(self.incoming(name))
+        if isinstance(node, SumPool2d) and self.sources[name]:
+            matrix = pooling_matrix(node, self.shapes[self.sources[name][0]])
+            pooled = summed(self.incoming(name))
+            return affine(pooled, matrix, np.zeros(len(matrix)), bits=MAX_BITS)
+        if isinstance(node, Scale):
+            return scaled(self.input_of(name), self.each(name, node, node.scale))
+        if isinstance(node, Delay):
+            delays = self.each(name, node, node.delay).astype(np.int64)
+            return delayed_apart(self.input_of(name), delays)
         return self.input_of(name)
+
+    def each(self, name: str, node: Population, parameter: Array) -> FloatArray:
+        """Return a parameter for each feature of a node."""
+        return np.asarray(node.broadcast(parameter, self.shapes[name]), np.float64).reshape(-1)
 
     def input_of_linear(self, name: str, n: int) -> Expression:
         incoming = self.incoming(name)
         return summed(incoming) if incoming else Expression(n=n, terms={})
 
-    def neurons(self, name: str, current: FloatArray) -> tuple[FloatPopulation, FloatArray]:
+    def neurons(self, name: str, constant: FloatArray) -> tuple[FloatPopulation, FloatArray]:
         """Return a population and the gain that its synapses take in."""
         node = self.graph.nodes[name]
-        assert isinstance(node, Neuron)
-        shape = self.shapes[name]
-
-        def values(array: NDArray[np.floating]) -> FloatArray:
-            return np.asarray(node.broadcast(array, shape), np.float64).reshape(-1)
-
-        if isinstance(node, LIF):
-            decay = 1.0 - 1.0 / values(node.tau)
-            gain = (1.0 - decay) * values(node.r)
-            bias = gain * current + (1.0 - decay) * values(node.v_leak)
-        else:
-            gain = values(node.r)
-            decay = np.ones_like(gain)
-            bias = gain * current
+        assert isinstance(node, Population)
+        population, gain = population_of(name, node, self.shapes[name], constant)
         _check_magnitude(
-            name, bias=bias, v_threshold=values(node.v_threshold), v_reset=values(node.v_reset)
+            name,
+            bias=population.bias,
+            current_bias=population.bias if population.i_bias is None else population.i_bias,
+            v_reset=population.v_reset,
         )
-        population = FloatPopulation(
-            name=name,
-            shape=shape,
-            kind="spike",
-            decay=decay,
-            bias=bias,
-            threshold=values(node.v_threshold),
-            v_reset=values(node.v_reset),
-            reset=node.reset,
-            reset_next=node.reset_delay,
-            strict=node.strict,
-        )
+        if population.kind == "spike":
+            _check_magnitude(name, v_threshold=population.threshold)
         return population, gain
 
     def synapses(self, name: str, current: Expression, gain: FloatArray) -> list[FloatSynapses]:
         """Return the synapses of a population, in the order in which the graph gives them."""
         found: list[FloatSynapses] = []
         for (source, delay), term in current.terms.items():
-            if (source, delay) == (ONE, 0):
+            weight = gain[:, None] * term.dense(current.n)
+            _check_magnitude(name, weight=weight)
+            if (source, delay) == (ONE, 0) or not weight.any():
                 continue
             if self.max_delay is not None and delay > self.max_delay:
                 raise MappingError(
@@ -326,18 +224,15 @@ class _Lowering:
                     f"array has at most {self.max_delay}; shorten the delays or use an array "
                     "with a larger max_delay"
                 )
-            weight = gain[:, None] * term.dense(current.n)
-            _check_magnitude(name, weight=weight)
-            if weight.any():
-                found.append(
-                    FloatSynapses(
-                        source=ONE_POPULATION if source == ONE else source,
-                        target=name,
-                        delay=delay,
-                        weight=weight,
-                        bits=term.bits,
-                    )
+            found.append(
+                FloatSynapses(
+                    source=ONE_POPULATION if source == ONE else source,
+                    target=name,
+                    delay=delay,
+                    weight=weight,
+                    bits=term.bits,
                 )
+            )
         return found
 
     def place(self, name: str, node: Node, outputs: list[FloatOutput]) -> Placed:
@@ -345,14 +240,17 @@ class _Lowering:
         n = math.prod(self.shapes[name])
         if isinstance(node, Input):
             where, detail = "host", f"{n} input lines"
-        elif isinstance(node, Neuron):
+        elif isinstance(node, FIRING):
             where, detail = "chip", f"{n} neurons"
+        elif isinstance(node, Integrator):
+            where, detail = "chip", f"{n} read-outs"
         elif isinstance(node, Output):
             port = next(port for port in outputs if port.name == name)
-            readout = port.kind == "readout"
-            where = "chip" if readout else "host"
-            detail = f"{n} read-outs" if readout else f"spikes of {port.population!r}"
-        elif isinstance(node, Affine | SpikingAffine) and self.has_synapses(name):
+            what = "values" if port.kind == "readout" else "spikes"
+            own = port.population == name
+            where = "chip" if own else "host"
+            detail = f"{n} read-outs" if own else f"{what} of {port.population!r}"
+        elif _has_weights(node) and self.has_synapses(name):
             where, detail = "chip", f"{node.out_features} x {node.in_features} synapses"
         else:
             where, detail = "folded", "part of the synapses after it"
@@ -364,12 +262,16 @@ class _Lowering:
         while pending:
             successor = pending.pop()
             node = self.graph.nodes[successor]
-            if isinstance(node, Neuron | Output):
+            if isinstance(node, (*FIRING, Integrator, Output)):
                 return True
-            if successor not in seen and isinstance(node, Flatten | Skip):
+            if successor not in seen and isinstance(node, LINEAR) and not _has_weights(node):
                 seen.add(successor)
                 pending += self.graph.successors(successor)
         return False
+
+
+def _has_weights(node: Node) -> TypeGuard[Affine | SpikingAffine]:
+    return isinstance(node, Affine | SpikingAffine)
 
 
 def _check_magnitude(name: str, **values: FloatArray) -> None:

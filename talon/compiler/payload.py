@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import PAYLOAD_MAX, WEIGHT_MAX
-from talon.compiler.lower import FloatNetwork
+from talon.compiler.float_network import FloatNetwork
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
 """Largest payloads to choose from."""

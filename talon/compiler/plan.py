@@ -11,11 +11,13 @@ from typing import Any
 from talon.arch.params import ArrayParams
 from talon.compiler.calibration import Calibration
 from talon.compiler.compile import InputRanges, quantize_graph, rounded_rates
-from talon.compiler.lower import Placed, Unmapped, find_unmapped, lower
+from talon.compiler.float_network import Placed
+from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping, map_network
 from talon.compiler.predict import Prediction, loads, predict
 from talon.compiler.quantize import LayerReport
 from talon.compiler.tile import Bounds, Objective, bounds
+from talon.compiler.unmapped import Unmapped, find_unmapped
 from talon.errors import MappingError, QuantizationError
 from talon.ir import Graph
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
 from talon.compiler.calibration import Calibration, InputRange, input_port
+from talon.compiler.float_network import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
-from talon.compiler.lower import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
 from talon.compiler.payload import payload_limit
 from talon.errors import QuantizationError
@@ -97,6 +97,7 @@ def quantize(
         raise QuantizationError(
             f"Input range must be of an input ({', '.join(map(repr, ports))}), not {min(unknown)!r}"
         )
+    seen_as = {o.population: o.name for o in network.outputs}  # by the samples
     populations: list[Population] = []
     projections: list[Projection] = []
     reports: list[LayerReport] = []
@@ -104,9 +105,9 @@ def quantize(
         synapses = [
             _with_payload(s, ports) for s in network.synapses if s.target == population.name
         ]
-        done, weights, report = _quantize_population(
-            population, synapses, stats.v_max.get(population.name)
-        )
+        name = population.name
+        v_max = stats.v_max.get(name, stats.v_max.get(seen_as.get(name, name)))
+        done, weights, report = _quantize_population(population, synapses, v_max)
         populations.append(done)
         reports.append(report)
         projections += [
@@ -187,6 +188,7 @@ def _quantize_population(
         reset_next=population.reset_next,
         strict=population.strict,
         v_scale=unit,
+        **_current(population, unit),
     )
     report = LayerReport(
         population=population.name,
@@ -206,18 +208,45 @@ def _quantize_population(
     return result, weights, report
 
 
+def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, NDArray[np.int32]]:
+    if population.current is None:
+        return {}
+    decay, bias = population.current
+    return {
+        "i_decay": np.rint(decay * DECAY_ONE).astype(np.int32),
+        "i_bias": _to_int(np.rint(bias / unit)),
+    }
+
+
 def _span(population: FloatPopulation, drive: FloatArray, v_max: FloatArray | None) -> FloatArray:
-    """Return the magnitude that potentials should have room for, in float units."""
+    """Return the magnitude that potentials should have room for, in float units.
+
+    A current is the difference of two potentials, so what has room for those has room for it.
+    """
+    if population.current is not None:
+        decay, bias = population.current
+        drive = (drive + np.abs(bias)) * _gathered(decay)
     step = drive + np.abs(population.bias)
     if population.kind == "readout":
-        return step
+        gathered = step * _gathered(population.decay)
+        return gathered if v_max is None or _is_stateless(population) else HEADROOM * v_max
     threshold, reset = np.abs(population.threshold), np.abs(population.v_reset)
     if v_max is not None:
         fired = np.minimum(threshold, HEADROOM * v_max)
         return HEADROOM * np.maximum(np.maximum(v_max, fired), reset)
-    with np.errstate(divide="ignore"):
-        gathered = np.minimum(1.0 / (1.0 - population.decay), _GAIN_BOUND)
+    gathered = _gathered(population.decay)
     return np.minimum(threshold, HEADROOM * step * gathered) + reset + step * gathered
+
+
+def _gathered(decay: FloatArray) -> FloatArray:
+    """Return how many timesteps of full drive a leaky state is thought to gather."""
+    with np.errstate(divide="ignore"):
+        return np.minimum(1.0 / (1.0 - decay), _GAIN_BOUND)
+
+
+def _is_stateless(population: FloatPopulation) -> bool:
+    """Tell whether nothing of a timestep is left in the next, so that the proven sum is a bound."""
+    return not population.decay.any() and population.current is None
 
 
 def _scales(
@@ -229,6 +258,8 @@ def _scales(
     needs = np.maximum(np.abs(population.bias), np.minimum(np.abs(population.threshold), span))
     if population.reset == "zero":
         needs = np.maximum(needs, np.abs(population.v_reset))
+    if population.i_bias is not None:
+        needs = np.maximum(needs, np.abs(population.i_bias))
     scale = np.maximum(scale, needs / (V_MAX // 2))
     # Each weight is rounded by half a unit at most.
     slack = 0.5 * sum(s.weight.shape[1] * s.payload_max for s in synapses)
@@ -272,7 +303,9 @@ def _fraction(
 ) -> int:
     """Return the largest number of fractional bits for which every potential has room."""
     room = np.maximum(span, np.abs(population.bias)) / scale
-    if population.kind == "readout":
+    if population.i_bias is not None:
+        room = np.maximum(room, np.abs(population.i_bias) / scale)
+    if population.kind == "readout" and _is_stateless(population):
         room = bound + np.abs(population.bias) / scale + 1
     if population.reset == "zero":
         room = np.maximum(room, np.abs(population.v_reset) / scale)

@@ -6,12 +6,32 @@ The hypothesis strategies import hypothesis when they are called; it is not need
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.ir import IF, LIF, Affine, Flatten, Graph, Input, Node, Output, Skip, SpikingAffine
+from talon.ir import (
+    IF,
+    LI,
+    LIF,
+    Affine,
+    CubaLI,
+    CubaLIF,
+    Delay,
+    Flatten,
+    Graph,
+    Input,
+    Node,
+    Output,
+    Scale,
+    Skip,
+    SpikingAffine,
+    SumPool2d,
+    Threshold,
+)
+from talon.ir import I as Integrate
 from talon.ir.neurons import RESET_MODES
 from talon.ir.types import BoolArray, Dims, FloatArray, ResetMode
 
@@ -37,6 +57,12 @@ class GraphLimits:
         Share of feed-forward edges with a delay.
     readouts
         Share of networks with an output of currents, without a neuron.
+    synaptic
+        Share of layers whose neurons have a synaptic current.
+    elementwise
+        Share of places where a Scale, a Delay, a Threshold or a SumPool2d may stand and does.
+    integrators
+        Share of outputs of currents that integrate them.
     """
 
     max_layers: int = 4
@@ -47,6 +73,9 @@ class GraphLimits:
     skips: float = 0.5
     late: float = 0.1
     readouts: float = 0.3
+    synaptic: float = 0.0
+    elementwise: float = 0.0
+    integrators: float = 0.0
 
 
 def random_graph(rng: np.random.Generator, limits: GraphLimits | None = None) -> Graph:
@@ -166,6 +195,10 @@ class _Builder:
     def _chance(self, share: float) -> bool:
         return bool(self._rng.random() < share)
 
+    def _option(self, share: float) -> bool:
+        """Return a chance that leaves the others as they are where the share is zero."""
+        return share > 0 and self._chance(share)
+
     def _size(self, largest: int) -> int:
         """Return a size, small ones as often as large ones."""
         return int(np.exp(self._rng.uniform(0, np.log(largest + 1))))
@@ -180,6 +213,9 @@ class _Builder:
 
     def _add_input(self, name: str) -> None:
         size = self._size(self._limits.max_inputs)
+        if size >= 8 and self._option(self._limits.elementwise):
+            self._add_pooled_input(name, size // 8)
+            return
         if size % 2 == 0 and self._chance(0.3):
             self._nodes[name] = Input((2, size // 2))
             self._nodes[f"{name}_flat"] = Flatten()
@@ -188,6 +224,15 @@ class _Builder:
         else:
             self._nodes[name] = Input((size,))
         self._spiking[name] = size
+
+    def _add_pooled_input(self, name: str, width: int) -> None:
+        """Add an input ``(2, 4, width)`` and the sums of its windows."""
+        kernel = (2, min(2, width))
+        pool = SumPool2d(kernel, padding=(int(self._chance(0.5)), 0))
+        nodes = {name: Input((2, 4, width)), f"{name}_pool": pool, f"{name}_flat": Flatten()}
+        self._nodes |= nodes
+        self._edges += list(pairwise(nodes))
+        self._spiking[f"{name}_flat"] = int(np.prod(pool.output_shape((2, 4, width))))
 
     def _add_layer(self, k: int) -> None:
         names = list(self._spiking)
@@ -258,6 +303,10 @@ class _Builder:
     def _add_affine(self, name: str, src: str, dst: str, size: int) -> None:
         self._nodes[name] = self._random_affine(size, self._spiking[src])
         self._connect(src, name, late=self._limits.late)
+        if self._option(self._limits.elementwise):
+            self._nodes[f"{name}_then"] = self._random_elementwise(size)
+            self._connect(name, f"{name}_then")
+            name = f"{name}_then"
         self._connect(name, dst)
 
     def _add_recurrence(self, k: int, src: str, dst: str) -> None:
@@ -287,7 +336,12 @@ class _Builder:
         if self._chance(self._limits.readouts):
             size = self._size(min(self._limits.max_neurons, 16))
             self._nodes["readout"] = Output((size,))
-            self._add_affine("fc_readout", self._layers[-1], "readout", size)
+            target = "readout"
+            if self._option(self._limits.integrators):
+                target = "integrator"
+                self._nodes[target] = self._random_integrator(size)
+                self._connect(target, "readout")
+            self._add_affine("fc_readout", self._layers[-1], target, size)
 
     def _random_affine(self, n_out: int, n_in: int, gain: float = 1.0) -> Node:
         density = float(self._rng.choice([1.0, 1.0, 0.5, 0.1]))
@@ -304,7 +358,29 @@ class _Builder:
         drawn = self._rng.uniform(low, high, n if self._chance(0.5) else 1)
         return np.broadcast_to(drawn, (n,)).astype(np.float32)
 
+    def _random_elementwise(self, n: int) -> Node:
+        if self._chance(0.5):
+            return Scale(self._parameter(0.5, 1.5, n))
+        each = self._rng.integers(0, 2, n if self._chance(0.5) else 1)
+        return Delay(np.broadcast_to(each, (n,)).astype(np.int64))
+
+    def _random_integrator(self, n: int) -> Node:
+        tau, r, leak = (self._parameter(*limits, n) for limits in ((1, 20), (0.5, 5), (-0.3, 0.3)))
+        kind = self._rng.integers(3)
+        if kind == 0:
+            return Integrate(r / 8)
+        return LI(tau, r, leak) if kind == 1 else CubaLI(self._parameter(1, 10, n), tau, r, leak)
+
+    def _random_synaptic(self, n: int, threshold: FloatArray, options: dict[str, Any]) -> Node:
+        tau_syn, tau_mem = self._parameter(1, 10, n), self._parameter(1, 20, n)
+        leak = self._parameter(-0.3, 0.3, n) if self._chance(0.4) else np.zeros(n, np.float32)
+        gain = tau_syn.copy() if self._chance(0.5) else self._parameter(0.5, 2, n)
+        r = tau_mem * self._parameter(0.2, 1, n)
+        return CubaLIF(tau_syn, tau_mem, r, leak, threshold, w_in=gain, **options)
+
     def _random_neuron(self, n: int) -> Node:
+        if self._option(self._limits.elementwise / 4):
+            return Threshold(self._parameter(-0.1, 1.5, n))
         reset = cast("ResetMode", str(self._rng.choice(RESET_MODES)))
         options: dict[str, Any] = {
             "reset": reset,
@@ -313,6 +389,8 @@ class _Builder:
             "v_reset": self._parameter(-0.5, 0.25, n) if self._chance(0.4) else None,
         }
         threshold = self._parameter(0.4, 1.5, n)
+        if self._option(self._limits.synaptic):
+            return self._random_synaptic(n, threshold, options)
         if self._chance(0.3):
             gains = self._parameter(0.5, 1.5, n) if self._chance(0.5) else None
             return IF(threshold, r=cast("NDArray[Any]", gains), **options)

@@ -1,7 +1,8 @@
 """Golden model = image interpreter = RTL: every spike and potential of every timestep.
 
 Networks come from hypothesis: sizes, densities, recurrence and feedback with delays 1 to 4, all
-reset modes, skips and sums, several inputs and outputs, read-outs. One that does not fit the array
+reset modes, skips and sums, several inputs and outputs, read-outs; with synaptic currents,
+integrators and elementwise nodes on arrays that have currents. One that does not fit the array
 is refused with a MappingError and does not count.
 """
 
@@ -11,9 +12,12 @@ from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from talon.arch.params import preset
+from talon.backend.programs import Program
 from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
+from talon.compiler.compile import program_of
 from talon.compiler.inputs import quantize_inputs
+from talon.compiler.mapping import map_network
 from talon.errors import MappingError
 from talon.image.container import read_image
 from talon.image.driver import Driver
@@ -22,7 +26,11 @@ from talon.testing import graphs, random_inputs
 from talon_sim.cosim.array import array_library
 from talon_sim.cosim.fast import BackPressure, FastArray
 from talon_sim.cosim.target import CosimTarget
+from talon_sim.testing import random_network, random_payloads
 from talon_sim.trace import compare
+
+EXTENDED = {"synaptic": 0.6, "elementwise": 0.3, "integrators": 0.7, "readouts": 0.6}
+"""Shares of what needs an array with synaptic currents, and of what is folded away."""
 
 COUNTERS = ("events", "sops", "spikes", "updates", "saturations")
 
@@ -81,9 +89,21 @@ def test_interpreter_is_golden(graph, run, order):
     check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
 
 
+@settings(max_examples=100)
+@given(graph=graphs(max_neurons=48, **EXTENDED), run=runs, order=st.integers(0, 2**31))
+def test_interpreter_is_golden_with_currents(graph, run, order):
+    program = compiled(graph, "tiny_2x2_syn")
+    inputs = payloads(program, graph, run)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
+
+
 def rtl_is_golden(graph, run, pressure, hw, **options):
     program = compiled(graph, hw)
-    inputs = payloads(program, graph, run)
+    program_on_rtl_is_golden(program, payloads(program, graph, run), pressure, **options)
+
+
+def program_on_rtl_is_golden(program, inputs, pressure, **options):
     golden = get_target("golden").run(program, inputs, probe=True)
     target = CosimTarget(pressure=pressure, **options)
     rtl = target.run(program, inputs, probe=True)
@@ -134,6 +154,42 @@ def test_rtl_does_not_depend_on_what_memories_hold_at_power_on():
         rtl_is_golden(graph, run, pressure, "tiny_2x2", random_start=True)
 
     check_examples()
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_with_currents():
+    @settings(max_examples=40)
+    @given(
+        graph=graphs(max_neurons=48, **EXTENDED),
+        run=runs,
+        pressure=pressures,
+        random_start=st.booleans(),
+    )
+    def check_examples(graph, run, pressure, random_start):
+        rtl_is_golden(graph, run, pressure, "tiny_2x2_syn", random_start=random_start)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_with_currents_at_their_limits():
+    params = preset("tiny_2x2_syn")
+    saturations = 0
+
+    @settings(max_examples=40)
+    @given(seed=st.integers(0, 2**32 - 1), pressure=pressures)
+    def check_examples(seed, pressure):
+        nonlocal saturations
+        rng = np.random.default_rng(seed)
+        network = random_network(rng, max_neurons=24, max_populations=3, currents=0.7)
+        placed = map_network(network, params)
+        program = Program(program_of(placed, graph_hash=bytes(32), report={}).image)
+        inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 13)), n_samples=2)
+        program_on_rtl_is_golden(program, inputs, pressure, random_start=bool(seed % 2))
+        saturations += get_target("golden").run(program, inputs).counters["saturations"]
+
+    check_examples()
+    assert saturations
 
 
 @pytest.mark.cosim

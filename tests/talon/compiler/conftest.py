@@ -34,6 +34,51 @@ def mlp(*sizes, seed=0, **options):
     return Graph(nodes, list(itertools.pairwise(names)))
 
 
+def run_lowered(network, inputs, n_steps, n_samples):
+    """Execute a lowered network as its docstrings say."""
+    values = {
+        n: np.asarray(x, np.float64).reshape(n_steps, n_samples, -1) for n, x in inputs.items()
+    }
+    shape = {p.name: (n_steps, n_samples, p.n) for p in network.populations}
+    values |= {name: np.zeros(dims) for name, dims in shape.items()}
+    spikes = {name: np.zeros(dims, bool) for name, dims in shape.items()}
+    potentials = {name: np.zeros(dims) for name, dims in shape.items()}
+
+    currents = {p.name: np.zeros((n_samples, p.n)) for p in network.populations if p.current}
+
+    def fires(p, v):
+        return v > p.threshold if p.strict else v >= p.threshold
+
+    for t in range(n_steps):
+        for p in network.populations:
+            v = potentials[p.name][t - 1] if t else np.zeros((n_samples, p.n))
+            drive = np.zeros(v.shape)
+            for s in network.synapses:
+                if s.target == p.name and t >= s.delay:
+                    drive = drive + values[s.source][t - s.delay] @ s.weight.T
+            if p.current:
+                decay, bias = p.current
+                drive = currents[p.name] = currents[p.name] * decay + drive + bias
+            drive = drive + p.bias
+            total = v * p.decay + drive
+            if p.reset_next and p.reset != "none":
+                reset = p.v_reset + drive if p.reset == "zero" else total - p.threshold
+                total = np.where(fires(p, v), reset, total)
+            fired = fires(p, total)
+            if not p.reset_next and p.reset != "none":
+                reset = p.v_reset if p.reset == "zero" else total - p.threshold
+                total = np.where(fired, reset, total)
+            potentials[p.name][t], spikes[p.name][t] = total, fired
+            values[p.name][t] = fired
+    return spikes, potentials
+
+
+@pytest.fixture(name="run_lowered")
+def fixture_run_lowered():
+    """Lowered networks in floats: ``run_lowered(network, inputs, n_steps, n_samples)``."""
+    return run_lowered
+
+
 @pytest.fixture(name="make_affine")
 def fixture_affine():
     """Random affine nodes: ``make_affine(rng, n_out, n_in)``."""

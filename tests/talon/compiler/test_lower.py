@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from talon.compiler.lower import ONE_POPULATION, find_unmapped, lower
+from talon.compiler.lower import ONE_POPULATION, lower
+from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError, QuantizationError
 from talon.ir import IF, Affine, Flatten, Graph, Input, Node, Output, Skip
 from talon.testing import random_graph
@@ -151,7 +152,7 @@ def test_if_neurons_keep_their_gain_and_do_not_leak(make_affine):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_lowered_graph_runs_as_the_float_simulation(seed):
+def test_lowered_graph_runs_as_the_float_simulation(seed, run_lowered):
     from talon.backend.cpu.simulator import simulate_float
     from talon.testing import random_inputs
 
@@ -159,7 +160,7 @@ def test_lowered_graph_runs_as_the_float_simulation(seed):
     graph = random_graph(rng)
     inputs = random_inputs(rng, graph, 8, 2)
     wanted = simulate_float(graph, inputs, dtype=np.float64)
-    spikes, potentials = run(lower(graph), inputs, 8, 2)
+    spikes, potentials = run_lowered(lower(graph), inputs, 8, 2)
     for name, found in potentials.items():
         if name in wanted.potentials:
             exact = wanted.potentials[name].reshape(found.shape)
@@ -170,39 +171,6 @@ def test_lowered_graph_runs_as_the_float_simulation(seed):
         found = kept[port.population]
         exact = wanted.outputs[port.name].reshape(found.shape)
         np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
-
-
-def run(network, inputs, n_steps, n_samples):
-    """Execute a lowered network as its docstrings say."""
-    values = {
-        n: np.asarray(x, np.float64).reshape(n_steps, n_samples, -1) for n, x in inputs.items()
-    }
-    shape = {p.name: (n_steps, n_samples, p.n) for p in network.populations}
-    values |= {name: np.zeros(dims) for name, dims in shape.items()}
-    spikes = {name: np.zeros(dims, bool) for name, dims in shape.items()}
-    potentials = {name: np.zeros(dims) for name, dims in shape.items()}
-
-    def fires(p, v):
-        return v > p.threshold if p.strict else v >= p.threshold
-
-    for t in range(n_steps):
-        for p in network.populations:
-            v = potentials[p.name][t - 1] if t else np.zeros((n_samples, p.n))
-            drive = np.broadcast_to(p.bias, v.shape)
-            for s in network.synapses:
-                if s.target == p.name and t >= s.delay:
-                    drive = drive + values[s.source][t - s.delay] @ s.weight.T
-            total = v * p.decay + drive
-            if p.reset_next and p.reset != "none":
-                reset = p.v_reset + drive if p.reset == "zero" else total - p.threshold
-                total = np.where(fires(p, v), reset, total)
-            fired = fires(p, total)
-            if not p.reset_next and p.reset != "none":
-                reset = p.v_reset if p.reset == "zero" else total - p.threshold
-                total = np.where(fired, reset, total)
-            potentials[p.name][t], spikes[p.name][t] = total, fired
-            values[p.name][t] = fired
-    return spikes, potentials
 
 
 @pytest.mark.parametrize(

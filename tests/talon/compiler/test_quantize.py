@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from talon.arch.numerics import ACC_MAX, V_MAX, V_MIN
 from talon.compiler.calibration import Calibration, InputRange, calibrate, input_port, range_of
+from talon.compiler.float_network import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of, sparse_words
-from talon.compiler.lower import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses, lower
+from talon.compiler.lower import lower
 from talon.compiler.quantize import quantize
 from talon.errors import QuantizationError
 from talon.ir import Affine, Graph, Input, Output, Skip, SpikingAffine

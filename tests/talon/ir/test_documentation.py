@@ -6,7 +6,7 @@ import pytest
 
 from talon import ir
 from talon.backend.cpu.kernels import build_kernel
-from talon.compiler.lower import mapped_types
+from talon.compiler.unmapped import mapped_types
 from talon.errors import ModelError
 from talon.ir.node import Node
 

@@ -1,0 +1,95 @@
+"""The lowered graph: populations and synapses, still in floats."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatInput:
+    """An input of the network."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatPopulation:
+    """Neurons with one update rule; arrays are (n,).
+
+    ``V <- decay * V + synapses + bias``, or, with a synaptic current,
+    ``I <- i_decay * I + synapses + i_bias; V <- decay * V + I + bias``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str  # "spike" or "readout"
+    decay: FloatArray
+    bias: FloatArray
+    threshold: FloatArray
+    v_reset: FloatArray
+    reset: str
+    reset_next: bool
+    strict: bool
+    i_decay: FloatArray | None = None
+    i_bias: FloatArray | None = None
+
+    @property
+    def current(self) -> tuple[FloatArray, FloatArray] | None:
+        """Decay and bias of the synaptic current, if the neurons have one."""
+        if self.i_decay is None or self.i_bias is None:
+            return None
+        return self.i_decay, self.i_bias
+
+    @property
+    def n(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatSynapses:
+    """Synapses from a source to a population, input gain included; ``weight`` is (n, n_source)."""
+
+    source: str
+    target: str
+    delay: int
+    weight: FloatArray
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatOutput:
+    """A population that the host receives."""
+
+    name: str
+    population: str
+    shape: tuple[int, ...]
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """What became of a node: ``where`` is ``"chip"``, ``"folded"`` or ``"host"``."""
+
+    node: str
+    type: str
+    where: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatNetwork:
+    """The lowered graph; populations stand in a valid order of zero-delay dependence."""
+
+    inputs: tuple[FloatInput, ...]
+    populations: tuple[FloatPopulation, ...]
+    synapses: tuple[FloatSynapses, ...]
+    outputs: tuple[FloatOutput, ...]
+    placed: tuple[Placed, ...]
