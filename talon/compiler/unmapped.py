@@ -83,6 +83,17 @@ def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
                 *_ELSEWHERE,
             ),
         )
+    if getattr(node, "double_threshold", False):  # neurons have the field, Threshold has not
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason="double_threshold compares twice in a timestep, the array once",
+            ways=(
+                "use reset_delay=True, which subtracts the threshold a timestep later, and train "
+                "with it",
+                _ELSEWHERE[1],
+            ),
+        )
     return None
 
 

@@ -71,6 +71,19 @@ def test_every_feature_occurs(networks):
     assert not {feature: n for feature in modes | others if (n := found[feature]) < 4}
 
 
+def test_extensions_occur_and_leave_other_networks_as_they_are(networks):
+    shares = {"synaptic": 0.5, "elementwise": 0.4, "integrators": 0.7, "readouts": 0.6}
+    found = Counter(
+        type(node).__name__
+        for seed in range(200)
+        for node in random_graph(np.random.default_rng(seed), GraphLimits(**shares)).nodes.values()
+    )
+    wanted = ("CubaLIF", "I", "LI", "CubaLI", "Scale", "Delay", "Threshold", "SumPool2d", "LIF")
+    assert not {name: found[name] for name in wanted if found[name] < 10}
+    usual = {type(node).__name__ for graph in networks for node in graph.nodes.values()}
+    assert not usual & set(wanted[:-1])
+
+
 def test_limits_are_kept():
     limits = GraphLimits(
         max_layers=3, max_neurons=200, max_inputs=30, max_delay=2, recurrence=0, skips=0, late=0

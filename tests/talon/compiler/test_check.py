@@ -14,7 +14,7 @@ from talon.compiler.decode import decode
 from talon.errors import ImageError
 from talon.image.container import Section
 from talon.ir import LIF, Affine, Graph, Input, Output
-from talon.testing import random_graph
+from talon.testing import GraphLimits, random_graph
 
 PARAMS = replace(PRESETS["tiny_2x2"], name="check", weight_words=260)
 
@@ -46,9 +46,9 @@ def make_program():
     return compile_graph(graph, PARAMS, objective="cores")
 
 
-def with_entry(image, core, memory, entry, **values):
+def with_entry(image, core, memory, entry, *, params=PARAMS, **values):
     """Return the image with fields of one table entry changed, CRC and all."""
-    layout = MemoryLayouts(PARAMS).of_memory[memory]
+    layout = MemoryLayouts(params).of_memory[memory]
     section = image.section(core, memory)
     words = section.words.copy()
     at = slice(entry * layout.n_words, (entry + 1) * layout.n_words)
@@ -264,3 +264,24 @@ def test_a_cycle_without_delay_is_refused(program):
     )
     with pytest.raises(ImageError, match=r"^Groups wait for each other in a cycle without delay"):
         check_live(subject)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"i_decay": 1}, {"i_bias": 77}, {"i_no_leak": 1}, {"has_current": 0}],
+    ids=["decay", "bias", "factor", "current"],
+)
+def test_a_wrong_current_is_named(change):
+    params = replace(PARAMS, synaptic_current=True, weight_words=1024)
+    graph = random_graph(np.random.default_rng(5), GraphLimits(synaptic=1.0, max_neurons=9))
+    program = compile_graph(graph, params)
+    name = next(p.name for p in program.network.populations if p.current is not None)
+    item = next(g for g in program.manifest["groups"] if g["population"] == name)
+    neuron = item["neuron_start"]
+    image = with_entry(
+        program.contents, item["core"], Memory.RECORD, neuron, params=params, **change
+    )
+    with pytest.raises(
+        ImageError, match=rf"^Record of neuron {neuron} of core {item['core']} must be "
+    ):
+        check_program(image, program.network)

@@ -261,3 +261,15 @@ def test_sums_of_windows_are_synapses(run_lowered, kernel, stride, padding, ceil
             window = padded[..., row * sh : row * sh + kh, column * sw : column * sw + kw]
             wanted[..., row, column] = window.sum(axis=(-2, -1))
     np.testing.assert_allclose(potentials["out"].reshape(wanted.shape), wanted)
+
+
+def test_a_second_comparison_in_a_timestep_is_refused():
+    rng = np.random.default_rng(0)
+    node = cuba(rng, reset="subtract")
+    node.double_threshold = True
+    with pytest.raises(
+        MappingError,
+        match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: double_threshold compares twice in a "
+        r"timestep, the array once; use reset_delay=True, which ",
+    ):
+        lower(chain(full(rng), node))

@@ -59,7 +59,7 @@ def test_page_lists_the_primitives_with_their_signatures(rows):
 
 def test_page_marks_what_the_array_executes(rows):
     marked = {name for name, (_, runs) in rows.items() if runs == "array"}
-    assert marked == {kind.__name__ for kind in mapped_types()}
+    assert marked == {kind.__name__ for kind in mapped_types()} & rows.keys()
 
 
 def test_every_primitive_has_a_kernel_or_neurons(rows):
