@@ -89,8 +89,7 @@ def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
             type=kind,
             reason="double_threshold compares twice in a timestep, the array once",
             ways=(
-                "use reset_delay=True, which subtracts the threshold a timestep later, and train "
-                "with it",
+                "train with reset_delay=True, which subtracts the threshold a timestep later",
                 _ELSEWHERE[1],
             ),
         )

@@ -78,10 +78,11 @@ def test_integer_states_lose_nothing_beside_the_rounding_of_weights(run_lowered)
 
 
 def test_full_drive_without_samples_does_not_saturate_a_current():
-    rng = np.random.default_rng(0)
     graph = synaptic_network(0, 40, 20)
     graph.nodes["fc1"].weight[:] = np.abs(graph.nodes["fc1"].weight)
-    graph.nodes["n1"].v_threshold[:] = rng.uniform(0.5, 500, 20)
+    neurons = graph.nodes["n1"]
+    neurons.tau_syn[:] = neurons.tau_mem[:] = 12  # 144 timesteps of full drive in the end
+    neurons.v_threshold[:] = 1e4  # which nothing takes away
     network, _ = quantize(lower(graph))
     x = np.ones((STEPS, 1, 40), np.int8)
     assert golden_run(network, {"in": x}).counters["saturations"] == 0

@@ -270,6 +270,6 @@ def test_a_second_comparison_in_a_timestep_is_refused():
     with pytest.raises(
         MappingError,
         match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: double_threshold compares twice in a "
-        r"timestep, the array once; use reset_delay=True, which ",
+        r"timestep, the array once; train with reset_delay=True, which ",
     ):
         lower(chain(full(rng), node))
