@@ -291,6 +291,7 @@ class Reference:
         self.counters = dict.fromkeys(
             ("EVENTS", "ROWS", "SOPS", "SPIKES", "UPDATES", "SATURATIONS"), 0
         )
+        self.seen = set()  # of what records and updates may have
         self.reset()
 
     def reset(self):
@@ -389,6 +390,7 @@ class Reference:
             strict=bool(r["strict"]),
         )
         acc = (self.acc[slot][neuron] + (1 << 23)) % (1 << 24) - (1 << 23)
+        emit = Emit(group["emit"])
         drive, frac, clamped = acc, group["frac"], False
         if r.get("has_current"):
             current = numerics.CurrentParams(
@@ -396,9 +398,11 @@ class Reference:
             )
             drive, clamped = numerics.update_current(self.i[neuron], acc, current, frac=frac)
             self.i[neuron], frac = drive, 0
+            self.seen |= {"current", "current saturates"} if clamped else {"current"}
+        elif emit is not Emit.PSUM:
+            self.seen.add("no current")
         v, spike, saturated = numerics.update(self.v[neuron], drive, facts, frac=frac)
         self.v[neuron] = v
-        emit = Emit(group["emit"])
         self.counters["UPDATES"] += 1
         self.counters["SPIKES"] += spike and emit is Emit.SPIKE
         self.counters["SATURATIONS"] += saturated or clamped

@@ -31,6 +31,8 @@ BINS = (
     "output waits",
     "two groups ready at once",
     "tokens wait during a reset",
+    "no current",
+    *(("current", "current saturates") if PARAMS.synaptic_current else ()),
 )
 
 
@@ -157,6 +159,8 @@ async def engine_updates_groups_when_their_tokens_are_there(dut):
         reference = Reference(program, PARAMS, 0)
         bench.counts = dict.fromkeys(bench.counts, 0)
         await _steps(bench, program, reference, coverage)
+        for feature in reference.seen:
+            coverage.hit(feature)
         for name, count in bench.counts.items():
             assert count == reference.counters[name], name
     record_coverage(coverage)

@@ -102,13 +102,13 @@ def integrators(n):
 def test_values_of_integrators_come_back_as_floats(run_lowered, kind, named):
     rng = np.random.default_rng(3)
     nodes = {
-        "in": Input((30,)),
-        "fc": layer(rng, 6, 30),
+        "in": Input((400,)),
+        "fc": layer(rng, 6, 400),
         "li": integrators(6)[kind],
         "out": Output((6,)),
     }
     floats = lower(Graph(nodes, list(itertools.pairwise(nodes))))
-    samples, x = rasters(4, 30)
+    samples, x = rasters(4, 400)
     _, potentials = run_lowered(floats, {"in": samples}, STEPS, SAMPLES)
     seen = potentials if named == "population" else {"out": potentials["li"]}
     network, _ = quantize(
@@ -116,9 +116,10 @@ def test_values_of_integrators_come_back_as_floats(run_lowered, kind, named):
     )
     (population,) = network.populations
     assert (population.kind, population.frac) == ("readout", 7)
+    assert quantize(floats)[0].populations[0].frac < 7  # without samples: room for full drive
     golden = golden_run(network, {"in": x})
     assert golden.counters["saturations"] == 0
     _, wanted = run_lowered(floats, {"in": x}, STEPS, SAMPLES)
     found = golden.potentials["li"] * population.v_scale
-    # A weight is off by half a unit of 1/127 of the largest at most.
-    assert np.abs(found - wanted["li"]).max() < 0.01 * np.abs(wanted["li"]).max()
+    # A weight is off by half of 1/127 of the largest at most, by less than 1 % of most others.
+    assert np.abs(found - wanted["li"]).max() < 0.02 * np.abs(wanted["li"]).max()
