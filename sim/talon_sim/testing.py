@@ -101,7 +101,7 @@ def random_population(rng: np.random.Generator, name: str, n: int) -> Population
         bias=bias.astype(np.int32),
         v_reset=(rng.integers(-top, top, n) * (rng.random() < 0.5)).astype(np.int32),
         decay=decay.astype(np.int32),
-        reset=str(rng.choice(["none", "zero", "subtract"])),
+        reset=str(rng.choice(["none", "zero", "subtract", "hold"])),
         reset_next=bool(rng.random() < 0.5),
         strict=bool(rng.random() < 0.5),
         v_scale=np.full(n, 2.0**-frac),

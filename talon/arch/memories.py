@@ -61,6 +61,7 @@ class Reset(IntEnum):
     NONE = 0
     ZERO = 1  # to v_reset
     SUBTRACT = 2  # minus the threshold
+    HOLD = 3  # to v_reset in place of the timestep's drive; at the next timestep only
 
 
 class Counter(IntEnum):

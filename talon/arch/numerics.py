@@ -114,6 +114,8 @@ def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, b
     )  # it fired a timestep ago and is reset in this one
     if late and params.reset is Reset.ZERO:
         total = params.v_reset + drive
+    elif late and params.reset is Reset.HOLD:
+        total = params.v_reset
     else:
         total = leak(v, params.decay) + drive
         if late and params.reset is Reset.SUBTRACT:

@@ -109,7 +109,7 @@ def check_manifest_groups(subject: Subject) -> None:
 def check_records(subject: Subject) -> None:
     """Require the neuron records of the network, and that summing groups only sum."""
     populations = {p.name: p for p in subject.network.populations}
-    resets = ["none", "zero", "subtract"]
+    resets = ["none", "zero", "subtract", "hold"]
     for (core, number), item in subject.homes.items():
         tables = subject.cores[core]
         entry = tables.groups[number]

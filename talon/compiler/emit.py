@@ -19,7 +19,12 @@ from talon.errors import MappingError
 from talon.image.container import Section
 
 _WRAP = 1 << 16  # indices and offsets
-_RESETS = {"none": Reset.NONE, "zero": Reset.ZERO, "subtract": Reset.SUBTRACT}
+_RESETS = {
+    "none": Reset.NONE,
+    "zero": Reset.ZERO,
+    "subtract": Reset.SUBTRACT,
+    "hold": Reset.HOLD,
+}
 
 Entry = dict[str, int]
 

@@ -52,7 +52,7 @@ class Population:
     bias: IntArray
     v_reset: IntArray
     decay: IntArray
-    reset: str  # "none", "zero" or "subtract"
+    reset: str  # "none", "zero", "subtract" or "hold"
     reset_next: bool
     strict: bool
     v_scale: FloatArray

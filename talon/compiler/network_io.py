@@ -61,7 +61,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "shape": SHAPE,
         "kind": _KINDS,
         "frac": whole(0, FRAC_MAX),
-        "reset": one_of("none", "zero", "subtract"),
+        "reset": one_of("none", "zero", "subtract", "hold"),
         "reset_next": FLAG,
         "strict": FLAG,
     },

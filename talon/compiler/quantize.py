@@ -256,7 +256,7 @@ def _scales(
     peaks = [np.abs(s.weight).max(axis=1) / s.limit for s in synapses]
     scale = np.max(peaks, axis=0) if peaks else np.zeros(population.n)
     needs = np.maximum(np.abs(population.bias), np.minimum(np.abs(population.threshold), span))
-    if population.reset == "zero":
+    if population.reset in ("zero", "hold"):
         needs = np.maximum(needs, np.abs(population.v_reset))
     if population.i_bias is not None:
         needs = np.maximum(needs, np.abs(population.i_bias))
@@ -307,7 +307,7 @@ def _fraction(
         room = np.maximum(room, np.abs(population.i_bias) / scale)
     if population.kind == "readout" and _is_stateless(population):
         room = bound + np.abs(population.bias) / scale + 1
-    if population.reset == "zero":
+    if population.reset in ("zero", "hold"):
         room = np.maximum(room, np.abs(population.v_reset) / scale)
     for frac in range(FRAC_MAX, 0, -1):
         if (room * (1 << frac) <= V_MAX).all():

@@ -136,9 +136,12 @@ class NeuronDatapath(wiring.Component):
         late = record.reset_next & Mux(fresh, zero_fires, fired)
         # Stage 2. Choices are registered before they choose: else synthesis doubles their logic.
         restart = Signal()  # v_reset in place of the leaked potential
+        hold = [Signal(name=f"hold_{stage}") for stage in (2, 3, 4)]  # and of the drive
         subtract = [Signal(name=f"subtract_{stage}") for stage in (2, 3, 4, 5, 6)]
         m.d.sync += [
-            restart.eq(late & (record.reset == Reset.ZERO)),
+            restart.eq(late & ((record.reset == Reset.ZERO) | (record.reset == Reset.HOLD))),
+            hold[0].eq(late & (record.reset == Reset.HOLD)),
+            *(after.eq(before) for before, after in pairwise(hold)),
             subtract[0].eq(late & (record.reset == Reset.SUBTRACT)),
             *(after.eq(before) for before, after in pairwise(subtract)),
         ]
@@ -162,6 +165,10 @@ class NeuronDatapath(wiring.Component):
             m.d.sync += kept.eq(0)
         with m.Else():
             m.d.sync += restarted.eq(0)
+        with m.If(hold[0]):
+            m.d.sync += one_hot.eq(0)
+        with m.If(hold[2]):
+            m.d.sync += self._records[5].bias.eq(0)
         # Stages 4 to 8.
         negative = [Signal(name=f"negative_{stage}") for stage in (4, 5)]
         m.d.sync += [

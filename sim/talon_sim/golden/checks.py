@@ -92,9 +92,10 @@ def _check_populations(network: IntNetwork) -> None:
             raise NetworkError(
                 f"{where} kind must be 'spike' or 'readout', not {population.kind!r}"
             )
-        if population.reset not in ("none", "zero", "subtract"):
+        if population.reset not in ("none", "zero", "subtract", "hold"):
             raise NetworkError(
-                f"{where} reset must be 'none', 'zero' or 'subtract', not {population.reset!r}"
+                f"{where} reset must be 'none', 'zero', 'subtract' or 'hold', "
+                f"not {population.reset!r}"
             )
         if not 0 <= population.frac <= numerics.FRAC_MAX:
             raise NetworkError(

@@ -33,9 +33,10 @@ class Neurons:
         self._v_reset = constant(population.v_reset)
         self._leaks = bool(np.any(population.decay != numerics.DECAY_ONE))
         self._subtract = population.reset == "subtract"
-        self._zero = population.reset == "zero"
-        self._next = population.reset_next and population.reset != "none"
-        self._at_once = not population.reset_next and population.reset != "none"
+        self._zero = population.reset in ("zero", "hold")
+        self._hold = population.reset_next and population.reset == "hold"
+        self._next = population.reset_next and population.reset in ("zero", "subtract")
+        self._at_once = not population.reset_next and population.reset in ("zero", "subtract")
         self._v: Potentials = np.zeros(shape)
         self._spare: Potentials = np.empty(shape)
         self._fired: Spikes = np.empty(shape, np.bool_)
@@ -100,6 +101,8 @@ class Neurons:
         if self._next:
             self._reset(self._fired)
         np.add(v, drive, out=v)
+        if self._hold:
+            self._reset(self._fired)
 
     def _reset(self, fired: Spikes) -> None:
         if self._subtract:

@@ -38,6 +38,7 @@ def update(
     start = np.where(late & (record["reset"] == Reset.ZERO), record["v_reset"], leaked)
     start -= np.where(late & (record["reset"] == Reset.SUBTRACT), record["threshold"], 0)
     total = start + drive + record["bias"]
+    total = np.where(late & (record["reset"] == Reset.HOLD), record["v_reset"], total)
     after = _saturate(total)
     clamped = clamped | (after != total)
     fired = _fires(after, record)

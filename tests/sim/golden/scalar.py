@@ -9,7 +9,12 @@ from talon.arch.memories import Reset
 from talon.compiler.network import IntNetwork
 from talon_sim.trace import Trace
 
-RESETS = {"none": Reset.NONE, "zero": Reset.ZERO, "subtract": Reset.SUBTRACT}
+RESETS = {
+    "none": Reset.NONE,
+    "zero": Reset.ZERO,
+    "subtract": Reset.SUBTRACT,
+    "hold": Reset.HOLD,
+}
 
 
 def run_scalar(network: IntNetwork, inputs: dict[str, np.ndarray]) -> Trace:

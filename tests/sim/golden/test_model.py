@@ -282,7 +282,7 @@ def test_stages_follow_dependence_and_join_cycles():
             r"^Population 'a' neuron 0: .* at most 8388607, not 8420100$",
         ),
         ({"frac": 8}, r"^Population 'a' frac must be between 0 and 7, not 8$"),
-        ({"reset": "soft"}, r"reset must be 'none', 'zero' or 'subtract', not 'soft'$"),
+        ({"reset": "soft"}, r"reset must be 'none', 'zero', 'subtract' or 'hold', not 'soft'$"),
         ({"kind": "graded"}, r"kind must be 'spike' or 'readout', not 'graded'$"),
         ({"decay": np.full(2, 65537)}, r"decay must be 2 integers between 0 and 65536$"),
         ({"delay": -1}, r"'in' -> 'a' must have a delay of at least 0, not -1$"),

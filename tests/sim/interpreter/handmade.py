@@ -18,7 +18,12 @@ from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.network import IntNetwork, Population, Projection
 
 HOST = "host"
-RESETS = {"none": Reset.NONE, "zero": Reset.ZERO, "subtract": Reset.SUBTRACT}
+RESETS = {
+    "none": Reset.NONE,
+    "zero": Reset.ZERO,
+    "subtract": Reset.SUBTRACT,
+    "hold": Reset.HOLD,
+}
 
 
 @dataclass(eq=False)

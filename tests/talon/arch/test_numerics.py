@@ -93,9 +93,12 @@ def reference(v, acc, p, frac):
         return x > p.threshold if p.strict else x >= p.threshold
 
     def reset(x):
-        return {Reset.NONE: x, Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}[p.reset]
+        return {Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}.get(p.reset, x)
 
-    total = (reset(leaked) if p.reset_next and above(v) else leaked) + drive
+    late = p.reset_next and above(v)
+    total = (reset(leaked) if late else leaked) + drive
+    if late and p.reset is Reset.HOLD:
+        total = p.v_reset
     first = int(np.clip(total, V_MIN, V_MAX))
     spike = above(first)
     stored = reset(first) if spike and not p.reset_next else first
@@ -154,6 +157,9 @@ def test_the_forms_of_the_reset_by_example():
     assert run(later, currents) == [(12, True), (7, False), (12, True)]
     later = replace(base, reset=Reset.ZERO, reset_next=True)
     assert run(later, currents) == [(12, True), (8, False), (13, True)]
+    held = replace(later, reset=Reset.HOLD, bias=1)
+    assert run(held, currents) == [(13, True), (3, False), (9, False)]
+    assert run(replace(held, bias=9), currents) == [(21, True), (3, False), (17, True)]
 
 
 def test_a_reset_at_the_next_timestep_compares_the_potential_of_rest_too():

@@ -62,8 +62,12 @@ def run_lowered(network, inputs, n_steps, n_samples):
             drive = drive + p.bias
             total = v * p.decay + drive
             if p.reset_next and p.reset != "none":
-                reset = p.v_reset + drive if p.reset == "zero" else total - p.threshold
-                total = np.where(fires(p, v), reset, total)
+                late = {
+                    "zero": p.v_reset + drive,
+                    "subtract": total - p.threshold,
+                    "hold": p.v_reset,
+                }
+                total = np.where(fires(p, v), late[p.reset], total)
             fired = fires(p, total)
             if not p.reset_next and p.reset != "none":
                 reset = p.v_reset if p.reset == "zero" else total - p.threshold

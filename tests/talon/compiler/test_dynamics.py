@@ -69,8 +69,9 @@ def spikes_of(node, x):
             return value > node.v_threshold if node.strict else value >= node.v_threshold
 
         who = compare(before) if node.reset_delay else compare(base)
+        drops = getattr(node, "reset_drops_drive", False) or not node.reset_delay
         value = {
-            "zero": node.v_reset + (d if node.reset_delay else 0),
+            "zero": node.v_reset + (0 if drops else d),
             "subtract": base - node.v_threshold,
             "none": base,
         }[node.reset]
@@ -96,6 +97,19 @@ def test_synaptic_neurons_follow_their_equations(run_lowered, reset, reset_delay
     np.testing.assert_array_equal(spikes["n1"], wanted)
     (population,) = network.populations
     assert population.current is not None
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_late_reset_to_a_value_may_come_after_the_drive(run_lowered, drops):
+    rng = np.random.default_rng(2)
+    affine = full(rng)
+    node = cuba(rng, reset="zero", reset_delay=True, v_reset=between(rng, -0.3, 0.2))
+    node.reset_drops_drive = drops
+    x = rng.random((STEPS, SAMPLES, 4)) < 0.4
+    network = lower(chain(affine, node))
+    assert network.populations[0].reset == ("hold" if drops else "zero")
+    spikes, _ = run_lowered(network, {"in": x}, STEPS, SAMPLES)
+    np.testing.assert_array_equal(spikes["n1"], spikes_of(node, currents_of(affine, x)))
 
 
 def test_bias_of_a_layer_acts_on_the_current_and_v_leak_on_the_potential():
