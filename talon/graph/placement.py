@@ -100,26 +100,31 @@ def _starts(identity: NDArray[np.intp], hw: HardwareSpec) -> list[NDArray[np.int
 def _improved(
     start: NDArray[np.intp], weight: NDArray[np.int64], distance: NDArray[np.int64]
 ) -> NDArray[np.intp]:
-    """Swap cores with others or with idle places until no swap saves a hop."""
+    """Swap cores with others or with idle places until no swap saves a hop.
+
+    ``cost[k, p]`` is what core ``k`` would cost at place ``p``; a swap changes it by two products.
+    """
     at = start.copy()
     owner = np.full(len(distance), -1)
     owner[at] = np.arange(len(at))
+    cost = (weight.astype(float) @ distance[at].astype(float)).astype(np.int64)
+    everyone = np.arange(len(at))
     moved = True
     while moved:
         moved = False
         for k in range(len(at)):
-            here, to_all = at[k], distance[:, at]
-            gain = to_all @ weight[k] - to_all[here] @ weight[k]
-            full = np.flatnonzero(owner >= 0)
-            other = owner[full]
-            gain[full] += (weight[other] * (to_all[here] - to_all[full])).sum(axis=1)
-            gain[full] += 2 * weight[k, other] * distance[here, full]
+            here = int(at[k])
+            gain = cost[k] - cost[k, here]
+            gain[at] += cost[:, here] - cost[everyone, at] + 2 * weight[k] * distance[at, here]
             gain[here] = 0
             there = int(gain.argmin())
             if gain[there] < 0:
-                swapped = owner[there]
-                at[k], owner[there], owner[here] = there, k, swapped
-                if swapped >= 0:
-                    at[swapped] = here
+                other = int(owner[there])
+                step = distance[there] - distance[here]
+                cost += weight[k][:, None] * step
+                at[k], owner[there], owner[here] = there, k, other
+                if other >= 0:
+                    cost -= weight[other][:, None] * step
+                    at[other] = here
                 moved = True
     return at
