@@ -382,6 +382,26 @@ def test_places_keep_routes_and_tokens():
     assert allocate(placed, none).violations == sorted(budgets)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_small_tables_take_more_cores(algorithm):
+    layers = {f"conv{k}": conv(1, 1, 3, padding=1) for k in range(6)}
+    graph = chain({"input": ir.Input([1, 8, 8]), **layers, "output": ir.Output([1, 8, 8])})
+
+    def used(**limits):
+        hw = dataclasses.replace(ZYNQ, **limits)
+        placed = partition(graph, hw, algorithm)
+        found = allocate(placed, hw)
+        assert found.fits_hardware
+        return len(found.budgets), max(b.tokens for b in found.budgets.values())
+
+    n_cores, n_tokens = used()
+    assert n_cores == 1
+    for limits in ({"max_groups_per_core": 2}, {"max_edges_per_core": 2}):
+        assert used(**limits)[0] == 3
+    assert used(max_routes_per_core=2)[0] >= 3
+    assert used(max_tokens_per_core=n_tokens - 1)[0] > 1
+
+
 def test_a_table_that_is_too_small_is_named():
     def hw(**limits):
         return HardwareSpec(
