@@ -6,6 +6,7 @@ The rules are those of ``docs/hardware/array.md``, "Timesteps without a barrier"
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
@@ -13,6 +14,25 @@ from talon.compiler.cover import cover
 from talon.compiler.network import IntNetwork
 from talon.compiler.wiring import HOST, Group, Wiring
 from talon.errors import MappingError
+
+
+class Mesh(Protocol):
+    """What of an array decides what a sender sends; :class:`ArrayParams` has it."""
+
+    @property
+    def columns(self) -> int:
+        """Columns of cores."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """Neurons in a row of accumulators."""
+        ...
+
+    @property
+    def n_slots(self) -> int:
+        """Timesteps for which a core keeps sums."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,27 +89,38 @@ class Plan:
 def schedule(
     network: IntNetwork, params: ArrayParams, wiring: Wiring, cores: list[int]
 ) -> dict[int, Plan]:
-    """Return the plan of every group by its number, and that of the host."""
-    plans = {HOST: Plan(), **{group.id: Plan() for group in wiring.groups}}
-    _add_routes(network, params, wiring, cores, plans)
-    _add_partners(wiring, plans)
-    _add_tokens(params, wiring, cores, plans)
+    """Return the plan of every group by its number, and that of the host.
+
+    Raises
+    ------
+    MappingError
+        A table has too few entries; the message names it and the ways out.
+    """
+    heard = {port.population for port in network.outputs if port.kind == "spike"}
+    plans = sender_plans(params, wiring, cores, heard=heard)
     _check_counts(params, wiring, plans)
     return plans
 
 
+def sender_plans(
+    mesh: Mesh, wiring: Wiring, cores: list[int], *, heard: set[str]
+) -> dict[int, Plan]:
+    """Return what :func:`schedule` does, without limits; the host hears spikes of ``heard``."""
+    plans = {HOST: Plan(), **{group.id: Plan() for group in wiring.groups}}
+    _add_routes(mesh, wiring, cores, plans, heard)
+    _add_partners(wiring, plans)
+    _add_tokens(mesh, wiring, cores, plans)
+    return plans
+
+
 def _add_routes(
-    network: IntNetwork,
-    params: ArrayParams,
-    wiring: Wiring,
-    cores: list[int],
-    plans: dict[int, Plan],
+    mesh: Mesh, wiring: Wiring, cores: list[int], plans: dict[int, Plan], heard: set[str]
 ) -> None:
     targets: dict[tuple[int, str, int | None, int, int, int, int], int] = {}
     for link in wiring.links:
         receiver = wiring.groups[link.receiver]
         # A spike carries its number in the population; a partial sum names an accumulator.
-        shift = 0 if link.edge is not None else receiver.local(0, params.lanes)
+        shift = 0 if link.edge is not None else receiver.local(0, mesh.lanes)
         key = (link.sender, link.source, link.edge, link.delay, link.first, link.last, shift)
         targets[key] = targets.get(key, 0) | 1 << cores[receiver.bin]
     for (sender, source, edge, delay, first, last, shift), mask in targets.items():
@@ -103,16 +134,15 @@ def _add_routes(
                 last=last,
                 shift=shift,
             )
-            for xmask, ymask in cover(mask, params.columns)
+            for xmask, ymask in cover(mask, mesh.columns)
         ]
         if sender == HOST:
             plans[HOST].input_routes.setdefault(source, []).extend(routes)
         else:
             plans[sender].routes.extend(routes)
-    seen = {port.population for port in network.outputs if port.kind == "spike"}
     for group in wiring.groups:
-        if group.emit is Emit.SPIKE and group.piece.population in seen:
-            first, last = group.range_of(params.lanes)
+        if group.emit is Emit.SPIKE and group.piece.population in heard:
+            first, last = group.range_of(mesh.lanes)
             plans[group.id].routes.append(
                 Route(xmask=0, ymask=0, edge=0, delay=0, first=first, last=last, host=True)
             )
@@ -131,16 +161,14 @@ def _add_partners(wiring: Wiring, plans: dict[int, Plan]) -> None:
             dests[group.id] = max(delay, dests.get(group.id, 0))
 
 
-def _add_tokens(
-    params: ArrayParams, wiring: Wiring, cores: list[int], plans: dict[int, Plan]
-) -> None:
+def _add_tokens(mesh: Mesh, wiring: Wiring, cores: list[int], plans: dict[int, Plan]) -> None:
     groups = wiring.groups
     ends: dict[int, list[tuple[Group, int]]] = {sender: [] for sender in plans}
     for group in groups:
         for sender, delay in sorted(plans[group.id].sources):
             ends[sender].append((group, delay))
     for sender, plan in plans.items():
-        plan.tokens += _multicast(params, cores, ends[sender], credit=False)
+        plan.tokens += _multicast(mesh, cores, ends[sender], credit=False)
         if sender == HOST:
             continue
         feeds_now = any(delay == 0 for _, delay in ends[sender])
@@ -148,17 +176,17 @@ def _add_tokens(
         if reports or not feeds_now:
             plan.tokens.append(_to_host(delta=0, credit=False))
         credits = [
-            (groups[source], -plans[source].dests[sender] % params.n_slots)
+            (groups[source], -plans[source].dests[sender] % mesh.n_slots)
             for source in sorted({source for source, _ in plan.sources} - {HOST})
         ]
-        plan.tokens += _multicast(params, cores, credits, credit=True)
+        plan.tokens += _multicast(mesh, cores, credits, credit=True)
         if sender in plans[HOST].dests:
-            delta = -plans[HOST].dests[sender] % params.n_slots
+            delta = -plans[HOST].dests[sender] % mesh.n_slots
             plan.tokens.append(_to_host(delta=delta, credit=True))
 
 
 def _multicast(
-    params: ArrayParams, cores: list[int], receivers: list[tuple[Group, int]], *, credit: bool
+    mesh: Mesh, cores: list[int], receivers: list[tuple[Group, int]], *, credit: bool
 ) -> list[Token]:
     """Return tokens for (group, delta) pairs, one multicast for all that are alike."""
     masks: dict[tuple[int, int], int] = {}
@@ -168,7 +196,7 @@ def _multicast(
     return [
         Token(xmask=xmask, ymask=ymask, group=number, delta=delta, credit=credit)
         for (number, delta), mask in sorted(masks.items())
-        for xmask, ymask in cover(mask, params.columns)
+        for xmask, ymask in cover(mask, mesh.columns)
     ]
 
 

@@ -9,7 +9,7 @@ from talon.compiler.compile import quantize_graph
 from talon.compiler.lower import find_unmapped
 from talon.compiler.mapping import Mapping, map_network
 from talon.compiler.wiring import HOST
-from talon.graph.layout import Layout
+from talon.graph.layout import HELD, Layout
 from talon.graph.spec import HardwareSpec
 from talon.ir import Graph
 
@@ -52,11 +52,17 @@ def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout:
             "accumulators": piece.n_rows * lanes * params.n_slots,
             "partial": piece.partial,
         }
-        held = cores.setdefault(
-            core, {"core": core, "neurons": 0, "weight_bytes": 0, "accumulators": 0}
-        )
-        for key in ("neurons", "weight_bytes", "accumulators"):
-            held[key] += entry[key]
+        plan = mapping.plans[group.id]
+        held = cores.setdefault(core, {"core": core, **dict.fromkeys(HELD, 0)})
+        counts = {
+            **entry,
+            "groups": 1,
+            "edges": len(piece.feeds),
+            "routes": len(plan.routes),
+            "tokens": len(plan.tokens),
+        }
+        for key in HELD:
+            held[key] += counts[key]
         if piece.population in graph.nodes:
             pieces.setdefault(piece.population, []).append(entry)
     home = _homes(graph, pieces)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+HELD = ("neurons", "weight_bytes", "accumulators", "groups", "edges", "routes", "tokens")
+"""What is counted for every core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +15,8 @@ class Layout:
 
     ``home`` is the node under whose name the pieces of a node are; ``cores`` says what each core in
     use holds; ``traffic`` counts links (from, to, n) between cores; ``feedback`` are the pairs of
-    cores that have delayed links only.
+    cores that have delayed links only. ``multicasts`` of a plan are (core, receiving cores, routes,
+    tokens): entries whose packets go to the same cores, none for the host.
     """
 
     assignments: dict[str, int]
@@ -23,6 +27,7 @@ class Layout:
     feedback: list[tuple[int, int]]
     planned: bool
     note: str
+    multicasts: list[tuple[int, list[int], int, int]] = field(default_factory=list)
 
     def crosses(self, src: str, dst: str) -> bool:
         """Tell whether values of an edge cross between cores."""

@@ -1,4 +1,4 @@
-"""Pieces put into cores, within every limit: in an order, refined by moves, or by a spectrum."""
+"""Pieces put into cores, within the limits that a core keeps whatever the others hold."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from talon.arch.params import ZYNQ_US_PLUS
 from talon.errors import MappingError
 from talon.graph.slicing import Piece
 from talon.graph.spec import HardwareSpec
-
-GROUPS_PER_CORE = ZYNQ_US_PLUS.n_groups
-"""Pieces that a core can hold at most: each is a group of the array."""
-
-_DENSE_SPECTRUM = 400  # pieces up to which NumPy finds the spectrum, without SciPy
-_PASSES = 4
 
 Links = dict[tuple[int, int], int]
 
 
 @dataclass(kw_only=True)
 class Load:
-    """What a core holds; tiles of one map with the same channels have their weights once."""
+    """What a core holds; pieces of one map with the same weights have them once."""
 
     pieces: set[int] = field(default_factory=set)
     neurons: int = 0
     words: int = 0
     weight_bytes: int = 0
-    shared: Counter[tuple[int, tuple[int, int]]] = field(default_factory=Counter)
+    edges: int = 0
+    shared: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     def weights_of(self, piece: Piece) -> int:
         """Return the bytes that a piece would add."""
-        return 0 if piece.rows and self.shared[piece.stage, piece.outputs] else piece.weight_bytes
+        key = piece.weights
+        return 0 if key is not None and self.shared[key] else piece.weight_bytes
 
     def exceeded(self, piece: Piece, hw: HardwareSpec) -> str | None:
         """Return the resource that a further piece would exceed, if any."""
@@ -45,7 +38,9 @@ class Load:
             return "neurons"
         if self.words + piece.words(hw) > hw.accumulators_per_core:
             return "accumulators"
-        return "groups" if len(self.pieces) >= GROUPS_PER_CORE else None
+        if self.edges + piece.edges > hw.max_edges_per_core:
+            return "edges"
+        return "groups" if len(self.pieces) >= hw.max_groups_per_core else None
 
     def add(self, k: int, piece: Piece, hw: HardwareSpec) -> None:
         """Take a piece."""
@@ -53,15 +48,27 @@ class Load:
         self.pieces.add(k)
         self.neurons += piece.neurons
         self.words += piece.words(hw)
-        self.shared[piece.stage, piece.outputs] += 1
+        self.edges += piece.edges
+        if piece.weights is not None:
+            self.shared[piece.weights] += 1
 
     def remove(self, k: int, piece: Piece, hw: HardwareSpec) -> None:
         """Give a piece back."""
-        self.shared[piece.stage, piece.outputs] -= 1
+        if piece.weights is not None:
+            self.shared[piece.weights] -= 1
         self.weight_bytes -= self.weights_of(piece)
         self.pieces.remove(k)
         self.neurons -= piece.neurons
         self.words -= piece.words(hw)
+        self.edges -= piece.edges
+
+
+def loads_of(pieces: list[Piece], cores: list[int], hw: HardwareSpec) -> dict[int, Load]:
+    """Return what each core holds, by number."""
+    loads: dict[int, Load] = {core: Load() for core in sorted(set(cores))}
+    for k, core in enumerate(cores):
+        loads[core].add(k, pieces[k], hw)
+    return loads
 
 
 def pack(pieces: list[Piece], order: Iterable[int], hw: HardwareSpec) -> list[int]:
@@ -115,6 +122,11 @@ def pack_tight(pieces: list[Piece], hw: HardwareSpec) -> list[int]:
             core = len(loads) - 1
         loads[core].add(k, piece, hw)
         cores[k] = core
+    return numbered(cores)
+
+
+def numbered(cores: list[int]) -> list[int]:
+    """Return cores with numbers from 0 on, in the order of their first pieces."""
     numbers: dict[int, int] = {}
     for core in cores:
         numbers.setdefault(core, len(numbers))
@@ -128,7 +140,8 @@ def _shares(piece: Piece, hw: HardwareSpec) -> dict[str, float]:
         "weight memory": piece.weight_bytes / memory,
         "neurons": piece.neurons / hw.max_neurons_per_core,
         "accumulators": piece.words(hw) / hw.accumulators_per_core,
-        "pieces of layers": 1 / GROUPS_PER_CORE,
+        "edges": piece.edges / hw.max_edges_per_core,
+        "groups": 1 / hw.max_groups_per_core,
     }
 
 
@@ -137,80 +150,14 @@ def _too_much(pieces: list[Piece], hw: HardwareSpec) -> str:
     totals: Counter[str] = Counter()
     for piece in pieces:
         totals.update(_shares(piece, hw))
-    binding = totals.most_common(1)[0][0]
+    alone = next((what for p in pieces if (what := Load().exceeded(p, hw)) is not None), None)
+    return too_much(alone or totals.most_common(1)[0][0], hw)
+
+
+def too_much(binding: str, hw: HardwareSpec, detail: str = "") -> str:
+    """Return the message that the array has too little of something, and the ways out."""
     return (
-        f"Graph requires more than {hw.n_places} cores: {binding} is what binds. Reduce model size "
-        f"or increase core capacity: smaller layers, more cores, or cores with more {binding}"
+        f"Graph requires more than {hw.n_places} cores: {binding} is what binds{detail}. Reduce "
+        "model size or increase core capacity: smaller layers, more cores, or cores with more "
+        f"{binding}"
     )
-
-
-def refine(pieces: list[Piece], cores: list[int], links: Links, hw: HardwareSpec) -> int:
-    """Move pieces, in place, to the cores that they have most links with; return the passes."""
-    near: list[dict[int, int]] = [{} for _ in pieces]
-    for (a, b), n in links.items():
-        near[a][b] = near[a].get(b, 0) + n
-        near[b][a] = near[b].get(a, 0) + n
-    loads = [Load() for _ in range(max(cores, default=-1) + 1)]
-    for k, core in enumerate(cores):
-        loads[core].add(k, pieces[k], hw)
-    for done in range(1, _PASSES + 1):
-        moved = False
-        for k, piece in enumerate(pieces):
-            pull: Counter[int] = Counter()
-            for other, n in near[k].items():
-                pull[cores[other]] += n
-            here = cores[k]
-            for core, n in sorted(pull.items(), key=lambda item: (-item[1], item[0])):
-                if n <= pull[here]:
-                    break
-                if loads[core].exceeded(piece, hw) is None:
-                    loads[here].remove(k, piece, hw)
-                    loads[core].add(k, piece, hw)
-                    cores[k] = core
-                    moved = True
-                    break
-        if not moved:
-            return done
-    return _PASSES
-
-
-def spectral_order(n: int, links: Links) -> list[int]:
-    """Return pieces along the second eigenvector of the Laplacian: near is what is linked.
-
-    Raises
-    ------
-    ImportError
-        There are more pieces than NumPy can do quickly, and SciPy is not installed.
-    """
-    if n < 3:
-        return list(range(n))
-    keys = np.array([key for key in links if key[0] != key[1]], int).reshape(-1, 2)
-    ones = np.array([float(links[a, b]) for a, b in keys.tolist()])
-    if n <= _DENSE_SPECTRUM:
-        laplacian = np.zeros((n, n))
-        np.add.at(laplacian, (keys[:, 0], keys[:, 1]), -ones)
-        laplacian += laplacian.T
-        laplacian -= np.diag(laplacian.sum(axis=1))
-        vector = np.linalg.eigh(laplacian)[1][:, 1]
-    else:
-        vector = _sparse_vector(n, keys, ones)
-    vector = np.round(vector / np.abs(vector).max(), 9)
-    if vector[np.flatnonzero(vector)[0]] > 0:
-        vector = -vector
-    return sorted(range(n), key=lambda k: (vector[k], k))
-
-
-def _sparse_vector(n: int, keys: np.ndarray, ones: np.ndarray) -> np.ndarray:
-    try:
-        from scipy.sparse import csc_matrix, diags
-        from scipy.sparse.linalg import eigsh
-    except ImportError as error:
-        raise ImportError(
-            f"Spectral partition of {n} pieces needs SciPy; install talon-snn[map] or use the "
-            "algorithm 'compiler', 'greedy' or 'edgemap'"
-        ) from error
-    half = csc_matrix((ones, (keys[:, 0], keys[:, 1])), shape=(n, n))
-    both = half + half.T
-    laplacian = (diags(np.asarray(both.sum(axis=1)).ravel()) - both).tocsc()
-    values, vectors = eigsh(laplacian, k=2, sigma=-1e-3, v0=np.linspace(-1, 1, n) + 0.01)
-    return vectors[:, np.argsort(values)[1]]

@@ -11,10 +11,13 @@ import numpy as np
 
 from talon.errors import MappingError
 from talon.graph.compiled import compiled_layout, is_compilable
+from talon.graph.fitting import refine, settle
 from talon.graph.layout import Layout
-from talon.graph.packing import pack, pack_tight, refine, spectral_order
-from talon.graph.planned import plan_pieces, planned_layout
+from talon.graph.netlist import Netlist, netlist_of
+from talon.graph.packing import pack, pack_tight
+from talon.graph.planned import planned_layout
 from talon.graph.spec import HardwareSpec
+from talon.graph.spectrum import spectral_order
 from talon.ir import Graph
 
 ALGORITHMS = ("compiler", "greedy", "edgemap", "spectral")
@@ -121,24 +124,29 @@ def _result(graph: Graph, hw: HardwareSpec, algorithm: str) -> PartitionResult:
 
 
 def _planned(graph: Graph, hw: HardwareSpec, algorithm: str, metrics: dict[str, float]) -> Layout:
-    pieces, links, stages, home = plan_pieces(graph, hw)
-    order = list(range(len(pieces)))
-    if algorithm == "spectral":
-        order = spectral_order(len(pieces), links)
-    cores = pack_tight(pieces, hw) if algorithm == "compiler" else pack(pieces, order, hw)
+    net = netlist_of(graph, hw)
     if algorithm == "compiler":
-        refine(pieces, cores, links, hw)
-        numbers = {core: i for i, core in enumerate(sorted(set(cores)))}
-        cores = [numbers[core] for core in cores]
+        cores, _ = refine(net, _tight(net, hw), hw)
+        return planned_layout(graph, hw, net, cores)
+    n = len(net.pieces)
+    order = spectral_order(n, net.links) if algorithm == "spectral" else range(n)
+    cores = settle(net, pack(net.pieces, order, hw), hw)
     if algorithm == "edgemap":
-        before = sum(cores[a] != cores[b] for a, b in links)
-        metrics["refinement_iterations"] = refine(pieces, cores, links, hw)
-        metrics["improvement_over_greedy"] = before - sum(cores[a] != cores[b] for a, b in links)
-        numbers = {core: i for i, core in enumerate(sorted(set(cores)))}
-        cores = [numbers[core] for core in cores]
+        before = sum(cores[a] != cores[b] for a, b in net.links)
+        cores, metrics["refinement_iterations"] = refine(net, cores, hw)
+        after = sum(cores[a] != cores[b] for a, b in net.links)
+        metrics["improvement_over_greedy"] = before - after
     if algorithm == "spectral":
         metrics["num_partitions"] = len(set(cores))
-    return planned_layout(graph, hw, pieces, cores, links, stages, home)
+    return planned_layout(graph, hw, net, cores)
+
+
+def _tight(net: Netlist, hw: HardwareSpec) -> list[int]:
+    """Return few cores; where their tables are too small, the cores of the graph's order."""
+    try:
+        return settle(net, pack_tight(net.pieces, hw), hw)
+    except MappingError:
+        return settle(net, pack(net.pieces, range(len(net.pieces)), hw), hw)
 
 
 def _summary(graph: Graph, layout: Layout, metrics: dict[str, float]) -> PartitionResult:
@@ -171,6 +179,7 @@ def _summary(graph: Graph, layout: Layout, metrics: dict[str, float]) -> Partiti
             "cores": layout.cores,
             "traffic": [[a, b, n] for (a, b), n in sorted(pairs.items())],
             "feedback": [list(pair) for pair in layout.feedback],
+            "multicasts": [list(cast) for cast in layout.multicasts],
             "planned": layout.planned,
             "note": layout.note,
         },

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from talon.graph.layout import HELD
 from talon.graph.partitioning import partition
 from talon.graph.spec import HardwareSpec
+from talon.graph.traffic import entries_in
 from talon.ir import Graph
 
 
@@ -14,7 +16,8 @@ class CoreBudget:
     """What a core holds of what there is; weights are bytes as they are stored on the chip.
 
     ``state_bytes`` are membrane potentials and ``routing_bytes`` route entries, 3 and 8 bytes each;
-    both have memories of their own. ``utilization`` is the share of the resource most used.
+    both have memories of their own. ``groups``, ``edges``, ``routes`` and ``tokens`` are entries of
+    the tables of that name. ``utilization`` is the share of the resource most used.
     """
 
     core_id: int
@@ -25,10 +28,18 @@ class CoreBudget:
     total_bytes: int
     utilization: float
     accumulators: int
+    groups: int
+    edges: int
+    routes: int
+    tokens: int
     neurons_available: int
     weight_bytes_available: int
     accumulators_available: int
     synapses_available: int
+    groups_available: int
+    edges_available: int
+    routes_available: int
+    tokens_available: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +68,17 @@ def allocate(graph: Graph, hw_spec: HardwareSpec) -> ResourceMap:
     if graph.partition_metadata is None:
         graph = partition(graph, hw_spec)
     metadata = graph.partition_metadata or {}
-    if "cores" not in metadata:
-        raise ValueError("Partition has no 'cores'; make it with talon.graph.partition")
-    budgets: dict[int, CoreBudget] = {}
-    for entry in metadata["cores"]:
-        core = int(entry["core"])
-        entering = sum(int(b) == core for _, b, _ in metadata["traffic"])
-        budgets[core] = _budget(core, entry, entering, hw_spec)
+    if not all(key in entry for entry in metadata.get("cores", [{}]) for key in HELD):
+        raise ValueError(
+            f"Partition must say for its 'cores' what they hold ({', '.join(HELD)}); make it with "
+            "talon.graph.partition"
+        )
+    held = {int(entry["core"]): dict(entry) for entry in metadata["cores"]}
+    placed = entries_in(graph, {core: core for core in held}, hw_spec)
+    for core, entry in held.items():
+        if placed is not None:
+            entry["routes"], entry["tokens"] = placed.get(core, (0, 0))
+    budgets = {core: _budget(core, entry, hw_spec) for core, entry in held.items()}
     over = [core for core, b in budgets.items() if b.utilization > 1 or core >= hw_spec.n_places]
     return ResourceMap(
         budgets=budgets,
@@ -75,10 +90,11 @@ def allocate(graph: Graph, hw_spec: HardwareSpec) -> ResourceMap:
     )
 
 
-def _budget(core: int, entry: dict[str, int], entering: int, hw: HardwareSpec) -> CoreBudget:
-    weights, neurons = int(entry["weight_bytes"]), int(entry["neurons"])
-    words = int(entry["accumulators"])
-    state, routing = 3 * neurons, 8 * entering
+def _budget(core: int, entry: dict[str, int], hw: HardwareSpec) -> CoreBudget:
+    weights, neurons, words, groups, edges, routes, tokens = (
+        int(entry[key]) for key in ("weight_bytes", "neurons", *HELD[2:])
+    )
+    state, routing = 3 * neurons, 8 * routes
     return CoreBudget(
         core_id=core,
         neuron_count=neurons,
@@ -91,10 +107,22 @@ def _budget(core: int, entry: dict[str, int], entering: int, hw: HardwareSpec) -
             weights / hw.max_synapses_per_core,
             neurons / hw.max_neurons_per_core,
             words / hw.accumulators_per_core,
+            groups / hw.max_groups_per_core,
+            edges / hw.max_edges_per_core,
+            routes / hw.max_routes_per_core,
+            tokens / hw.max_tokens_per_core,
         ),
         accumulators=words,
+        groups=groups,
+        edges=edges,
+        routes=routes,
+        tokens=tokens,
         neurons_available=hw.max_neurons_per_core,
         weight_bytes_available=hw.sram_bytes_per_core,
         accumulators_available=hw.accumulators_per_core,
         synapses_available=hw.max_synapses_per_core,
+        groups_available=hw.max_groups_per_core,
+        edges_available=hw.max_edges_per_core,
+        routes_available=hw.max_routes_per_core,
+        tokens_available=hw.max_tokens_per_core,
     )

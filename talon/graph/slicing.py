@@ -2,7 +2,8 @@
 
 Dense layers are cut by outputs, 16 at a time, and where one such row of weights is too large, by
 inputs, with partial sums. Maps are cut into bands of rows, aligned to the windows of a pool behind
-them and with the rows around them that their kernels need, then by channels.
+them and with the rows around them that their kernels need, then by channels, and where one channel
+of weights is too large, by input channels, with partial sums.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Piece:
         First and last row of a map; None for a dense layer.
     inputs
         First and last input (dense), or row of the input (maps).
+    channels
+        First and last input channel of a map, as the layers of its stage count them.
+    edges
+        Edge descriptors: one a source and layer, more where a source has more than 65,536 values.
     weight_bytes
         Weights, one byte each.
     neurons, accumulators
@@ -48,6 +53,13 @@ class Piece:
     neurons: int
     accumulators: int
     partial: bool = False
+    channels: tuple[int, int] | None = None
+    edges: int = 0
+
+    @property
+    def weights(self) -> tuple[object, ...] | None:
+        """Return what tells the weights of a map; pieces of one core hold them once."""
+        return (self.stage, self.outputs, self.channels) if self.rows else None
 
     def words(self, hw: HardwareSpec) -> int:
         """Return the words of accumulators: one a slot for neurons, one for a graded sum."""
@@ -119,16 +131,20 @@ def _slice_rows(number: int, stage: Stage, hw: HardwareSpec) -> list[Piece]:
 def _slice_map(number: int, stage: Stage, hw: HardwareSpec) -> list[Piece]:
     channels, height, width = stage.shape[0], stage.shape[1], math.prod(stage.shape[2:])
     memory = min(hw.sram_bytes_per_core, hw.max_synapses_per_core)
-    each = -(-stage.weights // channels)
-    if each > memory or width > _most(stage, hw):
-        raise MappingError(
-            f"{_who(stage)} needs {each:,} bytes of weights and {width:,} sums for one row of one "
-            f"channel, but a core has {memory:,} and {_most(stage, hw):,}; use larger cores"
-        )
+    parts = _channel_parts(stage, memory)
+    each = max(n_bytes for _, _, n_bytes in parts)
     share = stage.neurons / stage.n
-    most = min(hw.accumulators_per_core, int(_most(stage, hw) / (share or 1)))
+    most = hw.accumulators_per_core if len(parts) == 1 else hw.max_neurons_per_core  # slots
+    most = min(most, int(hw.max_neurons_per_core / share)) if share else most
+    if width > most:
+        raise MappingError(
+            f"{_who(stage)} has {width:,} sums in one row of one channel, but a core has room for "
+            f"{most:,}; use larger cores"
+        )
     window = min(stage.window, height)
     n_channels = max(1, min(channels, memory // each, most // (width * window)))
+    if len(parts) > 1:
+        n_channels = 1
     n_rows = max(1, min(height, most // (width * n_channels)))
     if n_rows >= window:
         n_rows -= n_rows % window
@@ -138,21 +154,58 @@ def _slice_map(number: int, stage: Stage, hw: HardwareSpec) -> list[Piece]:
         for r in range(0, height, n_rows):
             last_r = min(height, r + n_rows) - 1
             sums = (last_c - c + 1) * (last_r - r + 1) * width
-            pieces.append(
-                Piece(
-                    stage=number,
-                    outputs=(c, last_c),
-                    rows=(r, last_r),
-                    inputs=(
-                        max(0, r * stage.stride - stage.padding),
-                        last_r * stage.stride - stage.padding + stage.kernel - 1,
-                    ),
-                    weight_bytes=(last_c - c + 1) * each,
-                    neurons=math.ceil(sums * share),
-                    accumulators=sums,
+            for k, (first, last, n_bytes) in enumerate(parts):
+                pieces.append(
+                    Piece(
+                        stage=number,
+                        outputs=(c, last_c),
+                        rows=(r, last_r),
+                        inputs=_input_rows(stage, (r, last_r), (first, last)),
+                        weight_bytes=(last_c - c + 1) * n_bytes,
+                        neurons=0 if k else math.ceil(sums * share),
+                        accumulators=sums,
+                        partial=k > 0,
+                        channels=(first, last),
+                    )
                 )
-            )
     return pieces
+
+
+def _channel_parts(stage: Stage, memory: int) -> list[tuple[int, int, int]]:
+    """Return first and last input channel, and bytes of weights of one output channel, by core."""
+    each = -(-stage.weights // stage.shape[0])
+    if each <= memory:
+        return [(0, stage.depth - 1, each)]
+    parts: list[tuple[int, int, int]] = []
+    for name, layer in stage.layers.items():
+        if layer.weight_bytes > memory:
+            raise MappingError(
+                f"{_who(stage)} has a kernel of {layer.weight_bytes:,} bytes in {name!r}, but a "
+                f"core has {memory:,}; use larger cores or smaller kernels"
+            )
+        done = 0
+        while done < layer.n:
+            room = memory - parts[-1][2] if parts else 0
+            n = min(layer.n - done, room // layer.weight_bytes)
+            if n:
+                first, last, n_bytes = parts.pop()
+                parts.append((first, last + n, n_bytes + n * layer.weight_bytes))
+            else:
+                n = min(layer.n - done, memory // layer.weight_bytes)
+                first = layer.first + done
+                parts.append((first, first + n - 1, n * layer.weight_bytes))
+            done += n
+    return parts
+
+
+def _input_rows(stage: Stage, rows: tuple[int, int], channels: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows of input that rows of the map take, in any layer of these channels."""
+    found = [
+        layer.rows_for(rows)
+        for layer in stage.layers.values()
+        if layer.first <= channels[1] and layer.first + layer.n > channels[0]
+    ]
+    return min(first for first, _ in found), max(last for _, last in found)
 
 
 def _who(stage: Stage) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from talon.arch.params import ArrayParams, preset
+from talon.arch.packet import OP_OFFSET, Kind, PacketLayouts
+from talon.arch.params import ZYNQ_US_PLUS, ArrayParams, preset
 
 _GIB = 1 << 30
 _LIMITS = {
@@ -15,6 +16,10 @@ _LIMITS = {
     "max_fan_in": None,
     "max_fan_out": None,
     "num_cores": 65_536,
+    "max_groups_per_core": 16,
+    "max_edges_per_core": 64,
+    "max_routes_per_core": 256,
+    "max_tokens_per_core": 256,
 }
 _MODEL = "zynq_us_plus"  # what a spec does not say of an array is as in this preset
 
@@ -44,6 +49,9 @@ class HardwareSpec:
         all one step apart.
     num_cores
         Number of cores.
+    max_groups_per_core, max_edges_per_core, max_routes_per_core, max_tokens_per_core
+        Entries of the tables of a core: pieces that it holds, sources that these take events from,
+        multicasts of events and multicasts of tokens that they send.
     """
 
     max_neurons_per_core: int = 256
@@ -55,6 +63,10 @@ class HardwareSpec:
     supported_precisions: tuple[str, ...] = ("fp32", "int16", "int8", "int4")
     core_mesh_topology: tuple[int, int] | None = None
     num_cores: int = 64
+    max_groups_per_core: int = ZYNQ_US_PLUS.n_groups
+    max_edges_per_core: int = ZYNQ_US_PLUS.n_edges
+    max_routes_per_core: int = ZYNQ_US_PLUS.n_routes
+    max_tokens_per_core: int = ZYNQ_US_PLUS.n_tokens
 
     def validate(self) -> None:
         """Raise a ValueError that names the field, unless the spec makes sense."""
@@ -93,6 +105,10 @@ class HardwareSpec:
             supported_precisions=("int8",),
             core_mesh_topology=(params.columns, params.rows),
             num_cores=params.n_cores,
+            max_groups_per_core=params.n_groups,
+            max_edges_per_core=params.n_edges,
+            max_routes_per_core=params.n_routes,
+            max_tokens_per_core=params.n_tokens,
         )
 
     def to_array(self) -> ArrayParams:
@@ -104,6 +120,7 @@ class HardwareSpec:
             The generator has no such array; the message names the parameter and its limits.
         """
         columns, rows = self.core_mesh_topology or (self.num_cores, 1)
+        self._check_packets()
         model = preset(_MODEL)
         n_slots = model.n_slots if self.max_feedback_delay + 2 <= model.n_slots else 16
         params = replace(
@@ -114,8 +131,27 @@ class HardwareSpec:
             weight_words=self.sram_bytes_per_core // model.lanes,
             max_delay=self.max_feedback_delay,
             n_slots=n_slots,
+            n_groups=self.max_groups_per_core,
+            n_edges=self.max_edges_per_core,
+            n_routes=self.max_routes_per_core,
+            n_tokens=self.max_tokens_per_core,
         )
         return params if params == model else replace(params, name="custom")
+
+    def _check_packets(self) -> None:
+        """Require that a packet can name any set of columns and rows."""
+        columns, rows = self.core_mesh_topology or (self.num_cores, 1)
+        if columns == rows == 1:
+            return
+        alone = replace(self, core_mesh_topology=(1, 1)).to_array()
+        kinds = PacketLayouts(alone).of_kind
+        room = OP_OFFSET + 2 - max(kinds[kind].width for kind in Kind if kind < Kind.HOST_SPIKE)
+        if columns + rows > room:
+            raise ValueError(
+                f"A mesh of {columns} x {rows} cores takes {columns + rows} bits of a packet, one "
+                f"a column and one a row, but of {OP_OFFSET} bits {room} are free; use fewer "
+                "columns or rows"
+            )
 
     @classmethod
     def zynq_us_plus(cls) -> HardwareSpec:
@@ -129,7 +165,11 @@ class HardwareSpec:
 
     @classmethod
     def zynq_7020(cls) -> HardwareSpec:
-        """Return 16 small cores, as a Zynq 7020 has room for."""
+        """Return 16 cores of a quarter of the neurons, a size written by hand to plan with.
+
+        The generator makes this array, but no bitstream exists, and the device is too small for it:
+        16 cores and routers of the size in ``docs/hardware`` take 77,000 LUTs of its 53,200.
+        """
         return cls(
             max_neurons_per_core=128,
             max_synapses_per_core=32_768,
@@ -144,7 +184,11 @@ class HardwareSpec:
 
     @classmethod
     def t1c_asic_target(cls) -> HardwareSpec:
-        """Return 256 large cores."""
+        """Return 256 large cores, a size written by hand to plan with.
+
+        No chip and no layout stand behind it, and the generator does not make it: the masks of
+        16 columns and 16 rows do not fit a packet. So it has plans, and no images.
+        """
         return cls(
             max_neurons_per_core=1024,
             max_synapses_per_core=262_144,

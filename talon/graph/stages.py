@@ -8,7 +8,7 @@ the stage before them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from talon.ir import (
     Affine,
@@ -24,7 +24,44 @@ from talon.ir import (
 )
 from talon.ir.costs import count_macs, parameters
 from talon.ir.pooling import AvgPool2d, MaxPool2d
-from talon.ir.types import Dims
+from talon.ir.types import Array, Dims
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The weights of one node of a stage.
+
+    Parameters
+    ----------
+    first, n
+        Inputs (channels of a map) that every output takes, counted through all layers of the stage.
+    weight_bytes
+        Weights that an output has for one of them, 8 bits each.
+    groups
+        Groups of a convolution: an output takes from the channels of its own.
+    shape
+        Shape of the input.
+    kernel, stride, padding
+        Rows of the convolution; a kernel of 0 takes all rows.
+    """
+
+    first: int
+    n: int
+    weight_bytes: int
+    groups: int = 1
+    shape: Dims = ()
+    kernel: int = 0
+    stride: int = 1
+    padding: int = 0
+
+    def rows_for(self, rows: tuple[int, int]) -> tuple[int, int]:
+        """Return the rows of the input that rows of the output take."""
+        last = (self.shape[1] if len(self.shape) > 1 else 1) - 1
+        if not self.kernel:
+            return 0, last
+        start = rows[0] * self.stride - self.padding
+        stop = rows[1] * self.stride - self.padding + self.kernel - 1
+        return min(max(0, start), last), min(max(0, stop), last)
 
 
 @dataclass(kw_only=True)
@@ -47,8 +84,8 @@ class Stage:
         Whether every output has weights of its own; else weights are shared over the map.
     window
         Rows that a pool behind it takes together.
-    kernel, stride, padding
-        Rows of the convolution, for the rows of input that a tile needs.
+    layers
+        The weights, by the name of their node.
     """
 
     nodes: list[str] = field(default_factory=list)
@@ -58,9 +95,12 @@ class Stage:
     neurons: int = 0
     is_dense: bool = False
     window: int = 1
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
+    layers: dict[str, Layer] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """Inputs, or channels of a map, that an output takes."""
+        return sum(layer.n for layer in self.layers.values())
 
     @property
     def n(self) -> int:
@@ -140,7 +180,9 @@ def _merged(
         into.nodes += other.nodes
         into.weights += other.weights
         into.fan_in += other.fan_in
-        into.kernel = max(into.kernel, other.kernel)
+        start = into.depth
+        for name, layer in other.layers.items():
+            into.layers[name] = replace(layer, first=start + layer.first)
         for name in other.nodes:
             home[name] = first
         other.nodes = []
@@ -156,19 +198,34 @@ def _take(stage: Stage, name: str, node: Node, in_shape: Dims, shape: Dims) -> N
         arrays = {k: v for k, v in parameters(node).items() if v.ndim > 1}
         stage.weights += sum(int(v.size) for v in arrays.values())
         stage.shape = shape
+        stage.layers[name] = _layer(stage.depth, node, arrays, in_shape, shape)
         if isinstance(node, Affine | SpikingAffine):
             stage.is_dense = True
             stage.fan_in += in_shape[0]
-        elif isinstance(node, Conv2d | SepConv2d):
-            weight = node.weight if isinstance(node, Conv2d) else node.depthwise_weight
-            stage.kernel = int(weight.shape[2] - 1) * node.dilation[0] + 1
-            stage.stride, stage.padding = node.stride[0], node.padding[0]
-        elif isinstance(node, Conv1d):
-            stage.kernel = int(weight_length(node))
     elif isinstance(node, MaxPool2d | AvgPool2d) and not stage.neurons:
         stage.window *= node.stride[0]
 
 
-def weight_length(node: Conv1d) -> int:
-    """Return the inputs that a kernel spans."""
-    return (node.weight.shape[2] - 1) * node.dilation + 1
+def _layer(first: int, node: Node, arrays: dict[str, Array], in_shape: Dims, shape: Dims) -> Layer:
+    weights = sum(int(array.size) for array in arrays.values())
+    n = node.weight.shape[1] if isinstance(node, Conv1d | Conv2d) else in_shape[0]
+    layer = Layer(first=first, n=n, weight_bytes=-(-weights // (n * shape[0])), shape=in_shape)
+    if isinstance(node, Conv1d):
+        kernel, stride, padding, dilation = (
+            arrays["weight"],
+            node.stride,
+            node.padding,
+            node.dilation,
+        )
+    elif isinstance(node, Conv2d | SepConv2d):
+        kernel = node.weight if isinstance(node, Conv2d) else node.depthwise_weight
+        stride, padding, dilation = node.stride[0], node.padding[0], node.dilation[0]
+    else:
+        return layer
+    return replace(
+        layer,
+        groups=1 if isinstance(node, SepConv2d) else node.groups,
+        kernel=(kernel.shape[2] - 1) * dilation + 1,
+        stride=stride,
+        padding=padding,
+    )

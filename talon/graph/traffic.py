@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from talon.graph.spec import HardwareSpec
+from talon.graph.tables import Multicast, entries_at
 from talon.ir import Graph
 
 Traffic = dict[tuple[int, int], int]
@@ -25,6 +27,20 @@ def traffic_of(graph: Graph) -> Traffic:
     cores = metadata["assignments"]
     found = Counter((int(cores[a]), int(cores[b])) for a, b in graph.edges)
     return {pair: n for pair, n in sorted(found.items()) if pair[0] != pair[1]}
+
+
+def entries_in(
+    graph: Graph, places: dict[int, int], hw: HardwareSpec
+) -> dict[int, tuple[int, int]] | None:
+    """Return routes and tokens of the cores of a plan that stand at ``places``, else None."""
+    found = (graph.partition_metadata or {}).get("multicasts")
+    if not found:
+        return None
+    casts = [
+        Multicast(core=int(a), receivers=tuple(map(int, to)), routes=int(r), tokens=int(t))
+        for a, to, r, t in found
+    ]
+    return entries_at(casts, places, hw)
 
 
 def cores_of(graph: Graph) -> list[int]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from talon import ir
 from talon.graph import HardwareSpec, allocate, partition, place, route
-from talon.graph.planned import plan_pieces
+from talon.graph.netlist import netlist_of
 from talon.testing import graphs_of_primitives
 
 ZYNQ = HardwareSpec.zynq_us_plus()
@@ -18,7 +18,8 @@ ZYNQ = HardwareSpec.zynq_us_plus()
 
 @given(graphs_of_primitives())
 def test_pieces_cover_every_sum_once(graph: ir.Graph) -> None:
-    pieces, links, stages, home = plan_pieces(graph, ZYNQ)
+    net = netlist_of(graph, ZYNQ)
+    pieces, links, stages, home = net.pieces, net.links, net.stages, net.home
     for k, stage in enumerate(stages):
         mine = [p for p in pieces if p.stage == k and not p.partial]
         counted: Counter[tuple[int, int]] = Counter()

@@ -1,5 +1,6 @@
 """Partitions are complete, within every limit, and the same every time."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talon import ir
+from talon.arch.packet import PacketLayouts
 from talon.arch.params import preset
 from talon.compiler.compile import quantize_graph
 from talon.compiler.mapping import map_network
@@ -194,6 +196,55 @@ def test_places_are_best_and_routes_agree(mesh, edges, hops):
         assert hw.position(way[-1]) == placed.logical_to_physical[b]
         for here, there in itertools.pairwise(way):
             assert hw.hops(hw.position(here), hw.position(there)) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 20), st.sampled_from([(5, 4), (8, 3), (20, 1)]))
+def test_no_exchange_of_two_places_would_save_a_link(seed, n, mesh):
+    rng = np.random.default_rng(seed)
+    hw = HardwareSpec(num_cores=mesh[0] * mesh[1], core_mesh_topology=mesh)
+    pairs = {(int(a), int(b)): int(rng.integers(1, 9)) for a, b in rng.integers(0, n, (2 * n, 2))}
+    traffic = [[a, b, weight] for (a, b), weight in pairs.items() if a != b]
+    graph = ir.Graph({}, [])
+    graph.partition_metadata = {
+        "assignments": {str(core): core for core in range(n)},
+        "traffic": traffic,
+    }
+
+    def hops(places):
+        return sum(weight * hw.hops(places[a], places[b]) for a, b, weight in traffic)
+
+    found = place(graph, hw)
+    places = found.logical_to_physical
+    assert hops(places) == found.total_hop_distance
+    if found.improvement == 0:  # the order of the cores stays, if no start ends below it
+        return
+    owner = {position: core for core, position in places.items()}
+    for core, there in itertools.product(range(n), map(hw.position, range(hw.num_cores))):
+        swapped = {**places, core: there}
+        if there in owner:
+            swapped[owner[there]] = places[core]
+        assert hops(swapped) >= found.total_hop_distance
+
+
+def test_a_mesh_is_as_wide_as_packets_can_name():
+    for columns, rows in itertools.product((1, 4, 8, 10, 11, 16), (1, 3, 5, 6, 16)):
+        hw = ZYNQ.with_cores(columns * rows)
+        hw = dataclasses.replace(hw, core_mesh_topology=(columns, rows))
+        if columns + rows <= 21:
+            params = hw.to_array()
+            assert PacketLayouts(params).width <= 60
+            assert HardwareSpec.from_array(params) == dataclasses.replace(
+                hw, max_fan_out=512 * columns * rows
+            )
+            continue
+        with pytest.raises(ValueError, match="must fit 60 bits"):
+            PacketLayouts(dataclasses.replace(preset("zynq_us_plus"), columns=columns, rows=rows))
+        with pytest.raises(ValueError, match=rf"{columns} x {rows} .* of 60 bits 21 are free"):
+            hw.to_array()
+    with pytest.raises(ValueError, match=r"16 x 16 cores takes 32 bits .* 19 are free"):
+        HardwareSpec.t1c_asic_target().to_array()
+    assert HardwareSpec.zynq_7020().to_array().n_cores == 16
 
 
 def test_what_does_not_fit_is_refused_by_name():
