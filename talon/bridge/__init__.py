@@ -28,10 +28,10 @@ from talon.bridge.validation import (
     validate_graph,
 )
 
-_CLASSES = tuple(name for names in CLASSES.values() for name in names)
+LAZY = tuple(name for names in CLASSES.values() for name in names)
+"""Names that import PyTorch when they are asked for; so ``import *`` leaves them out."""
 
-__all__ = [  # noqa: PLE0604 - the classes are imported when they are asked for
-    *_CLASSES,
+__all__ = [
     "BridgeError",
     "GraphValidationError",
     "TALONExporter",
@@ -56,8 +56,8 @@ __all__ = [  # noqa: PLE0604 - the classes are imported when they are asked for
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class, and PyTorch with it, when it is first asked for."""
-    if name in _CLASSES:
+    """Import a name, and PyTorch with it, when it is first asked for."""
+    if name in LAZY:
         from importlib import import_module
 
         return getattr(import_module("talon.bridge.from_ir"), name)

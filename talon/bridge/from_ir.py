@@ -29,15 +29,17 @@ CLASSES = {
     "neuron_modules": (
         *("CubaLIFModule", "CubaLIModule", "IFModule", "IModule", "LIFModule", "LIModule"),
     ),
+    "precision": ("QuantizationConfig", "get_precision_map", "quantize"),
+    "quantized": ("QuantizedExecutor", "quantize_aware_training"),
     "surrogate": ("SpikeFunction",),
     "tracer": ("TALONTracer",),
 }
-"""Classes by the module of this room that has them; each imports PyTorch."""
+"""What imports PyTorch, by the module of this room that has it."""
 _HOMES = {name: module for module, names in CLASSES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class when it is first asked for."""
+    """Import a class or function when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"talon.bridge.{_HOMES[name]}"), name)
@@ -72,7 +74,7 @@ def ir_to_torch(
     """
     from talon.bridge.executor import GraphExecutor
 
-    source = _as_graph(graph)
+    source = as_graph(graph)
     if validate:
         validate_graph(source)
     modules = from_ir(source, node_map)
@@ -86,7 +88,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Any:
 
 def from_ir(graph: GraphSource, custom_map: NodeMap | None = None) -> dict[str, Any]:
     """Return a module for each node, by name; the parameters are as in :func:`ir_to_torch`."""
-    return nodes_to_modules(_as_graph(graph).nodes, custom_map)
+    return nodes_to_modules(as_graph(graph).nodes, custom_map)
 
 
 def nodes_to_modules(
@@ -120,7 +122,8 @@ def node_to_module(node: ir.Node, custom_map: NodeMap | None = None) -> Any:
     return build_module(node) if made is None else made
 
 
-def _as_graph(graph: GraphSource) -> ir.Graph:
+def as_graph(graph: GraphSource) -> ir.Graph:
+    """Return the graph, or that of the file at a path."""
     if isinstance(graph, ir.Graph):
         return graph
     if isinstance(graph, str | os.PathLike):

@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(home), name)
     for room in _ROOMS:
         module = import_module(room)
-        if name in getattr(module, "__all__", ()):
+        if name in (*getattr(module, "__all__", ()), *getattr(module, "LAZY", ())):
             return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

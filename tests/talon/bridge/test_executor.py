@@ -364,3 +364,11 @@ def test_graphs_that_cannot_run_are_told(edit, message):
     edit(graph)
     with pytest.raises(GraphValidationError, match=message):
         ir_to_torch(graph)
+
+
+def test_names_that_need_pytorch_are_there_when_asked_for():
+    from talon import sdk
+
+    for name in bridge.LAZY:
+        assert getattr(sdk, name) is getattr(bridge, name)
+        assert name not in dir(sdk)
