@@ -145,22 +145,38 @@ def mapped_types() -> tuple[type[Node], ...]:
     return _MAPPED
 
 
+_UNMAPPED_OPTIONS: dict[str, str] = {
+    "reset_drops_drive": "the array's late reset to a value keeps the drive of the timestep",
+    "double_threshold": "the array's reset by subtraction knows one threshold only",
+}
+"""Options of neurons that the array does not have, and why."""
+
+
 def find_unmapped(graph: Graph) -> list[Unmapped]:
-    """Return the nodes of types that the array cannot execute."""
-    known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
+    """Return the nodes that the array cannot execute, by their type or an option."""
+    return [found for name, node in graph.nodes.items() for found in _unmapped_parts(name, node)]
+
+
+def _unmapped_parts(name: str, node: Node) -> list[Unmapped]:
+    kind, on_host = type(node).__name__, "run the graph on the target 'reference'"
+    if not isinstance(node, _MAPPED):
+        known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
+        ways = (
+            "express it with these",
+            "leave it out of the graph and compute it on the host",
+            on_host,
+        )
+        reason = f"the compiler lowers only {known}"
+        return [Unmapped(node=name, type=kind, reason=reason, ways=ways)]
     return [
         Unmapped(
             node=name,
-            type=type(node).__name__,
-            reason=f"the compiler lowers only {known}",
-            ways=(
-                "express it with these",
-                "leave it out of the graph and compute it on the host",
-                "run the graph on the target 'reference'",
-            ),
+            type=kind,
+            reason=f"{option}=True, but {reason}",
+            ways=(f"train it with {option}=False", on_host),
         )
-        for name, node in graph.nodes.items()
-        if not isinstance(node, _MAPPED)
+        for option, reason in _UNMAPPED_OPTIONS.items()
+        if getattr(node, option, False)
     ]
 
 
