@@ -17,8 +17,8 @@ from talon.backend.composites import INPUT, expand
 from talon.backend.fanout import fan_out
 from talon.backend.signals import GRADED, Signal, input_signals
 from talon.errors import BackendError
-from talon.ir import LIF, Graph, Neuron, Node
-from talon.ir.costs import count_macs, count_state
+from talon.ir import IF, Graph, I, Integrator, Neuron, Node
+from talon.ir.costs import count_macs, count_neurons, count_state
 from talon.ir.types import Dims
 
 Activity: TypeAlias = NDArray[np.int64]
@@ -44,9 +44,11 @@ class LayerCounts:
     bias_reads
         Biases added to outputs.
     lif_updates, if_updates
-        Membrane updates with and without leak.
+        Updates of potentials and synaptic currents with and without leak.
     spikes
         Spikes fired.
+    fires
+        Whether its neurons fire at all; integrators do not.
     """
 
     node: str
@@ -59,6 +61,7 @@ class LayerCounts:
     lif_updates: int = 0
     if_updates: int = 0
     spikes: int = 0
+    fires: bool = False
 
     @property
     def synaptic_ops(self) -> int:
@@ -67,7 +70,7 @@ class LayerCounts:
 
     @property
     def membrane_updates(self) -> int:
-        """Evaluations of leak and threshold."""
+        """Evaluations of leak and threshold, and of the leak of synaptic currents."""
         return self.lif_updates + self.if_updates
 
     @property
@@ -104,14 +107,14 @@ class OperationCounts:
     @property
     def spike_counts(self) -> dict[str, int]:
         """Spikes of each node with neurons."""
-        return {layer.node: layer.spikes for layer in self.layers if layer.neurons}
+        return {layer.node: layer.spikes for layer in self.layers if layer.fires}
 
     @property
     def utilization(self) -> dict[str, float]:
         """Spikes of a neuron in a timestep, on average, of each node with neurons."""
         n = self.n_steps * self.n_samples
         return {
-            layer.node: layer.spikes / (layer.neurons * n) for layer in self.layers if layer.neurons
+            layer.node: layer.spikes / (layer.neurons * n) for layer in self.layers if layer.fires
         }
 
 
@@ -249,7 +252,7 @@ class _Counter:
         node = self._graph.nodes[name]
         if name not in self._arriving:
             return None
-        if isinstance(node, Neuron):
+        if isinstance(node, Neuron | Integrator):
             return self._neurons(name, node, spikes)
         shape, signal = self._arriving[name], self._signals[name]
         dense = count_macs(node, shape, self._shapes[name]) * self._n
@@ -278,17 +281,19 @@ class _Counter:
             bias_reads=_has_bias(node) * math.prod(self._shapes[name]) * self._n,
         )
 
-    def _neurons(self, name: str, node: Neuron, spikes: int | None) -> LayerCounts:
-        neurons = count_state(node, self._shapes[name])
-        updates = neurons * self._n
-        leaks = isinstance(node, LIF)
+    def _neurons(self, name: str, node: Neuron | Integrator, spikes: int | None) -> LayerCounts:
+        neurons = count_neurons(node, self._shapes[name])
+        updates = count_state(node, self._shapes[name]) * self._n
+        leaks, fires = not isinstance(node, IF | I), isinstance(node, Neuron)
+        assumed = round(neurons * self._n * self._spike_rate) if fires else 0
         return LayerCounts(
             node=name,
             type=type(node).__name__,
             neurons=neurons,
             lif_updates=updates if leaks else 0,
             if_updates=0 if leaks else updates,
-            spikes=round(updates * self._spike_rate) if spikes is None else spikes,
+            spikes=assumed if spikes is None else spikes,
+            fires=fires,
         )
 
     def _composite(

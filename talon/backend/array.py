@@ -156,7 +156,7 @@ class ArrayBackend(BackendBase):
         mapped = mapped_types()
         return BackendCapabilities(
             supported_primitives=[
-                n for n in list_primitives() if issubclass(str_to_node(n), mapped)
+                n for n in list_primitives(extensions=True) if issubclass(str_to_node(n), mapped)
             ],
             max_graph_size=1_000_000,
             supported_precisions=["int8"],

@@ -10,6 +10,7 @@ from talon.ir import (
     AvgPool2d,
     ChannelSplit,
     Concat,
+    Delay,
     Dropout,
     Flatten,
     Graph,
@@ -21,8 +22,11 @@ from talon.ir import (
     Output,
     PReLU,
     ReLU,
+    Scale,
     Skip,
+    SumPool2d,
     Tanh,
+    Threshold,
     Upsample,
 )
 from talon.ir.types import Dims
@@ -55,9 +59,9 @@ def input_signals(
 ) -> dict[str, Signal]:
     """Return what arrives at each node, several inputs joined.
 
-    Neurons fire at ``spike_rate``; layers give graded values, none of them zero. Spikes stay spikes
-    where values are only moved, and in a MaxPool2d, whose window is silent if all of it is. Sums of
-    spikes are graded.
+    Neurons and thresholds fire at ``spike_rate``; layers give graded values, none of them zero.
+    Spikes stay spikes where values are only moved, and in a MaxPool2d, whose window is silent if
+    all of it is. Sums of spikes are graded.
 
     Parameters
     ----------
@@ -110,20 +114,20 @@ def _join(node: Node, parts: Sequence[tuple[Signal, int]]) -> Signal:
 
 def _emit(node: Node, taken: Signal, spike_rate: float) -> Signal:
     match node:
-        case Neuron():
+        case Neuron() | Threshold():
             return Signal(density=spike_rate, is_binary=True)
         case Flatten() | Skip() | Concat() | ChannelSplit() | Dropout() | HybridRegion() | Output():
             return taken
-        case ReLU():
+        case ReLU() | Delay():
             return taken
         case MaxPool2d():
             density = _any_of(taken.density, node.kernel_size)
             return Signal(density=density, is_binary=taken.is_binary)
-        case AvgPool2d():
+        case AvgPool2d() | SumPool2d():
             return Signal(density=_any_of(taken.density, node.kernel_size))
         case Upsample():
             return taken if node.mode == "nearest" else Signal(density=taken.density)
-        case Tanh() | GELU() | ELU() | PReLU():  # zero stays zero
+        case Tanh() | GELU() | ELU() | PReLU() | Scale():  # zero stays zero
             return Signal(density=taken.density)
         case _:
             return GRADED

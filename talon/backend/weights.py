@@ -1,9 +1,9 @@
 """Which arrays of a node are weights of synapses, and so quantized."""
 
-from talon.ir import BatchNorm1d, BatchNorm2d, DFLDecode, LayerNorm, Neuron, Node, PReLU
+from talon.ir import BatchNorm1d, BatchNorm2d, DFLDecode, LayerNorm, Node, Population, PReLU
 from talon.ir.costs import parameters
 
-_WITHOUT_SYNAPSES = (Neuron, BatchNorm1d, BatchNorm2d, LayerNorm, PReLU, DFLDecode)
+_WITHOUT_SYNAPSES = (Population, BatchNorm1d, BatchNorm2d, LayerNorm, PReLU, DFLDecode)
 
 
 def weight_fields(node: Node) -> list[str]:

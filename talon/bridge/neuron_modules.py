@@ -86,11 +86,24 @@ class SpikingModule(Membrane):
         left = v if decay is None else v * decay
         if self.node.reset_delay:
             late = self._compare(v, threshold).detach()
-            base = self._reset(left, late, threshold, v_reset) + drive
+            if self.node.reset == "zero" and not self.node.reset_drops_drive:
+                base = self._reset(left, late, threshold, v_reset) + drive
+            else:
+                base = self._reset(left + drive, late, threshold, v_reset)
             return self._fire(base, threshold)[0], base
         base = left + drive
+        if self.node.double_threshold:
+            return self._step_doubled(v, base, threshold)
         spikes, fired = self._fire(base, threshold)
         return spikes, self._reset(base, fired, threshold, v_reset)
+
+    def _step_doubled(self, v: Any, base: Any, threshold: Any) -> tuple[Any, Any]:
+        """Take one threshold before the comparison, and give it back after it without a spike."""
+        zero = torch.zeros_like(threshold)
+        taken = torch.where(self._compare(v, threshold), threshold, zero).detach()
+        base = base - taken
+        spikes, fired = self._fire(base, threshold)
+        return spikes, base - (torch.where(fired, threshold, zero).detach() - taken)
 
 
 class LIFModule(SpikingModule):

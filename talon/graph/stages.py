@@ -16,6 +16,7 @@ from talon.ir import (
     Conv2d,
     Graph,
     Input,
+    Integrator,
     Neuron,
     Node,
     Output,
@@ -23,7 +24,7 @@ from talon.ir import (
     SpikingAffine,
 )
 from talon.ir.costs import count_macs, parameters
-from talon.ir.pooling import AvgPool2d, MaxPool2d
+from talon.ir.pooling import AvgPool2d, MaxPool2d, SumPool2d
 from talon.ir.types import Array, Dims
 
 
@@ -62,6 +63,10 @@ class Layer:
         start = rows[0] * self.stride - self.padding
         stop = rows[1] * self.stride - self.padding + self.kernel - 1
         return min(max(0, start), last), min(max(0, stop), last)
+
+
+_POPULATIONS = (Neuron, Integrator)
+"""Nodes with membrane potentials."""
 
 
 @dataclass(kw_only=True)
@@ -130,11 +135,11 @@ def stages_of(graph: Graph) -> tuple[list[Stage], dict[str, int | None]]:
         known = [home[src] for src in sources[name] if src in home]
         before = [k for k in known if k is not None]
         if has_weights(node) or (
-            isinstance(node, Neuron) and not _joins(graph, stages, name, home)
+            isinstance(node, _POPULATIONS) and not _joins(graph, stages, name, home)
         ):
             stages.append(Stage())
             home[name] = len(stages) - 1
-        elif isinstance(node, Neuron) or before:
+        elif isinstance(node, _POPULATIONS) or before:
             home[name] = _merged(stages, home, before, node, [shapes[s] for s in sources[name]])
         else:
             home[name] = None
@@ -191,7 +196,7 @@ def _merged(
 
 def _take(stage: Stage, name: str, node: Node, in_shape: Dims, shape: Dims) -> None:
     stage.nodes.append(name)
-    if isinstance(node, Neuron):
+    if isinstance(node, _POPULATIONS):
         stage.neurons += math.prod(shape)
         stage.shape = stage.shape or shape
     elif has_weights(node):
@@ -202,7 +207,7 @@ def _take(stage: Stage, name: str, node: Node, in_shape: Dims, shape: Dims) -> N
         if isinstance(node, Affine | SpikingAffine):
             stage.is_dense = True
             stage.fan_in += in_shape[0]
-    elif isinstance(node, MaxPool2d | AvgPool2d) and not stage.neurons:
+    elif isinstance(node, MaxPool2d | AvgPool2d | SumPool2d) and not stage.neurons:
         stage.window *= node.stride[0]
 
 

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache, singledispatch
 
+import numpy as np
+
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d, convolved
 from talon.ir.detect import SDDetect
+from talon.ir.elementwise import Delay
 from talon.ir.ghost import GhostParts, SGhostEncoderLite, half_of
 from talon.ir.linear import Affine, SpikingAffine
-from talon.ir.neurons import Neuron
 from talon.ir.node import ARRAY, Node
+from talon.ir.population import Population
 from talon.ir.types import Array, Dims
 
 
@@ -139,6 +142,16 @@ def _count_head(node: SDDetect, in_shape: Dims, out_shape: Dims) -> int:
     return total
 
 
-def count_state(node: Node, out_shape: Dims) -> int:
+def count_neurons(node: Node, out_shape: Dims) -> int:
     """Return the number of membrane potentials."""
-    return math.prod(out_shape) if isinstance(node, Neuron) else 0
+    return math.prod(out_shape) if isinstance(node, Population) and node.n_states else 0
+
+
+def count_state(node: Node, out_shape: Dims) -> int:
+    """Return the numbers kept from one timestep to the next: potentials, currents, delayed values.
+
+    Values that an edge delays are not counted here.
+    """
+    if isinstance(node, Delay):
+        return int(node.broadcast(node.delay, out_shape).sum(dtype=np.int64))
+    return node.n_states * math.prod(out_shape) if isinstance(node, Population) else 0

@@ -20,6 +20,12 @@ A neuron compares with ``>=``, or with ``>`` if ``strict``. The reset then is
 
 At once: ``s = compare(base)``. One timestep later: ``f = compare(v before the timestep)``,
 ``s = compare(v)``, and the potential that is kept is not reset.
+
+Two options are there because some neurons of snnTorch do so. With ``reset_drops_drive`` a late
+reset to a value comes after the drive: ``v = v_reset`` where ``f``, else ``base``. With
+``double_threshold`` the threshold of a timestep that begins above it is twice as high, for neurons
+with a reset by subtraction at once: ``f = compare(v before the timestep)``,
+``s = compare(base - f*v_threshold)``, ``v = base - s*v_threshold``.
 """
 
 from dataclasses import KW_ONLY, dataclass, field
@@ -27,13 +33,17 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from talon.ir.checks import check_bool, check_choice, check_everywhere
+from talon.ir.checks import ParameterError, check_bool, check_choice, check_everywhere
 from talon.ir.node import ARRAY, register_node
 from talon.ir.population import UNSET, Population
 from talon.ir.types import Array, ResetMode, Shape
 
 RESET_MODES = ("zero", "subtract", "none")
-_EXTENSIONS = frozenset({"v_reset", "reset", "reset_delay", "strict"})
+_EXTENSIONS = frozenset(
+    {"v_reset", "reset", "reset_delay", "strict", "reset_drops_drive", "double_threshold"}
+)
+OMITTED = _EXTENSIONS - {"v_reset"}
+"""Fields of neurons that are left out while they have their defaults."""
 
 
 def check_tau(name: str, tau: Array, *, without_leak: str | None = None) -> None:
@@ -52,13 +62,25 @@ class Neuron(Population):
     reset: ResetMode
     reset_delay: bool
     strict: bool
+    reset_drops_drive: bool
+    double_threshold: bool
 
     def _check_neuron(self, *, unchecked: frozenset[str] = frozenset()) -> None:
         kind = type(self).__name__
         self._check_population(unchecked=unchecked)
         self.reset = cast("ResetMode", check_choice(f"{kind}.reset", self.reset, RESET_MODES))
-        self.reset_delay = check_bool(f"{kind}.reset_delay", self.reset_delay)
-        self.strict = check_bool(f"{kind}.strict", self.strict)
+        for name in ("reset_delay", "strict", "reset_drops_drive", "double_threshold"):
+            setattr(self, name, check_bool(f"{kind}.{name}", getattr(self, name)))
+        self._check_option("reset_drops_drive", reset="zero", reset_delay=True)
+        self._check_option("double_threshold", reset="subtract", reset_delay=False)
+
+    def _check_option(self, name: str, *, reset: ResetMode, reset_delay: bool) -> None:
+        """Raise if an option is set beside a reset that it does not belong to."""
+        if getattr(self, name) and (self.reset, self.reset_delay) != (reset, reset_delay):
+            raise ParameterError(
+                f"{type(self).__name__}.{name} needs reset={reset!r} and reset_delay={reset_delay},"
+                f" got reset={self.reset!r} and reset_delay={self.reset_delay}"
+            )
 
     def is_omitted(self, name: str, value: object) -> bool:
         """Leave out what a documented neuron does not have while it changes nothing."""
@@ -90,6 +112,8 @@ class LIF(Neuron):
         Whether the reset comes one timestep after the spike.
     strict
         Whether a neuron fires only above its threshold, not at it.
+    reset_drops_drive, double_threshold
+        As at the head of this module.
     """
 
     tau: Array = field(metadata=ARRAY)
@@ -101,11 +125,13 @@ class LIF(Neuron):
     reset: ResetMode = "zero"
     reset_delay: bool = False
     strict: bool = False
+    reset_drops_drive: bool = False
+    double_threshold: bool = False
     input_type: Shape | None = None
     output_type: Shape | None = None
 
     parameter_names: ClassVar[tuple[str, ...]] = ("tau", "r", "v_leak", "v_threshold", "v_reset")
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"reset", "reset_delay", "strict"})
+    omitted_defaults: ClassVar[frozenset[str]] = OMITTED
     extension_fields: ClassVar[frozenset[str]] = _EXTENSIONS
 
     def __post_init__(self) -> None:
@@ -126,7 +152,7 @@ class IF(Neuron):
         Firing thresholds.
     r
         Input gains; ones if not given.
-    v_reset, reset, reset_delay, strict
+    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold
         As in :class:`LIF`.
     """
 
@@ -137,11 +163,13 @@ class IF(Neuron):
     reset: ResetMode = "zero"
     reset_delay: bool = False
     strict: bool = False
+    reset_drops_drive: bool = False
+    double_threshold: bool = False
     input_type: Shape | None = None
     output_type: Shape | None = None
 
     parameter_names: ClassVar[tuple[str, ...]] = ("v_threshold", "r", "v_reset")
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"reset", "reset_delay", "strict"})
+    omitted_defaults: ClassVar[frozenset[str]] = OMITTED
     extension_fields: ClassVar[frozenset[str]] = _EXTENSIONS | {"r"}
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from talon.ir.neurons import Neuron, check_tau
+from talon.ir.neurons import OMITTED, Neuron, check_tau
 from talon.ir.node import ARRAY, register_node
 from talon.ir.population import UNSET
 from talon.ir.types import Array, ResetMode, Shape
@@ -38,7 +38,7 @@ class CubaLIF(Neuron):
         As in :class:`~talon.ir.LIF`.
     w_in
         Gains of the input; ones if not given.
-    v_reset, reset, reset_delay, strict
+    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold
         As in :class:`~talon.ir.LIF`.
     """
 
@@ -53,6 +53,8 @@ class CubaLIF(Neuron):
     reset: ResetMode = "zero"
     reset_delay: bool = False
     strict: bool = False
+    reset_drops_drive: bool = False
+    double_threshold: bool = False
     input_type: Shape | None = None
     output_type: Shape | None = None
 
@@ -65,7 +67,7 @@ class CubaLIF(Neuron):
         "w_in",
         "v_reset",
     )
-    omitted_defaults: ClassVar[frozenset[str]] = frozenset({"reset", "reset_delay", "strict"})
+    omitted_defaults: ClassVar[frozenset[str]] = OMITTED
     is_extension: ClassVar[bool] = True
     n_states: ClassVar[int] = 2
 

@@ -16,6 +16,7 @@ from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
 from talon.ir.node import ARRAY, Node
 from talon.ir.shapes import Flow, infer_acyclic
+from talon.ir.synaptic import CubaLIF
 from talon.ir.topology import partial_order, zero_delay_edges
 from talon.ir.types import Dims
 from talon.sdk.formatting import format_bytes, format_number
@@ -134,7 +135,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         input_shapes=source.input_type,
         output_shapes=source.output_type,
         memory_breakdown=dict(memory),
-        lif_count=count(LIF),
+        lif_count=count(LIF, CubaLIF),
         affine_count=count(Affine, SpikingAffine),
         conv_count=count(Conv1d, Conv2d, SepConv2d),
     )

@@ -19,7 +19,8 @@ from talon.errors import ModelError, TalonError
 from talon.ir.costs import parameters
 from talon.ir.graph import Graph
 from talon.ir.linear import SpikingAffine
-from talon.ir.neurons import LIF, Neuron
+from talon.ir.neurons import IF, Neuron
+from talon.ir.population import Population
 from talon.ir.shapes import infer_acyclic
 from talon.ir.skip import Skip
 from talon.ir.topology import find_cycle, partial_order, reachable, zero_delay_edges
@@ -310,12 +311,11 @@ def _check_shapes(graph: Graph) -> Findings:
 
 def _check_neurons(graph: Graph) -> Findings:
     neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
-    leaky = {name: node for name, node in neurons.items() if isinstance(node, LIF)}
     thresholds = _ranges({name: node.v_threshold for name, node in neurons.items()})
     for name, (low, high) in thresholds.items():
         if low <= 0:
             yield _error(
-                f"{'LIF' if name in leaky else 'IF'}_NONPOSITIVE_THRESHOLD",
+                f"{'IF' if isinstance(neurons[name], IF) else 'LIF'}_NONPOSITIVE_THRESHOLD",
                 f"{name!r} has a threshold of {neurons[name].v_threshold.min()}: "
                 "it fires without input",
                 name,
@@ -327,20 +327,30 @@ def _check_neurons(graph: Graph) -> Findings:
                 f"{name!r} has a threshold of {neurons[name].v_threshold.max()}",
                 name,
             )
-    for name, (low, high) in _ranges({name: node.tau for name, node in leaky.items()}).items():
+    for parameter in ("tau", "tau_mem", "tau_syn"):
+        yield from _check_time_constants(graph, parameter)
+
+
+def _check_time_constants(graph: Graph, field: str) -> Findings:
+    found: dict[str, np.ndarray] = {
+        name: getattr(node, field)
+        for name, node in graph.nodes.items()
+        if isinstance(node, Population) and field in node.parameter_names
+    }
+    for name, (low, high) in _ranges(found).items():
         if low < 1:
             yield _warning(
                 "LIF_LOW_TAU",
-                f"{name!r} has a time constant of {leaky[name].tau.min()}, below one timestep",
+                f"{name!r} has a time constant of {found[name].min()}, below one timestep",
                 name,
-                "Give tau in timesteps, at least 1",
+                f"Give {field} in timesteps, at least 1",
             )
         if high > 100:
             yield _warning(
                 "LIF_HIGH_TAU",
-                f"{name!r} has a time constant of {leaky[name].tau.max()} timesteps",
+                f"{name!r} has a time constant of {found[name].max()} timesteps",
                 name,
-                "Check that tau is in timesteps; for no leak at all use IF",
+                f"Check that {field} is in timesteps; for no leak at all use IF",
             )
 
 

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 
 from talon.ir.conv import SepConv2d
-from talon.ir.costs import count_state
+from talon.ir.costs import count_neurons, count_state
 from talon.ir.linear import SpikingAffine
 from talon.ir.neurons import Neuron
-from talon.ir.pooling import AvgPool2d, MaxPool2d
+from talon.ir.pooling import AvgPool2d, MaxPool2d, SumPool2d
 from talon.ir.skip import Skip
 from talon.ir.upsample import Upsample
 from talon.sdk.analyze import analyze_graph
@@ -31,7 +31,7 @@ class HardwareProfile:
     activation_memory
         Bytes of the largest output of a node, in 32 bits.
     state_memory
-        Bytes of the membrane potentials, in 32 bits.
+        Bytes of membrane potentials, synaptic currents and delayed features, in 32 bits.
     total_memory
         The three together.
     estimated_quantized_memory
@@ -39,11 +39,11 @@ class HardwareProfile:
     mac_ops
         Multiply-accumulates, convolutions at every output pixel.
     spike_ops
-        Neurons that may fire.
+        Neurons, each with its membrane potential.
     total_ops
         FLOPs: two for each multiply-accumulate.
     conv_layers, fc_layers, lif_layers, pooling_layers, upsample_layers
-        Numbers of layers; IF counts as LIF.
+        Numbers of layers; all spiking neurons count as LIF.
     uses_spiking_affine, uses_skip, uses_sepconv
         Whether there are such nodes.
     weight_dtype
@@ -89,14 +89,14 @@ def profile_graph(graph: GraphSource) -> HardwareProfile:
     stats = analyze_graph(source)
     nodes = source.nodes
     outputs = [layer.output_shape for layer in stats.layers if layer.output_shape is not None]
-    states = {
-        layer.name: count_state(nodes[layer.name], layer.output_shape)
+    known = [
+        (nodes[layer.name], layer.output_shape)
         for layer in stats.layers
         if layer.output_shape is not None
-    }
+    ]
     weight = stats.total_bytes
     activation = _FLOAT * max((math.prod(shape) for shape in outputs), default=0)
-    state = _FLOAT * sum(states.values())
+    state = _FLOAT * sum(count_state(node, shape) for node, shape in known)
     largest = max(stats.layers, key=lambda layer: layer.bytes, default=None)
     has_weights = largest is not None and largest.bytes > 0
     profile = HardwareProfile(
@@ -106,12 +106,14 @@ def profile_graph(graph: GraphSource) -> HardwareProfile:
         total_memory=weight + activation + state,
         estimated_quantized_memory=weight // 4 + activation + state,
         mac_ops=stats.total_flops // 2,
-        spike_ops=sum(states.values()),
+        spike_ops=sum(count_neurons(node, shape) for node, shape in known),
         total_ops=stats.total_flops,
         conv_layers=stats.conv_count,
         fc_layers=stats.affine_count,
         lif_layers=sum(isinstance(node, Neuron) for node in nodes.values()),
-        pooling_layers=sum(isinstance(node, MaxPool2d | AvgPool2d) for node in nodes.values()),
+        pooling_layers=sum(
+            isinstance(node, MaxPool2d | AvgPool2d | SumPool2d) for node in nodes.values()
+        ),
         upsample_layers=sum(isinstance(node, Upsample) for node in nodes.values()),
         uses_spiking_affine=any(isinstance(node, SpikingAffine) for node in nodes.values()),
         uses_skip=any(isinstance(node, Skip) for node in nodes.values()),

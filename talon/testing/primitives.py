@@ -13,6 +13,7 @@ from talon.ir import (
     ELU,
     GELU,
     IF,
+    LI,
     LIF,
     NMS,
     Affine,
@@ -23,6 +24,9 @@ from talon.ir import (
     Concat,
     Conv1d,
     Conv2d,
+    CubaLI,
+    CubaLIF,
+    Delay,
     DFLDecode,
     Dist2BBox,
     Dropout,
@@ -31,6 +35,7 @@ from talon.ir import (
     GhostBasicBlock2,
     Graph,
     HybridRegion,
+    I,
     Input,
     LayerNorm,
     MaxPool2d,
@@ -38,6 +43,7 @@ from talon.ir import (
     Output,
     PReLU,
     ReLU,
+    Scale,
     SConv,
     SDConv,
     SDDetect,
@@ -48,7 +54,9 @@ from talon.ir import (
     Skip,
     Softmax,
     SpikingAffine,
+    SumPool2d,
     Tanh,
+    Threshold,
     Upsample,
 )
 from talon.ir.neurons import RESET_MODES
@@ -181,7 +189,7 @@ class _Growth:
     def _loop(self, name: str, shape: Dims) -> None:
         """Add neurons that feed back to themselves, after a delay."""
         rng = self.rng
-        neuron = _lif(rng, shape)
+        neuron = (_lif, _synaptic, _readout, _late)[int(rng.integers(4))](rng, shape)
         at = self._add(self._name(neuron), neuron, shape, name)
         back = Dropout(int(np.prod(shape)))
         way = self._add(self._name(back), back, shape, at)
@@ -240,7 +248,10 @@ def _sequence(rng: np.random.Generator, shape: Dims) -> Node:
 def _pool(rng: np.random.Generator, shape: Dims) -> Node:
     k = int(rng.integers(1, min(3, *shape[1:]) + 1))
     ceil_mode = bool(rng.integers(2))
-    if rng.random() < 0.5:
+    choice = rng.random()
+    if choice < 0.3:
+        return SumPool2d(k, int(rng.integers(1, 4)), k // 2, ceil_mode)
+    if choice < 0.6:
         return MaxPool2d(k, int(rng.integers(1, 4)), k // 2, ceil_mode=ceil_mode)
     counts = bool(rng.integers(2))
     return AvgPool2d(k, int(rng.integers(1, 4)), k // 2, ceil_mode, counts)
@@ -254,21 +265,69 @@ def _dense(rng: np.random.Generator, shape: Dims) -> Node:
     return Affine(weight, bias)
 
 
-def _lif(rng: np.random.Generator, shape: Dims) -> Node:
+def _per_feature(rng: np.random.Generator, shape: Dims) -> Dims:
+    """Return a shape that the parameters of a population may have."""
     choices: list[Dims] = [shape, (int(np.prod(shape)),)]
     if len(shape) > 1:
         choices.append((shape[0],))
-    dims = choices[int(rng.integers(len(choices)))]
-    tau = rng.uniform(1, 20, dims).astype(np.float32)
-    extras: dict[str, Any] = {}
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float, dims: Dims) -> Array:
+    return rng.uniform(low, high, dims).astype(np.float32)
+
+
+def _reset(rng: np.random.Generator, dims: Dims) -> dict[str, Any]:
+    """Return the options of neurons: nothing, or a reset with all that goes with it."""
     if rng.random() < 0.5:
-        extras = {
-            "v_reset": rng.normal(size=dims).astype(np.float32) * 0.1,
-            "reset": RESET_MODES[int(rng.integers(3))],
-            "reset_delay": bool(rng.integers(2)),
-            "strict": bool(rng.integers(2)),
-        }
-    return LIF(tau, tau.copy(), np.zeros_like(tau), np.full_like(tau, 0.5), **extras)
+        return {}
+    reset, late = RESET_MODES[int(rng.integers(3))], bool(rng.integers(2))
+    return {
+        "v_reset": rng.normal(size=dims).astype(np.float32) * 0.1,
+        "reset": reset,
+        "reset_delay": late,
+        "strict": bool(rng.integers(2)),
+        "reset_drops_drive": reset == "zero" and late and bool(rng.integers(2)),
+        "double_threshold": reset == "subtract" and not late and bool(rng.integers(2)),
+    }
+
+
+def _lif(rng: np.random.Generator, shape: Dims) -> Node:
+    dims = _per_feature(rng, shape)
+    tau = _uniform(rng, 1, 20, dims)
+    options = _reset(rng, dims)
+    return LIF(tau, tau.copy(), np.zeros_like(tau), np.full_like(tau, 0.5), **options)
+
+
+def _synaptic(rng: np.random.Generator, shape: Dims) -> Node:
+    dims = _per_feature(rng, shape)
+    tau_syn, tau_mem, r = (_uniform(rng, 1, 20, dims) for _ in range(3))
+    options = _reset(rng, dims)
+    if rng.random() < 0.5:
+        options["w_in"] = _uniform(rng, 0.5, 20, dims)
+    leak, threshold = _uniform(rng, -0.1, 0.1, dims), np.full_like(r, 0.5)
+    return CubaLIF(tau_syn, tau_mem, r, leak, threshold, **options)
+
+
+def _readout(rng: np.random.Generator, shape: Dims) -> Node:
+    dims = _per_feature(rng, shape)
+    tau, tau_syn, r, leak = (_uniform(rng, 1, 8, dims) for _ in range(4))
+    makers: Sequence[Callable[[], Node]] = [
+        lambda: I(0.1 * r),
+        lambda: LI(tau, r, 0.1 * leak),
+        lambda: CubaLI(tau_syn, tau, r, 0.1 * leak),
+        lambda: CubaLI(tau_syn, tau, r, 0.1 * leak, w_in=0.2 * r),
+    ]
+    return makers[int(rng.integers(len(makers)))]()
+
+
+def _late(rng: np.random.Generator, shape: Dims) -> Node:
+    return Delay(rng.integers(0, 4, _per_feature(rng, shape)))
+
+
+def _elementwise(rng: np.random.Generator, shape: Dims) -> Node:
+    values = rng.normal(size=_per_feature(rng, shape)).astype(np.float32)
+    return Scale(values) if rng.random() < 0.5 else Threshold(values)
 
 
 def _integrator(rng: np.random.Generator, shape: Dims) -> Node:
@@ -357,7 +416,10 @@ def _detect(rng: np.random.Generator, shape: Dims) -> Node:
     return SDDetect(3, 2, 8, **arrays)
 
 
-_ANY: list[Maker] = [_lif, _integrator, _pointwise, _pointwise, _norm]
+_ANY: list[Maker] = [
+    *(_lif, _integrator, _synaptic, _readout, _late, _elementwise),
+    *(_pointwise, _pointwise, _norm),
+]
 _MAKERS: dict[int, list[Maker]] = {
     1: [*_ANY, _dense, _dense],
     2: [*_ANY, _sequence, _sequence, _flatten],

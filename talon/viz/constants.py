@@ -6,10 +6,16 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "end": ("Input", "Output"),
     "conv": ("Conv1d", "Conv2d", "SepConv2d", "SConv", "SDConv"),
     "dense": ("Affine", "SpikingAffine"),
-    "neuron": ("LIF", "IF"),
-    "activation": ("ReLU", "Sigmoid", "Tanh", "Softmax", "GELU", "ELU", "PReLU"),
+    "neuron": ("LIF", "IF", "CubaLIF", "I", "LI", "CubaLI"),
+    "activation": (
+        *("ReLU", "Sigmoid", "Tanh", "Softmax", "GELU", "ELU", "PReLU"),
+        *("Scale", "Threshold"),
+    ),
     "norm": ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout"),
-    "shape": ("MaxPool2d", "AvgPool2d", "Flatten", "Upsample", "ChannelSplit", "Concat", "Skip"),
+    "shape": (
+        *("MaxPool2d", "AvgPool2d", "SumPool2d", "Flatten", "Upsample"),
+        *("ChannelSplit", "Concat", "Skip", "Delay"),
+    ),
     "ghost": ("SGhostConv", "SGhostEncoderLite", "GhostBasicBlock1", "GhostBasicBlock2"),
     "detect": ("SDDetect", "DFLDecode", "Dist2BBox", "NMS"),
 }

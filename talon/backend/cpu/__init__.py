@@ -1,6 +1,6 @@
 """The graph in floats, on the host."""
 
-from talon.backend.cpu import activations, detect, ghost, pooling  # they register their kernels
+from talon.backend.cpu import activations, detect, elementwise, ghost, pooling  # with kernels
 from talon.backend.cpu.record import FloatTrace, Record
 from talon.backend.cpu.simulator import FloatModel, simulate_float
 
@@ -10,6 +10,7 @@ __all__ = [
     "Record",
     "activations",
     "detect",
+    "elementwise",
     "ghost",
     "pooling",
     "simulate_float",

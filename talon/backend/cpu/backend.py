@@ -9,6 +9,7 @@ from talon.backend.base import BackendBase
 from talon.backend.config import PRECISIONS, BackendCapabilities, CompileConfig
 from talon.backend.cpu.describe import describe
 from talon.backend.cpu.kernels import build_kernel
+from talon.backend.cpu.plan import STATEFUL
 from talon.backend.cpu.profiler import profile_run
 from talon.backend.descriptor import HardwareDescriptor
 from talon.backend.encoding import Encoding
@@ -17,7 +18,7 @@ from talon.backend.feeds import InputData, prepare_feed
 from talon.backend.inputs import Layout
 from talon.backend.results import ProfileResult, SimulationResult, ValidationResult
 from talon.errors import BackendError, ModelError
-from talon.ir import Graph, Input, Neuron, Node, list_primitives, str_to_node
+from talon.ir import Graph, Input, Node, list_primitives, str_to_node
 from talon.ir.types import Array
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ class CPUBackend(BackendBase):
     def get_capabilities(self) -> BackendCapabilities:
         """Tell what can be simulated: every primitive that has a rule."""
         return BackendCapabilities(
-            supported_primitives=[n for n in list_primitives() if is_supported(str_to_node(n))],
+            supported_primitives=[
+                n for n in list_primitives(extensions=True) if is_supported(str_to_node(n))
+            ],
             max_graph_size=_MAX_NODES,
             supported_precisions=list(PRECISIONS),
             supports_cyclic=True,
@@ -237,7 +240,7 @@ class CPUBackend(BackendBase):
 
 def is_supported(kind: type[Node]) -> bool:
     """Tell whether nodes of a type can be simulated."""
-    if issubclass(kind, Input | Neuron):
+    if issubclass(kind, (Input, *STATEFUL)):
         return True
     rule = cast("Any", build_kernel).dispatch(kind)
     return rule is not cast("Any", build_kernel).dispatch(object)

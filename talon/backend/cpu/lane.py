@@ -6,21 +6,12 @@ from time import perf_counter_ns
 import numpy as np
 
 from talon.backend.cpu.kernels import join
-from talon.backend.cpu.neurons import (
-    NeuronRule,
-    NeuronState,
-    build_rule,
-    flat_view,
-    full_view,
-    memory_axes,
-)
 from talon.backend.cpu.plan import InEdge, NodePlan, Plan, Work
 from talon.backend.cpu.recorder import Recorder, Window
-from talon.errors import BackendError
-from talon.ir import Input, Neuron
+from talon.backend.cpu.rules import flat_view, full_view, memory_axes
+from talon.backend.cpu.states import Rules, States, is_finite, refuse
+from talon.ir import Input
 from talon.ir.types import FloatArray
-
-Rules = dict[str, NeuronRule]
 
 
 class Lane:
@@ -34,7 +25,7 @@ class Lane:
     plan
         The network.
     rules
-        Dynamics of the neurons by name, filled here and shared by the lanes of a run.
+        Dynamics of the populations by name, shared by the lanes of a run.
     recorder
         Takes what is to be kept.
     samples
@@ -47,13 +38,12 @@ class Lane:
         self, plan: Plan, rules: Rules, recorder: Recorder, samples: slice, held: frozenset[str]
     ) -> None:
         self._plan = plan
-        self._rules = rules
         self._recorder = recorder
         self._samples = samples
         self._n_samples = samples.stop - samples.start
         self._held = held
         self._held_values: dict[str, FloatArray] = {}
-        self._states: dict[str, NeuronState] = {}
+        self._states = States(rules, recorder, samples, plan.dtype)
         self._values: dict[str, FloatArray] = {}
         self._history = {
             name: np.zeros((node.history, self._n_samples, *node.shape), plan.dtype)
@@ -113,10 +103,11 @@ class Lane:
         if isinstance(plan.node, Input):
             return self._inputs[plan.name]
         x = self._gather(plan)
-        if isinstance(plan.node, Neuron):
-            return self._fire(plan, plan.node, x)
+        if plan.is_population:
+            return self._advance_population(plan, x)
+        if plan.kernel is None:
+            return self._states.delayed(plan, self._full_length(x))
         self._recorder.keep_activity(plan, self._n_steps, x)
-        assert plan.kernel is not None
         y = plan.kernel(x.reshape(-1, *plan.in_shape))
         return y.reshape(*x.shape[:2], *plan.shape)
 
@@ -142,37 +133,15 @@ class Lane:
     def _full_length(self, value: FloatArray) -> FloatArray:
         return np.broadcast_to(value, (self._n_steps, *value.shape[1:]))
 
-    def _fire(self, plan: NodePlan, node: Neuron, x: FloatArray) -> FloatArray:
-        """Return the spikes of neurons in the chunk."""
-        rule = self._rule(plan, node, memory_axes(x))
+    def _advance_population(self, plan: NodePlan, x: FloatArray) -> FloatArray:
+        """Return the output of neurons or integrators in the chunk."""
+        rule = self._states.rule(plan, memory_axes(x))
         flat = flat_view(x, rule.axes)
         self._recorder.keep_currents(plan, rule, self._window, flat)
-        drive = self._full_length(rule.drive(flat))
-        spikes = self._run_state(plan, rule, drive, self._window)
-        self._recorder.keep_spikes(plan, rule, self._window, spikes)
-        return full_view(spikes, plan.shape, rule.axes)
-
-    def _rule(self, plan: NodePlan, node: Neuron, axes: tuple[int, ...]) -> NeuronRule:
-        name = plan.name
-        with self._recorder.lock:
-            if name not in self._rules:
-                self._rules[name] = build_rule(node, plan.shape, axes, self._plan.dtype)
-        if name not in self._states:
-            self._states[name] = NeuronState(self._rules[name], self._n_samples)
-        return self._rules[name]
-
-    def _run_state(
-        self, plan: NodePlan, rule: NeuronRule, drive: FloatArray, window: Window
-    ) -> FloatArray:
-        """Advance neurons, and tell where a potential leaves the range of floats."""
-        state = self._states[plan.name]
-        spikes = state.run(drive, self._recorder.potentials(plan.name, rule, window))
-        if not _is_finite(state.v):
-            potentials = np.empty(drive.shape, drive.dtype)
-            state.rewind()
-            state.run(drive, potentials)
-            self._refuse(plan.name, potentials, window[0].start)
-        return spikes
+        drives = [self._full_length(drive) for drive in rule.drives([flat])]
+        output = self._states.run(plan, rule, drives, self._window)
+        self._recorder.keep_spikes(plan, rule, self._window, output)
+        return full_view(output, plan.shape, rule.axes)
 
     def _run_cycle(self, work: Work) -> None:
         """Compute the nodes of a cycle, timestep by timestep."""
@@ -201,10 +170,9 @@ class Lane:
                     else:
                         part = part[min(t, len(part) - 1)]
                     parts.append(part)
-                x = join(plan.node, parts, axis=1)
                 if plan.name in seen:
-                    seen[plan.name][t] = x
-                values[plan.name][plan.history + t] = self._step(plan, x, t)
+                    seen[plan.name][t] = join(plan.node, parts, axis=1)
+                values[plan.name][plan.history + t] = self._step(plan, parts, t)
         for plan in work.nodes:
             self._close(plan, values[plan.name][plan.history :], seen.get(plan.name))
 
@@ -214,25 +182,27 @@ class Lane:
         values = np.empty(size, self._plan.dtype)
         if plan.history:
             values[: plan.history] = self._history[plan.name]
-        if isinstance(plan.node, Neuron):
-            self._rule(plan, plan.node, tuple(range(len(plan.shape))))
+        if plan.is_population:
+            self._states.rule(plan, tuple(range(len(plan.shape))))
         return values
 
-    def _step(self, plan: NodePlan, x: FloatArray, t: int) -> FloatArray:
+    def _step(self, plan: NodePlan, parts: Sequence[FloatArray], t: int) -> FloatArray:
         """Return the output of one node in one timestep."""
         if plan.kernel is not None:
-            return plan.kernel(x)
-        rule = self._rules[plan.name]
+            return plan.kernel(join(plan.node, parts, axis=1))
+        if not plan.is_population:
+            return self._states.delayed(plan, join(plan.node, parts, axis=1)[np.newaxis])[0]
+        rule = self._states.rules[plan.name]
         start = self._window[0].start + t
-        drive = rule.drive(flat_view(x[np.newaxis], rule.axes))
-        spikes = self._run_state(plan, rule, drive, (slice(start, start + 1), self._samples))
-        return full_view(spikes, plan.shape, rule.axes)[0]
+        drives = rule.drives([part.reshape(1, len(part), -1) for part in parts])
+        window = (slice(start, start + 1), self._samples)
+        return full_view(self._states.run(plan, rule, drives, window), plan.shape, rule.axes)[0]
 
     def _close(self, plan: NodePlan, value: FloatArray, seen: FloatArray | None) -> None:
         """Keep what a node of a cycle did in the chunk."""
         self._values[plan.name] = value
-        if isinstance(plan.node, Neuron):
-            rule = self._rules[plan.name]
+        if plan.is_population:
+            rule = self._states.rules[plan.name]
             self._recorder.keep_spikes(plan, rule, self._window, flat_view(value, rule.axes))
             if seen is not None:
                 self._recorder.keep_currents(plan, rule, self._window, flat_view(seen, rule.axes))
@@ -241,15 +211,8 @@ class Lane:
         self._recorder.keep_values(plan, self._window, value)
 
     def _check_finite(self, plan: NodePlan, value: FloatArray) -> None:
-        if not _is_finite(value):
-            self._refuse(plan.name, value, self._window[0].start)
-
-    def _refuse(self, name: str, values: FloatArray, start: int) -> None:
-        t, sample = (int(i) for i in np.argwhere(~np.isfinite(values))[0][:2])
-        raise BackendError(
-            f"Node {name!r} exceeds the range of {values.dtype} in timestep {start + t} of sample "
-            f"{self._samples.start + sample}; scale weights or inputs down"
-        )
+        if not is_finite(value):
+            raise refuse(plan.name, value, self._window[0].start, self._samples.start)
 
 
 def held_nodes(plan: Plan, held_inputs: Sequence[str]) -> frozenset[str]:
@@ -260,12 +223,6 @@ def held_nodes(plan: Plan, held_inputs: Sequence[str]) -> frozenset[str]:
             comes_from_held = node.edges and all(
                 edge.src in held and not edge.delay for edge in node.edges
             )
-            if comes_from_held and not work.is_cycle and not isinstance(node.node, Neuron):
+            if comes_from_held and not work.is_cycle and not node.has_state:
                 held.add(node.name)
     return frozenset(held)
-
-
-def _is_finite(values: FloatArray) -> bool:
-    flat = values.reshape(-1)
-    # The sum of squares is finite only if all values are; it may overflow where they are finite.
-    return bool(np.isfinite(np.dot(flat, flat)) or np.isfinite(flat).all())

@@ -6,14 +6,18 @@ one step of work together.
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
 from talon.backend.cpu.convolution import Kernel
 from talon.backend.cpu.kernels import build_kernel
-from talon.ir import ChannelSplit, Graph, Input, Neuron, Node
+from talon.ir import ChannelSplit, Delay, Graph, Input, Integrator, Neuron, Node
 from talon.ir.node import ARRAY
 from talon.ir.types import Dims
+
+STATEFUL = (Neuron, Integrator, Delay)
+"""Types of nodes that remember; the simulation steps them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class NodePlan:
     in_shape, shape
         Feature shapes of its inputs together and of its output.
     kernel
-        What it computes; inputs and neurons have none.
+        What it computes; inputs and nodes with a state have none.
     history
         How many timesteps its values are still needed: the longest delay behind it.
     has_weights
@@ -63,6 +67,16 @@ class NodePlan:
     kernel: Kernel | None
     history: int
     has_weights: bool
+
+    @cached_property
+    def is_population(self) -> bool:
+        """Whether it has membrane potentials."""
+        return isinstance(self.node, Neuron | Integrator)
+
+    @cached_property
+    def has_state(self) -> bool:
+        """Whether its output depends on more than the inputs of the timestep."""
+        return isinstance(self.node, STATEFUL)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +131,7 @@ def build_plan(graph: Graph, dtype: np.dtype) -> Plan:
     nodes: dict[str, NodePlan] = {}
     for name, node in graph.nodes.items():
         in_shape = _input_shape(node, edges[name], shapes)
-        is_computed = not isinstance(node, Input | Neuron)
+        is_computed = not isinstance(node, (Input, *STATEFUL))
         nodes[name] = NodePlan(
             name=name,
             node=node,

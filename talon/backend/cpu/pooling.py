@@ -11,7 +11,7 @@ import numpy as np
 
 from talon.backend.cpu.convolution import Kernel
 from talon.backend.cpu.kernels import build_kernel
-from talon.ir import AvgPool2d, MaxPool2d, Upsample
+from talon.ir import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from talon.ir.types import Dims, FloatArray
 
 
@@ -37,7 +37,7 @@ def _build_max_pool(node: MaxPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
 @build_kernel.register
 def _build_mean_pool(node: AvgPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
     _, *sizes = node.output_shape(shape)
-    pad = _build_pad(shape, sizes, node.kernel_size, node.stride, node.padding, (1, 1), 0.0, dtype)
+    add = _build_sum(node, shape, dtype)
     counts = [
         _count_window(*arguments, include=node.count_include_pad)
         for arguments in zip(
@@ -45,13 +45,25 @@ def _build_mean_pool(node: AvgPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
         )
     ]
     divisor = np.multiply.outer(*counts).astype(dtype)
+    return lambda x: add(x) / divisor
+
+
+@build_kernel.register
+def _build_sum_pool(node: SumPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
+    return _build_sum(node, shape, dtype)
+
+
+def _build_sum(node: AvgPool2d | SumPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
+    """Return what adds up each window; beyond the edges there are zeros."""
+    _, *sizes = node.output_shape(shape)
+    pad = _build_pad(shape, sizes, node.kernel_size, node.stride, node.padding, (1, 1), 0.0, dtype)
 
     def pool(x: FloatArray) -> FloatArray:
         y = pad(x)
         for axis in (2, 3):
             i = axis - 2
             y = _reduce(np.add, y, axis, sizes[i], node.kernel_size[i], node.stride[i], 1)
-        return y / divisor
+        return y
 
     return pool
 

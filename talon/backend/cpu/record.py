@@ -24,6 +24,8 @@ class Record:
         Membrane potentials after each timestep.
     currents
         Inputs of the neurons, summed over their edges.
+    synaptic
+        Synaptic currents of CubaLIF and CubaLI after each timestep.
     values
         Outputs of all nodes.
     activity
@@ -37,6 +39,7 @@ class Record:
     spikes: bool = True
     potentials: bool = True
     currents: bool = False
+    synaptic: bool = False
     values: bool = False
     activity: bool = False
     latency: bool = False
@@ -66,6 +69,8 @@ class FloatTrace:
         Membrane potentials after each timestep, as the equations leave them.
     currents
         Inputs of the neurons.
+    synaptic
+        Synaptic currents after each timestep.
     outputs
         Values at the output nodes.
     spike_counts
@@ -86,6 +91,7 @@ class FloatTrace:
     currents: Mapping[str, FloatArray]
     outputs: Mapping[str, FloatArray]
     spike_counts: Mapping[str, int] = field(default_factory=dict)
+    synaptic: Mapping[str, FloatArray] = field(default_factory=dict)
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     activity: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     latency_ns: Mapping[str, float] = field(default_factory=dict)

@@ -6,9 +6,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.backend.cpu.neurons import NeuronRule, full_view, memory_axes
 from talon.backend.cpu.plan import NodePlan, Plan, Work
 from talon.backend.cpu.record import FloatTrace, Record
+from talon.backend.cpu.rules import Rule, full_view, memory_axes
 from talon.ir import Neuron, Output
 from talon.ir.types import BoolArray, FloatArray
 
@@ -45,11 +45,12 @@ class Recorder:
         self._counts = dict.fromkeys(neurons, 0)
         self._spikes: dict[str, BoolArray] = {}
         self._potentials: dict[str, FloatArray] = {}
+        self._synaptic: dict[str, FloatArray] = {}
         self._currents: dict[str, FloatArray] = {}
         self._values: dict[str, FloatArray] = {}
         self._activity: dict[str, NDArray[np.int64]] = {}
         self._latency_ns: dict[str, float] = {}
-        self._rules: dict[str, NeuronRule] = {}
+        self._rules: dict[str, Rule] = {}
 
     def keeps_values(self, plan: NodePlan) -> bool:
         """Tell whether the output of a node is kept."""
@@ -59,20 +60,31 @@ class Recorder:
 
     def keeps_inputs(self, plan: NodePlan) -> bool:
         """Tell whether anything of the inputs of a node is kept."""
-        is_neuron = isinstance(plan.node, Neuron)
-        kept = self.record.currents if is_neuron else self.record.activity and plan.has_weights
+        if plan.is_population:
+            kept = self.record.currents
+        else:
+            kept = self.record.activity and plan.has_weights
         return kept and self.record.wants(plan.name)
 
-    def potentials(self, name: str, rule: NeuronRule, window: Window) -> FloatArray | None:
+    def potentials(self, name: str, rule: Rule, window: Window) -> FloatArray | None:
         """Return where the potentials of a chunk go, if they are kept."""
         if not (self.record.potentials and self.record.wants(name)):
             return None
         return self._flat(self._potentials, rule, name, self._dtype)[window]
 
-    def keep_spikes(
-        self, plan: NodePlan, rule: NeuronRule, window: Window, spikes: FloatArray
-    ) -> None:
-        """Count the spikes of a chunk, zeros and ones in the order of memory, and keep them."""
+    def synaptic(self, name: str, rule: Rule, window: Window) -> FloatArray | None:
+        """Return where the synaptic currents of a chunk go, if they are kept."""
+        if not (self.record.synaptic and self.record.wants(name)):
+            return None
+        return self._flat(self._synaptic, rule, name, self._dtype)[window]
+
+    def keep_spikes(self, plan: NodePlan, rule: Rule, window: Window, spikes: FloatArray) -> None:
+        """Count the spikes of a chunk, zeros and ones in the order of memory, and keep them.
+
+        Integrators have none.
+        """
+        if plan.name not in self._counts:
+            return
         flat = spikes.reshape(-1)
         is_short = flat.size <= _EXACT and flat.dtype == np.float32
         count = int(np.dot(flat, flat)) if is_short else int(np.count_nonzero(flat))
@@ -82,9 +94,7 @@ class Recorder:
             kept = self._flat(self._spikes, rule, plan.name, np.dtype(bool))
             np.not_equal(spikes, 0, out=kept[window])
 
-    def keep_currents(
-        self, plan: NodePlan, rule: NeuronRule, window: Window, x: FloatArray
-    ) -> None:
+    def keep_currents(self, plan: NodePlan, rule: Rule, window: Window, x: FloatArray) -> None:
         """Keep the inputs of neurons, given as ``(n_steps or 1, n_samples, n_neurons)``."""
         if self.keeps_inputs(plan):
             self._flat(self._currents, rule, plan.name, self._dtype)[window] = x
@@ -125,6 +135,7 @@ class Recorder:
             spikes=self._full(self._spikes),
             potentials=self._full(self._potentials),
             currents=self._full(self._currents),
+            synaptic=self._full(self._synaptic),
             outputs={name: self._values[name] for name in outputs},
             spike_counts=self._counts,
             values={n: v for n, v in self._values.items() if wants_values and self.record.wants(n)},
@@ -134,9 +145,7 @@ class Recorder:
             n_samples=self._size[1],
         )
 
-    def _flat(
-        self, arrays: dict[str, NDArray], rule: NeuronRule, name: str, dtype: np.dtype
-    ) -> NDArray:
+    def _flat(self, arrays: dict[str, NDArray], rule: Rule, name: str, dtype: np.dtype) -> NDArray:
         """Return the array ``(n_steps, n_samples, n_neurons)`` of a node, in the rule's order."""
         with self.lock:
             if name not in arrays:

@@ -23,7 +23,7 @@ def info_command(console: Console) -> None:
 
 @command("primitives")
 def primitives_command(console: Console) -> None:
-    """List the primitives, with the room that each is in."""
+    """List the primitives, with the room that each is in, and whether it is Talon's own."""
     from talon.ir import list_primitives, str_to_node
     from talon.sdk.tables import records
 
@@ -31,9 +31,10 @@ def primitives_command(console: Console) -> None:
         {
             "primitive": name,
             "module": (kind := str_to_node(name)).__module__.rpartition(".")[2],
+            "extension": kind.is_extension,
             "summary": (kind.__doc__ or "").strip().partition("\n")[0],
         }
-        for name in list_primitives()
+        for name in list_primitives(extensions=True)
     ]
     console.emit({"primitives": rows}, lambda out: out.print(records(rows)))
 

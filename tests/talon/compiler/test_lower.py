@@ -1,5 +1,6 @@
 """Lowering: what populations and synapses a graph means, and what it refuses."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,39 @@ import pytest
 from talon.compiler.lower import ONE_POPULATION, lower
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError, QuantizationError
-from talon.ir import IF, Affine, Flatten, Graph, Input, Node, Output, Skip
+from talon.ir import IF, Affine, CubaLIF, Flatten, Graph, Input, Node, Output, Skip
 from talon.testing import random_graph
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            CubaLIF(*(np.full(3, 2.0, np.float32),) * 5),
+            "Node 'n' (CubaLIF) cannot be mapped: the compiler lowers only Affine, ",
+        ),
+        (
+            IF(np.ones(3, np.float32), reset="subtract", double_threshold=True),
+            (
+                "Node 'n' (IF) cannot be mapped: double_threshold=True, but the array's reset by "
+                "subtraction knows one threshold only; train it with double_threshold=False or "
+                "run the graph on the target 'reference'"
+            ),
+        ),
+        (
+            IF(np.ones(3, np.float32), reset_delay=True, reset_drops_drive=True),
+            (
+                "Node 'n' (IF) cannot be mapped: reset_drops_drive=True, but the array's late "
+                "reset to a value keeps the drive of the timestep; "
+            ),
+        ),
+    ],
+)
+def test_what_the_array_does_not_have_is_refused(node, message):
+    graph = Graph({"in": Input((3,)), "n": node, "out": Output((3,))}, [("in", "n"), ("n", "out")])
+    assert [str(found)[: len(message)] for found in find_unmapped(graph)] == [message]
+    with pytest.raises(MappingError, match="^" + re.escape(message)):
+        lower(graph)
 
 
 def test_layers_become_populations_and_synapses(make_mlp):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talon import ir
-from talon.ir.costs import count_macs, count_state, parameters, stored_bytes
+from talon.ir.costs import count_macs, count_neurons, count_state, parameters, stored_bytes
 
 
 def ones(*shape: int) -> np.ndarray:
@@ -50,10 +50,17 @@ def test_products_of_a_timestep(node: ir.Node, shape: ir.Dims, macs: int) -> Non
     assert count_macs(node, shape, node.output_shape(shape)) == macs
 
 
-def test_states_are_potentials() -> None:
+def test_states_are_potentials_currents_and_delayed_values() -> None:
+    shape = (3, 4, 5)
     neurons = ir.LIF(ones(3), ones(3), ones(3), ones(3))
-    assert count_state(neurons, (3, 4, 5)) == 60
-    assert count_state(ir.ReLU(3), (3, 4, 5)) == 0
+    synaptic = ir.CubaLIF(*(ones(3),) * 5)
+    assert (count_neurons(neurons, shape), count_state(neurons, shape)) == (60, 60)
+    assert (count_neurons(synaptic, shape), count_state(synaptic, shape)) == (60, 120)
+    assert count_state(ir.CubaLI(*(ones(3),) * 4), shape) == 120
+    late = ir.Delay(np.array([0, 2, 5]))
+    assert (count_neurons(late, shape), count_state(late, shape)) == (0, 140)
+    for node in (ir.ReLU(3), ir.Scale(ones(3)), ir.Threshold(ones(3))):
+        assert (count_neurons(node, shape), count_state(node, shape)) == (0, 0)
 
 
 def test_parameters_are_the_arrays_that_a_file_holds() -> None:

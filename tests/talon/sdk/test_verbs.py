@@ -31,7 +31,9 @@ def invoke(*arguments: object, status: int = 0) -> dict[str, Any]:
 
 def test_looking_at_a_model(model: Path) -> None:
     assert invoke("info")["talon.ir"] == "0.0.1"
-    assert len(invoke("primitives")["primitives"]) == 36
+    primitives = invoke("primitives")["primitives"]
+    assert sum(not item["extension"] for item in primitives) == 36
+    assert [i["primitive"] for i in primitives] == ir.list_primitives(extensions=True)
     found = invoke("inspect", model)
     assert [node["type"] for node in found["nodes"]][:3] == ["Input", "Conv2d", "ReLU"]
     assert found["nodes"][3]["output_shape"] == [16, 14, 14]

@@ -17,6 +17,7 @@ from talon import ir, viz
 from talon.testing import graphs_of_primitives, ring
 from talon.viz import display
 from talon.viz.compiled import visualize_execution_schedule, visualize_partitioned
+from talon.viz.constants import category_of
 from talon.viz.layout import arrange, levels_of
 from talon.viz.render import render_html
 from talon.viz.serialize import graph_to_dict
@@ -267,3 +268,8 @@ def test_page_is_served_to_this_machine_and_nothing_else(tmp_path: Path, monkeyp
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     address = display.visualize(chain())
     assert opened == [address] and address.startswith("file://")
+
+
+def test_every_primitive_has_a_colour_of_its_kind() -> None:
+    plain = {n for n in ir.list_primitives(extensions=True) if category_of(n) == "other"}
+    assert plain == {"HybridRegion"}

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from talon import ir
 from talon.backend.cpu import FloatModel, Record, simulate_float
 from talon.backend.cpu.kernels import build_kernel, join
+from talon.ir.costs import count_neurons
 from talon.testing import graphs_of_primitives, random_inputs
 
-EVERYTHING = Record(currents=True, values=True, activity=True)
+EVERYTHING = Record(currents=True, synaptic=True, values=True, activity=True)
 
 
 def stepwise(graph, inputs):
@@ -18,11 +19,10 @@ def stepwise(graph, inputs):
     shapes, ports = graph.infer_shapes(), graph.ports()
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     past = {name: [] for name in graph.nodes}
-    v = {
-        name: np.zeros((n_samples, *shapes[name]))
-        for name, node in graph.nodes.items()
-        if isinstance(node, ir.Neuron)
-    }
+    populations = [n for n, node in graph.nodes.items() if count_neurons(node, shapes[n])]
+    v = {name: np.zeros((n_samples, *shapes[name])) for name in populations}
+    current = {name: np.zeros((n_samples, *shapes[name])) for name in populations}
+    came = {name: [] for name, node in graph.nodes.items() if isinstance(node, ir.Delay)}
     potentials = {name: [] for name in v}
     for t in range(n_steps):
         for name in graph.topological_order():
@@ -43,36 +43,66 @@ def stepwise(graph, inputs):
                     value = np.split(value, ends, axis=dim)[port]
                 parts.append(value)
             x = join(node, parts, axis=1)
-            if isinstance(node, ir.Neuron):
-                v[name], y = neurons(node, shapes[name], v[name], x)
+            if name in populations:
+                current[name], drive, beta = driven(node, shapes[name], current[name], x)
+                v[name], y = stepped(node, shapes[name], v[name], drive, beta)
                 potentials[name].append(v[name])
+            elif name in came:
+                came[name].append(x)
+                y = late(node.broadcast(node.delay, shapes[name]), came[name])
             else:
                 y = build_kernel(node, x.shape[1:], np.dtype(np.float64))(x)
             past[name].append(y)
     return past, potentials
 
 
-def neurons(node, shape, v, x):
-    """Return potentials and spikes after a timestep, after the head of talon.ir.neurons."""
-    parameters = {
+def late(delays, came):
+    """Return for each feature what came so many timesteps ago."""
+    y = np.zeros_like(came[-1])
+    for index in np.ndindex(*delays.shape):
+        if delays[index] < len(came):
+            y[(slice(None), *index)] = came[-1 - delays[index]][(slice(None), *index)]
+    return y
+
+
+def parameters_of(node, shape):
+    return {
         name: node.broadcast(getattr(node, name).astype(np.float64), shape)
         for name in node.parameter_names
     }
+
+
+def driven(node, shape, current, x):
+    """Return the synaptic current of a timestep, its drive and the decay of the potential."""
+    p = parameters_of(node, shape)
+    if isinstance(node, ir.CubaLIF | ir.CubaLI):
+        alpha = 1 - 1 / p["tau_syn"]
+        current = alpha * current + (1 - alpha) * p["w_in"] * x
+        x = current
+    if isinstance(node, ir.IF | ir.I):
+        return current, p["r"] * x, 1.0
+    beta = 1 - 1 / p["tau" if "tau" in p else "tau_mem"]
+    return current, (1 - beta) * (p["v_leak"] + p["r"] * x), beta
+
+
+def stepped(node, shape, v, drive, beta):
+    """Return potentials and output after a timestep, after the head of talon.ir.neurons."""
+    base = beta * v + drive
+    if not isinstance(node, ir.Neuron):
+        return base, base
+    parameters = parameters_of(node, shape)
     threshold = parameters["v_threshold"]
 
     def compare(potential):
         return potential > threshold if node.strict else potential >= threshold
 
-    if isinstance(node, ir.LIF):
-        tau = parameters["tau"]
-        drive = parameters["r"] / tau * x + parameters["v_leak"] / tau
-        base = (1 - 1 / tau) * v + drive
-    else:
-        drive = parameters["r"] * x
-        base = v + drive
+    if node.double_threshold:
+        spikes = compare(base - compare(v) * threshold)
+        return base - spikes * threshold, spikes.astype(np.float64)
     fires = compare(v) if node.reset_delay else compare(base)
     if node.reset == "zero":
-        restart = parameters["v_reset"] + (drive if node.reset_delay else 0)
+        counts = node.reset_delay and not node.reset_drops_drive
+        restart = parameters["v_reset"] + (drive if counts else 0)
         after = np.where(fires, restart, base)
     elif node.reset == "subtract":
         after = np.where(fires, base - threshold, base)
@@ -99,7 +129,8 @@ def test_chunks_are_what_single_timesteps_are(graph, seed):
         assert_close(value, np.array(values[name]))
     for name, expected in potentials.items():
         assert_close(trace.potentials[name], np.array(expected))
-        np.testing.assert_array_equal(trace.spikes[name], np.array(values[name]) != 0)
+        if isinstance(graph.nodes[name], ir.Neuron):
+            np.testing.assert_array_equal(trace.spikes[name], np.array(values[name]) != 0)
 
 
 @pytest.mark.parametrize("chunk", [(1, 1), (2, 1), (3, 2), (3, 4)])
@@ -112,7 +143,7 @@ def test_size_of_a_chunk_changes_nothing(chunk, graph, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FloatModel, "_chunk", lambda *_: chunk)
         parts = simulate_float(graph, inputs, dtype=np.float64, record=EVERYTHING)
-    for kind in ("values", "potentials", "currents", "outputs", "activity"):
+    for kind in ("values", "potentials", "currents", "synaptic", "outputs", "activity"):
         first, second = getattr(whole, kind), getattr(parts, kind)
         assert first.keys() == second.keys()
         for name, value in first.items():
@@ -140,7 +171,7 @@ def test_held_inputs_are_repeated_ones(graph, seed):
     held = simulate_float(graph, images, 5, hold=True, dtype=np.float64, record=EVERYTHING)
     repeated = {name: np.repeat(x[None], 5, 0) for name, x in images.items()}
     given_each = simulate_float(graph, repeated, dtype=np.float64, record=EVERYTHING)
-    for kind in ("values", "potentials", "currents", "outputs", "activity"):
+    for kind in ("values", "potentials", "currents", "synaptic", "outputs", "activity"):
         first, second = getattr(held, kind), getattr(given_each, kind)
         assert first.keys() == second.keys()
         for name, value in first.items():
