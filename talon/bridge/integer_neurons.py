@@ -93,7 +93,10 @@ class IntegerNeurons:
         rule = self.population
         left = _leak(v, self._decay)
         if rule.reset_next and rule.reset != "none":
-            left = self._reset(left, self._compare(v).detach())
+            late = self._compare(v).detach()
+            left = self._reset(left, late)
+            if rule.reset == "hold":  # to the value, and the drive of the timestep is lost
+                x = torch.where(late, torch.zeros_like(x), x)
         v = _clamp(left + x)
         fired = self._compare(v).detach()
         gap = (v - self._threshold) * self.unit

@@ -31,7 +31,7 @@ def tensors(inputs):
 
 def assert_golden(quantized, inputs):
     """Compare every spike of all neurons and every value of read-outs with the golden model."""
-    program = talon.compile(quantized.to_graph(), calibration=inputs)
+    program = talon.compile(quantized.to_graph(), hw=quantized.params, calibration=inputs)
     trace = program.run(inputs, target="golden", probe=True)
     names = [name for name in trace.spikes if not name.startswith("/")]
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_forward_pass_is_the_golden_model_before_and_after_training(seed, graded
         assert_golden(train(quantized, inputs), inputs)
 
 
-def network(reset="subtract", reset_delay=True, strict=True, bits=8):
+def network(reset="subtract", reset_delay=True, strict=True, bits=8, **more):
     rng = np.random.default_rng(0)
     weight = [
         rng.normal(0, 1 / np.sqrt(n), (m, n)).astype(np.float32) for m, n in ((20, 12), (4, 20))
@@ -85,6 +85,7 @@ def network(reset="subtract", reset_delay=True, strict=True, bits=8):
             reset=reset,
             reset_delay=reset_delay,
             strict=strict,
+            **more,
         )
         for n in (20, 4)
     ]
@@ -117,6 +118,30 @@ def test_every_rule_of_neurons(reset, reset_delay, strict, bits):
     train(quantized, x)
     assert not np.array_equal(quantized.to_graph().nodes["fc1"].weight, before)
     assert assert_golden(quantized, x) > 50
+
+
+def test_late_reset_that_drops_the_drive():
+    graph = network("zero", reset_delay=True, reset_drops_drive=True)
+    x = {"input": raster()}
+    quantized = quantize_aware_training(graph, x)
+    assert assert_golden(quantized, x) > 50
+    assert assert_golden(train(quantized, x), x) > 50
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_neurons_with_currents_and_read_outs_that_integrate(seed):
+    limits = GraphLimits(
+        max_neurons=16, max_inputs=16, late=0.0, synaptic=0.6, elementwise=0.3, integrators=0.6
+    )
+    graph, inputs = drawn(seed, graded=False, limits=limits)
+    try:
+        quantized = quantize_aware_training(graph, inputs, hw="zynq_us_plus_syn")
+    except MappingError:  # a delay that is longer than the array has
+        return
+    assert_golden(quantized, inputs)
+    if any(p.requires_grad for p in quantized.parameters()):
+        assert_golden(train(quantized, inputs), inputs)
 
 
 def test_gradients_are_those_of_the_float_network_where_nothing_is_rounded():
