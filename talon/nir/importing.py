@@ -1,0 +1,238 @@
+"""From a graph of NIR to one of ours."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from talon.errors import ModelError
+from talon.ir import Flatten, Graph, Input, Node, Output
+from talon.ir.population import Population
+from talon.ir.types import Dims, Edges
+from talon.nir import tagged
+from talon.nir.decode import decode
+from talon.nir.encode import encode
+from talon.nir.errors import SILENT, Judge, NIRError, warn
+from talon.nir.feedback import feedback_edges
+from talon.nir.fields import check_record
+from talon.nir.memory import Note, is_equal, memory_of, with_memory, with_note
+from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, digest_of, structure_digest
+from talon.nir.nesting import flatten, skeleton_of
+from talon.nir.notes import GRAPH_FIELDS, KEY, MEMORY, VERSION, read_notes
+from talon.nir.timestep import check_dt, recognised_dt
+
+
+def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
+    """Return our graph of one of NIR, see :func:`talon.nir.read`."""
+    judge = Judge(lenient=lenient)
+    notes = read_notes(record.metadata, judge)
+    flat = flatten(record, judge)
+    flat.nodes = {name: check_record(name, node, judge) for name, node in flat.nodes.items()}
+    if dt is not None:
+        dt = check_dt(dt)
+    elif notes is None:
+        dt = recognised_dt(flat.nodes)
+    try:
+        if notes is not None:
+            return _noted(flat, notes, notes["dt"] if dt is None else dt, judge)
+        assert dt is not None
+        return _Import(record, flat, dt, judge).graph()
+    except (ModelError, ValueError) as error:
+        raise NIRError(f"The NIR graph is not well formed: {error}") from error
+
+
+def _noted(flat: FlatGraph, notes: Mapping[str, Any], dt: float, judge: Judge) -> Graph:
+    """Return the graph that a file was written from; its nodes only, if edges were changed."""
+    nodes = {
+        name: _noted_node(name, record, notes["nodes"].get(name, {}), dt, judge)
+        for name, record in flat.nodes.items()
+    }
+    structure = notes["structure"]
+    others = {name: notes["graph"][name] for name in GRAPH_FIELDS if name in notes["graph"]}
+    if structure["digest"] != structure_digest(flat.nodes, flat.edges):
+        judge.deviation(
+            "Nodes or edges of the file were changed after it was written",
+            "its notes on order, skips and delays are left out",
+        )
+        return _delayed(nodes, flat.edges, {**others, "execution_schedule": None})
+    for name in structure["nodes"]:
+        if name not in nodes:
+            nodes[name] = with_note(None, notes["nodes"].get(name, {"type": "?"}))
+    edges = [(src, dst) for src, dst, _ in structure["edges"]]
+    graph = Graph(
+        {name: nodes[name] for name in structure["nodes"]},
+        edges,
+        **others,
+        delays={(src, dst): delay for src, dst, delay in structure["edges"] if delay},
+    )
+    graph.validate()
+    return graph
+
+
+def _noted_node(name: str, record: NodeRecord, note: Note, dt: float, judge: Judge) -> Node:
+    is_changed = note.get("digest") != digest_of(record) if note else False
+    base = decode(name, record, dt, judge, None if is_changed else note.get("form"))
+    if not note:
+        return base
+    if is_changed:
+        warn(f"Node {name!r} was changed after it was written: its arrays are those of the file")
+    try:
+        return with_note(base, note, is_changed=is_changed)
+    except (NIRError, ValueError, KeyError) as error:
+        judge.deviation(f"Node {name!r}: {error}", "they are left out")
+        return base
+
+
+def _delayed(nodes: Mapping[str, Node], edges: Edges, others: Mapping[str, Any]) -> Graph:
+    """Return a graph whose cycles have a delay, its nodes in topological order."""
+    stateful = [n for n, node in nodes.items() if isinstance(node, Population) and node.n_states]
+    delays = dict.fromkeys(feedback_edges(nodes, edges, stateful), 1)
+    graph = Graph(dict(nodes), edges, delays=delays, **others)
+    order = graph.topological_order()
+    graph.nodes = {name: graph.nodes[name] for name in order}
+    return graph
+
+
+class _Import:
+    """A graph that was not written by us."""
+
+    def __init__(self, record: GraphRecord, flat: FlatGraph, dt: float, judge: Judge) -> None:
+        self._record, self._flat, self._dt, self._judge = record, flat, dt, judge
+        self._added: dict[str, Node] = {}
+
+    def graph(self) -> Graph:
+        """Return the graph, with what it does not say in its metadata."""
+        flat = self._flat
+        nodes = {name: decode(name, r, self._dt, self._judge) for name, r in flat.nodes.items()}
+        edges = self._with_inputs(nodes, list(flat.edges))
+        graph = _delayed(nodes, edges, {})
+        self._check_flattens(graph)
+        self._add_outputs(graph)
+        graph.validate()
+        self._check_shapes(graph)
+        self._warn_of_steps()
+        graph.metadata[MEMORY] = tagged.to_text(self._memory(graph))
+        return graph
+
+    def _with_inputs(self, nodes: dict[str, Node], edges: Edges) -> Edges:
+        """Add an input before every node that nothing leads into, as the nir package does."""
+        fed = {dst for _, dst in edges}
+        for name in [n for n, node in nodes.items() if not isinstance(node, Input)]:
+            if name in fed:
+                continue
+            shape = _input_shape(self._flat.nodes[name])
+            if shape is None:
+                raise NIRError(
+                    f"Node {name!r} ({self._flat.nodes[name].type}) has no incoming edge, and its "
+                    "input shape is not known; put an Input before it"
+                )
+            added = _free_name(f"input_{name}", nodes)
+            nodes[added] = Input(np.array(shape))
+            edges = [*edges, (added, name)]
+        return edges
+
+    def _add_outputs(self, graph: Graph) -> None:
+        """Add an output behind every node that leads nowhere."""
+        read = {src for src, _ in graph.edges}
+        ends = [n for n, node in graph.nodes.items() if not isinstance(node, Output)]
+        ends = [name for name in ends if name not in read]
+        shapes = graph.infer_shapes() if ends else {}
+        for name in ends:
+            added = _free_name(f"output_{name}", graph.nodes)
+            graph.add_node(added, Output(np.array(shapes[name])))
+            graph.add_edge(name, added)
+
+    def _check_flattens(self, graph: Graph) -> None:
+        """Mend dimensions that count a batch: they leave the channels where a layer takes all."""
+        for name, node in graph.nodes.items():
+            if not isinstance(node, Flatten) or node.start_dim != 1:
+                continue
+            given = self._flat.nodes[name].fields.get("input_type")
+            readers = [graph.nodes[dst] for dst in graph.successors(name)]
+            wanted = {getattr(reader, "in_features", None) for reader in readers}
+            if given is not None and wanted == {math.prod(given)} and len(given) > 1:
+                self._judge.deviation(
+                    f"Node {name!r} (Flatten) has start_dim=1, as if dimension 0 were a batch",
+                    "it begins at dimension 0",
+                )
+                graph.nodes[name] = Flatten(0, node.end_dim)
+
+    def _check_shapes(self, graph: Graph) -> None:
+        """Compare the shapes that the file states with those that the graph has."""
+        for name, shape in input_shapes(graph).items():
+            record = self._flat.nodes.get(name)
+            if record is None:
+                continue
+            sizes = shape if record.type == "Flatten" else shape[1:]
+            stated = record.fields.get("input_shape", record.fields.get("input_type"))
+            if stated is not None and tuple(np.atleast_1d(stated)) != sizes:
+                self._judge.deviation(
+                    f"Node {name!r} ({record.type}) states the input shape {stated}, but gets "
+                    f"{sizes}",
+                    "what it gets counts",
+                )
+
+    def _warn_of_steps(self) -> None:
+        """Warn of gains that look as if they were meant for timesteps, not for seconds."""
+        for name, record in self._flat.nodes.items():
+            if record.type in ("IF", "I") and self._dt != 1 and np.all(record.fields["r"] == 1):
+                warn(
+                    f"Node {name!r} ({record.type}) has r = 1, which is a gain of {self._dt:g} a "
+                    "timestep by NIR's equation; if the writer counted in timesteps, as sinabs "
+                    "does, give dt=1"
+                )
+
+    def _memory(self, graph: Graph) -> dict[str, Any]:
+        shapes = input_shapes(graph)
+        memories: dict[str, Note] = {}
+        for name, record in self._flat.nodes.items():
+            made = encode(name, graph.nodes[name], shapes[name], self._dt, SILENT)
+            memory = memory_of(record, made.record)
+            if memory and _gives_back(name, memory, made.record, graph.nodes[name], self._dt):
+                memories[name] = memory
+        skeleton = skeleton_of(self._record)
+        metadata = {k: v for k, v in self._record.metadata.items() if k != KEY}
+        memory = {"version": VERSION, "dt": self._dt, "nodes": memories, "metadata": metadata}
+        if skeleton is not None:
+            digest = structure_digest(self._flat.nodes, self._flat.edges)
+            memory |= {"skeleton": skeleton, "structure": digest}
+        return memory
+
+
+def _gives_back(name: str, memory: Note, made: NodeRecord, node: Node, dt: float) -> bool:
+    return is_equal(decode(name, with_memory(made, memory), dt, SILENT), node)
+
+
+def input_shapes(graph: Graph) -> dict[str, Dims]:
+    """Return the shape of all inputs together for each node."""
+    shapes, sources = graph.infer_shapes(), graph.sources()
+    return {
+        name: node.merge_shape([shapes[src] for src in sources[name]])
+        if sources[name]
+        else shapes[name]
+        for name, node in graph.nodes.items()
+    }
+
+
+def _input_shape(record: NodeRecord) -> Dims | None:
+    """Return the input shape that the fields of a node tell."""
+    fields = record.fields
+    if "shape" in fields or "input_type" in fields:
+        return fields.get("shape", fields.get("input_type"))
+    if record.type in ("Affine", "Linear"):
+        return (fields["weight"].shape[-1],)
+    if "input_shape" in fields:
+        n_in = fields["weight"].shape[1] * fields["groups"]
+        return (n_in, *np.atleast_1d(fields["input_shape"]).tolist())
+    arrays = [value for value in fields.values() if isinstance(value, np.ndarray)]
+    if not arrays or "weight" in fields or not max(array.ndim for array in arrays):
+        return None
+    return max((array.shape for array in arrays), key=len)
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    found, k = name, 0
+    while found in taken:
+        found, k = f"{name}_{k}", k + 1
+    return found
