@@ -187,9 +187,11 @@ class _Import:
         shapes = input_shapes(graph)
         memories: dict[str, Note] = {}
         for name, record in self._flat.nodes.items():
-            made = encode(name, graph.nodes[name], shapes[name], self._dt, SILENT)
+            node = graph.nodes[name]
+            kept = type(node).from_dict(node.to_dict())  # as it is after a way through a file
+            made = encode(name, kept, shapes[name], self._dt, SILENT)
             memory = memory_of(record, made.record)
-            if memory and _gives_back(name, memory, made.record, graph.nodes[name], self._dt):
+            if memory and _gives_back(name, memory, made.record, node, self._dt):
                 memories[name] = memory
         skeleton = skeleton_of(self._record)
         metadata = {k: v for k, v in self._record.metadata.items() if k != KEY}

@@ -97,8 +97,13 @@ def _is_array(value: Any) -> bool:
 
 
 def is_equal(a: Node, b: Node) -> bool:
-    """Tell whether two nodes are equal in every field and bit."""
-    return not note_of(a, b)
+    """Tell whether two nodes are equal in every field and bit, but for what no file stores."""
+    note = note_of(a, b)
+    differing = [*note.get("fields", {}), *note.get("like", {})]
+    return "type" not in note and all(
+        a.is_omitted(name, getattr(a, name)) and b.is_omitted(name, getattr(b, name))
+        for name in differing
+    )
 
 
 def memory_of(record: NodeRecord, base: NodeRecord) -> Note:
