@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from talon.ir.types import Edge, Edges
-from talon.nir.errors import Judge, NIRError
+from talon.nir.errors import SILENT, Judge, NIRError
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, structure_digest
 
 MAX_DEPTH = 32
@@ -147,7 +147,7 @@ def _skeleton(graph: GraphRecord, path: str) -> dict[str, Any]:
             nodes[name] = {"port": node.type, "shape": list(node.fields["shape"])}
         else:
             nodes[name] = {"node": f"{path}{name}"}
-    edges = [list(edge) for edge in _mended(graph, path, Judge(lenient=True))]
+    edges = [list(edge) for edge in _mended(graph, path, SILENT)]
     return {"nodes": nodes, "edges": edges}
 
 

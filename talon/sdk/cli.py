@@ -20,6 +20,7 @@ from talon.sdk.commands.energy import (
     profile_hw_command,
     run_command,
 )
+from talon.sdk.commands.exchange import export_command, import_command
 from talon.sdk.commands.image import image_group
 from talon.sdk.commands.inspect import (
     info_command,
@@ -111,6 +112,8 @@ for _command in (
     compare_command,
     hash_command,
     stamp_command,
+    import_command,
+    export_command,
     convert_command,
     quantize_command,
     merge_command,

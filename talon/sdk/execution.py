@@ -16,6 +16,7 @@ from talon.backend.programs import compile as compile_graph
 from talon.errors import BackendError, TalonError
 from talon.image.container import MAGIC
 from talon.ir import Graph, read
+from talon.sdk.sources import is_nir
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
@@ -62,6 +63,8 @@ def read_model(path: str) -> Graph:
         raise TalonError(
             f"{path} is a program; this command needs the model (.t1c) that it was made from"
         )
+    if is_nir(path):
+        raise TalonError(f"{path} is a NIR file; make a model of it: talon import {path} -o X.t1c")
     return read(path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from talon.errors import TalonError
 from talon.ir import Graph
 from talon.sdk.factories import is_factory, make_model
+from talon.sdk.sources import is_nir
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,16 +20,20 @@ class Model:
     module: Any = None
 
 
-def open_model(text: str, sample: Any = None) -> Model:
+def open_model(
+    text: str, sample: Any = None, *, dt: float | None = None, lenient: bool = False
+) -> Model:
     """Return the model that a command line names.
 
     Parameters
     ----------
     text
-        The path of a ``.t1c`` file, or ``package.module:function``, which gives a graph, a PyTorch
-        module, or a module and a sample.
+        The path of a ``.t1c`` or ``.nir`` file, or ``package.module:function``, which gives a
+        graph, a PyTorch module, a module and a sample, or a ``nir.NIRGraph``.
     sample
         A batch for a module that comes without one.
+    dt, lenient
+        How NIR is read, see :func:`talon.nir.read`.
 
     Raises
     ------
@@ -38,18 +43,26 @@ def open_model(text: str, sample: Any = None) -> Model:
     if not is_factory(text):
         if not Path(text).is_file():
             raise TalonError(f"{text!r} is neither a file nor package.module:function")
+        if is_nir(text):
+            from talon import nir
+
+            return Model(graph=nir.read(text, dt=dt, lenient=lenient))
         from talon.sdk.execution import read_model
 
         return Model(graph=read_model(text))
     made = make_model(text)
     if isinstance(made, Graph):
         return Model(graph=made)
+    if type(made).__name__ == "NIRGraph":
+        from talon import nir
+
+        return Model(graph=nir.from_nir(made, dt=dt, lenient=lenient))
     if isinstance(made, tuple) and len(made) == 2:
         made, sample = made
     if not hasattr(made, "named_modules"):
         raise TalonError(
-            f"{text} gives {type(made).__name__}; it must give a talon.ir.Graph, a "
-            "torch.nn.Module, or a module and a sample"
+            f"{text} gives {type(made).__name__}; it must give a talon.ir.Graph, a nir.NIRGraph, "
+            "a torch.nn.Module, or a module and a sample"
         )
     if sample is None:
         raise TalonError(f"{text} gives a module without a sample; let it return (module, sample)")

@@ -10,6 +10,11 @@ from talon.ir.graph import Graph
 GraphSource: TypeAlias = "Graph | str | os.PathLike[str]"
 
 
+def is_nir(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is a NIR file by its name."""
+    return os.fspath(path).endswith(".nir")
+
+
 def as_graph(source: GraphSource) -> Graph:
     """Return the graph itself, or that of the ``.t1c`` file at a path.
 

@@ -4,6 +4,7 @@ The hypothesis strategies import hypothesis when they are called; it is not need
 """
 
 from talon.testing.equality import assert_same, assert_same_graph
+from talon.testing.exchange import random_exchange_graph
 from talon.testing.networks import (
     GraphLimits,
     divider,
@@ -23,6 +24,7 @@ __all__ = [
     "divider",
     "graphs",
     "graphs_of_primitives",
+    "random_exchange_graph",
     "random_graph",
     "random_graph_of_primitives",
     "random_inputs",

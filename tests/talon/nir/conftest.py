@@ -1,4 +1,4 @@
-"""Files of the NIR project, and random graphs of both kinds."""
+"""Files of the NIR project, and random graphs of the nir package."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talon import ir
-from talon.ir.population import Population
+from talon.nir.errors import SILENT
+from talon.nir.fields import check_record
+from talon.nir.model import GraphRecord, is_same
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("TALON_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -38,131 +39,117 @@ def shared_data():
     return shared
 
 
-class Growth:
-    """A random graph of what NIR can say, grown node by node."""
-
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
-        self.nodes, self.edges, self.delays = {}, [], {}
-
-    def array(self, shape, low=-2.0, high=2.0):
-        dtype = self.rng.choice([np.float32, np.float64, np.float16], p=[0.6, 0.3, 0.1])
-        return np.array(self.rng.uniform(low, high, shape)).astype(dtype)
-
-    def parameter_shape(self, shape):
-        choices = [shape, ()]
-        if len(shape) > 1:
-            choices += [shape[:1], (shape[0], *(1,) * (len(shape) - 1)), (int(np.prod(shape)),)]
-        return choices[self.rng.integers(len(choices))]
-
-    def neuron(self, shape):
-        own = self.parameter_shape(shape)
-        resets = {
-            "reset": str(self.rng.choice(["zero", "subtract", "none"])),
-            "reset_delay": bool(self.rng.integers(2)),
-            "strict": bool(self.rng.integers(2)),
-        }
-
-        def draw(low, high):
-            array = self.array(own, low, high)
-            return np.full_like(array, array.flat[0]) if self.rng.integers(2) else array
-
-        tau, syn = draw(1.0, 50.0), draw(1.0, 50.0)
-        r, leak, level, v_reset = (
-            draw(0.5, 9.0),
-            draw(-0.1, 0.1),
-            draw(0.1, 2.0),
-            draw(-0.5, 0.5),
-        )
-        makers = [
-            lambda: ir.LIF(tau, r, leak, level, v_reset=v_reset, **resets),
-            lambda: ir.LIF(tau, r, leak, level),
-            lambda: ir.IF(level, r=r, v_reset=v_reset, **resets),
-            lambda: ir.IF(level),
-            lambda: ir.CubaLIF(syn, tau, r, leak, level, w_in=r, v_reset=v_reset, **resets),
-            lambda: ir.I(r),
-            lambda: ir.LI(tau, r, leak),
-            lambda: ir.CubaLI(syn, tau, r, leak),
-            lambda: ir.Scale(r),
-            lambda: ir.Threshold(level),
-            lambda: ir.Delay(self.rng.integers(0, 5, own)),
-        ]
-        return makers[self.rng.integers(len(makers))]()
-
-    def layer(self, shape):
-        if len(shape) == 1:
-            n_out = int(self.rng.integers(1, 7))
-            kind = self.rng.choice([ir.Affine, ir.SpikingAffine])
-            return kind(self.array((n_out, *shape)), self.array(n_out))
-        if self.rng.random() < 0.2:
-            return ir.Flatten(*self.flatten_dims(len(shape)))
-        if len(shape) == 3 and self.rng.random() < 0.3 and min(shape[1:]) >= 2:
-            kind = self.rng.choice([ir.AvgPool2d, ir.SumPool2d])
-            return kind(2, stride=int(self.rng.integers(1, 3)))
-        return self.convolution(shape)
-
-    def flatten_dims(self, rank):
-        start = int(self.rng.integers(0, rank))
-        end = int(self.rng.integers(start, rank))
-        return start, (-1 if end == rank - 1 and self.rng.integers(2) else end)
-
-    def convolution(self, shape):
-        rank = len(shape) - 1
-        groups = shape[0] if self.rng.random() < 0.3 else 1
-        n_out = groups * int(self.rng.integers(1, 3))
-        padding = int(self.rng.integers(1, 3))
-        kernel = [int(k) for k in self.rng.choice([1, 3], rank)]
-        stride = int(self.rng.integers(1, 3))
-        weight = self.array((n_out, shape[0] // groups, *kernel))
-        if rank == 1:
-            return ir.Conv1d(weight, self.array(n_out), stride, padding, groups=groups)
-        if groups == n_out == shape[0] and self.rng.integers(2):
-            return ir.SDConv(weight, self.array(n_out), stride, padding)
-        kind = self.rng.choice([ir.Conv2d, ir.SConv])
-        return kind(weight, self.array(n_out), (stride, 1), padding, (1, 1), groups)
-
-    def add(self, node, *sources):
-        name = f"{type(node).__name__.lower()}{len(self.nodes)}"
-        if self.rng.random() < 0.1:
-            node.precision, node.hardware_hints = "int8", {"lanes": 16, "shape": (1, 2.5)}
-        self.nodes[name] = node
-        for source in sources:
-            self.edges.append((source, name))
-            if self.rng.random() < 0.05:
-                self.delays[source, name] = int(self.rng.integers(1, 4))
-        return name
-
-    def loop(self, name, shape):
-        back = self.add(ir.Affine(self.array((*shape, *shape)), self.array(shape)), name)
-        self.edges.append((back, name))
-        self.delays[back, name] = int(self.rng.integers(1, 3))
-
-    def graph(self, n_layers):
-        shapes = [(3, 6, 5), (2, 9), (4,)]
-        shape = shapes[self.rng.integers(len(shapes))]
-        name = self.add(ir.Input(np.array(shape)))
-        for _ in range(n_layers):
-            node = self.neuron(shape) if self.rng.integers(2) else self.layer(shape)
-            before, name, shape = (name, shape), self.add(node, name), node.output_shape(shape)
-            if len(shape) == 1 and isinstance(node, Population) and self.rng.random() < 0.5:
-                self.loop(name, shape)
-            if shape == before[1] and self.rng.random() < 0.4:
-                kinds = [ir.Skip("residual"), ir.Skip("add", metadata={"a": [1]})]
-                name = self.add(kinds[self.rng.integers(2)], before[0], name)
-            elif self.rng.random() < 0.2:
-                size = int(np.prod(shape))
-                kinds = [
-                    ir.Dropout(size, 0.25),
-                    ir.Skip("passthrough"),
-                    ir.HybridRegion("snn", size),
-                ]
-                name = self.add(kinds[self.rng.integers(3)], name)
-        self.add(ir.Output(np.array(shape)), name)
-        return ir.Graph(
-            self.nodes, self.edges, delays=self.delays, metadata={"n_steps": 3, "tags": ["a", "b"]}
-        )
+@pytest.fixture
+def same_record():
+    return assert_same_record
 
 
 @pytest.fixture
-def grow():
-    return lambda seed, n_layers: Growth(seed).graph(n_layers)
+def make_nir():
+    nir = pytest.importorskip("nir")
+    return lambda seed, n_layers, **options: random_nir(nir, seed, n_layers, **options)
+
+
+def assert_same_record(a, b, where="node"):
+    """Raise unless two graphs have the same nodes, edges in order, and arrays, bit for bit."""
+    assert type(a) is type(b), where
+    if isinstance(a, GraphRecord):
+        assert set(a.nodes) == set(b.nodes), where
+        assert a.edges == b.edges, where
+        for name in a.nodes:
+            assert_same_record(a.nodes[name], b.nodes[name], f"{where}/{name}")
+    else:
+        a, b = (check_record(where, node, SILENT) for node in (a, b))
+        assert (a.type, set(a.fields)) == (b.type, set(b.fields)), where
+        for name, value in a.fields.items():
+            assert is_same(value, b.fields[name]), f"{where}/{name}: {value!r} {b.fields[name]!r}"
+    kept = {name: value for name, value in b.metadata.items() if name != "talon"}
+    assert set(kept) == set(a.metadata), where
+    for name, value in a.metadata.items():
+        assert np.array_equal(value, kept[name]), f"{where}/{name}"
+
+
+def random_nir(nir, seed, n_layers, *, is_nested=False):
+    """Return a random ``nir.NIRGraph`` that its own type check accepts."""
+    rng = np.random.default_rng(seed)
+    dtype = np.dtype(rng.choice([np.float32, np.float64]))
+
+    def draw(shape, low=-1.0, high=1.0):
+        array = np.array(rng.uniform(low, high, shape)).astype(dtype)
+        return np.full_like(array, array.flat[0]) if rng.integers(2) else array
+
+    def neuron(shape):
+        tau, syn = draw(shape, 1e-3, 1e-1), draw(shape, 1e-3, 1e-1)
+        r, leak, level = draw(shape, 0.1, 9), draw(shape), draw(shape, 0.1, 2)
+        makers = [
+            lambda: nir.LIF(tau, r, leak, level, draw(shape)),
+            lambda: nir.LIF(tau, r, leak, level),
+            lambda: nir.IF(r, level),
+            lambda: nir.CubaLIF(syn, tau, r, leak, level, w_in=draw(shape)),
+            lambda: nir.CubaLI(syn, tau, r, leak),
+            lambda: nir.LI(tau, r, leak),
+            lambda: nir.I(r),
+            lambda: nir.Scale(r),
+            lambda: nir.Threshold(level),
+            lambda: nir.Delay(rng.integers(0, 5, shape) * 1e-4),
+        ]
+        return makers[rng.integers(len(makers))]()
+
+    def layer(shape):
+        if len(shape) == 1:
+            n = int(rng.integers(1, 6))
+            weight = draw((n, *shape))
+            return (nir.Linear(weight) if rng.integers(2) else nir.Affine(weight, draw(n))), (n,)
+        if len(shape) == 2:
+            weight = draw((2, shape[0], 3))
+            padding = rng.choice(["same", "valid", "1"])
+            padding = 1 if padding == "1" else str(padding)
+            made = nir.Conv1d(shape[1], weight, 1, padding, 1, 1, draw(2))
+            return made, tuple(made.output_type["output"].tolist())
+        kind = rng.integers(3)
+        if kind == 0:
+            return nir.Flatten({"input": np.array(shape)}, 0, -1), (int(np.prod(shape)),)
+        if kind == 1 and min(shape[1:]) >= 2:
+            pool = nir.SumPool2d if rng.integers(2) else nir.AvgPool2d
+            sizes = (np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+            return pool(*sizes), (shape[0], shape[1] // 2, shape[2] // 2)
+        weight = draw((3, shape[0], 3, 3))
+        given = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}
+        given["padding"] = "same" if rng.integers(2) else 1
+        made = nir.Conv2d(tuple(shape[1:]), weight, **given, bias=draw(3))
+        return made, tuple(made.output_type["output"].tolist())
+
+    shape = [(2, 6, 4), (2, 7), (5,)][rng.integers(3)]
+    nodes = {"in": nir.Input({"input": np.array(shape)})}
+    edges, last = [], "in"
+    for k in range(n_layers):
+        before = shape
+        node, shape = (neuron(shape), shape) if rng.integers(2) else layer(shape)
+        name = f"n{k}"
+        if rng.integers(3) == 0:
+            node.metadata = {"note": "kept", "numbers": np.arange(3.0)}
+        if is_nested and len(before) == len(shape) == 1:
+            node = recurrent(nir, node, before, shape, draw)
+        nodes[name] = node
+        edges.append((last, name))
+        if shape == before and k and rng.integers(3) == 0:
+            edges.append((last, f"{name}s"))
+            edges.append((name, f"{name}s"))
+            nodes[f"{name}s"] = nir.Scale(draw(shape))
+            name = f"{name}s"
+        last = name
+    nodes["out"] = nir.Output({"output": np.array(shape)})
+    edges.append((last, "out"))
+    return nir.NIRGraph(nodes, edges, metadata={"by": "a test"})
+
+
+def recurrent(nir, node, before, shape, draw):
+    """Return a graph around a node that feeds itself."""
+    nodes = {
+        "input": nir.Input({"input": np.array(before)}),
+        "core": node,
+        "back": nir.Affine(draw((*before, *shape)), draw(before)),
+        "output": nir.Output({"output": np.array(shape)}),
+    }
+    edges = [("input", "core"), ("core", "back"), ("back", "core"), ("core", "output")]
+    return nir.NIRGraph(nodes, edges)
