@@ -1,0 +1,115 @@
+"""The files of the NIR project: what they do in the float simulation.
+
+``lif_norse`` with the input of the NIR paper (figure 2: 1000 timesteps of 1e-4 s), ``cnn_sinabs``
+on 60 N-MNIST recordings in frames of 1 ms (one spike a neuron and timestep, for each reset), and
+both Braille files, which must spike alike. Needs the files: TALON_SHARED_DATA names their folder.
+
+    python benchmarks/nir_bars.py
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from talon import ir, nir
+from talon.backend.cpu import Record, simulate_float
+from talon.ir.types import FloatArray
+
+DATA = Path(os.environ.get("TALON_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+PULSES = (
+    *(6, 22, 27, 31, 32, 35, 37, 40, 41, *range(43, 54), *range(67, 79), 84, 85),
+)  # in units of ten timesteps
+SPIKES = [460, 510, 710, 760]
+"""Spikes of NIR's reference, of Norse, Nengo, snnTorch and SpiNNaker2."""
+BAR = 57
+
+
+def lif_spikes(folder: Path) -> list[int]:
+    """Return the timesteps in which the neuron of ``lif_norse`` fires."""
+    graph = nir.read(folder / "lif_norse.nir", dt=1e-4)
+    raster = np.zeros((1000, 1, 1), np.float32)
+    raster[[10 * pulse for pulse in PULSES]] = 1
+    trace = simulate_float(graph, raster)
+    return np.flatnonzero(trace.outputs["output"]).tolist()
+
+
+def frames(path: Path, n_steps: int) -> FloatArray:
+    """Return a recording as ``(n_steps, 2, 34, 34)``, 1 where a pixel fired within 1 ms.
+
+    Five bytes an event: x, y, polarity in bit 7 and the rest of t, t, t, in microseconds.
+    """
+    raw = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 5).astype(np.int64)
+    x, y, polarity = raw[:, 0], raw[:, 1], raw[:, 2] >> 7
+    step = ((raw[:, 2] & 127) << 16 | raw[:, 3] << 8 | raw[:, 4]) // 1000
+    kept = (step < n_steps) & (x < 34) & (y < 34)
+    found = np.zeros((n_steps, 2, 34, 34), np.float32)
+    found[step[kept], polarity[kept], y[kept], x[kept]] = 1
+    return found
+
+
+def recordings(folder: Path) -> list[tuple[Path, int]]:
+    """Return the recordings and their classes."""
+    with (folder / "labels.csv").open() as file:
+        rows = list(csv.reader(file))
+    named = [(folder / row[0], row[1]) for row in rows]
+    return [(path, int(label)) for path, label in named if path.is_file()]
+
+
+def cnn_score(data: Path, *, reset: ir.types.ResetMode, n_steps: int = 310) -> tuple[int, int]:
+    """Return how many recordings ``cnn_sinabs`` classifies rightly, and how many there are."""
+    graph = nir.read(data / "nir" / "cnn_sinabs.nir")
+    for node in graph.nodes.values():
+        if isinstance(node, ir.IF):
+            node.reset = reset
+    labelled = recordings(data / "nmnist")
+    right = 0
+    for start in range(0, len(labelled), 10):
+        part = labelled[start : start + 10]
+        raster = np.stack([frames(path, n_steps) for path, _ in part], axis=1)
+        trace = simulate_float(graph, raster, record=Record())
+        counts = trace.outputs["output"].sum(axis=0)
+        right += int(np.sum(counts.argmax(axis=-1) == [label for _, label in part]))
+    return right, len(labelled)
+
+
+def braille_spikes(folder: Path, name: str, lenient: bool) -> FloatArray:
+    """Return the output of a Braille network for random input."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nir.NIRWarning)
+        graph = nir.read(folder / f"{name}.nir", lenient=lenient)
+    rng = np.random.default_rng(0)
+    raster = (rng.random((256, 20, 12)) < 0.3).astype(np.float32)
+    return simulate_float(graph, raster).outputs["output"]
+
+
+def main() -> int:
+    """Print the figures; return 0 if the bars are met."""
+    if not DATA.is_dir():
+        print(f"No data at {DATA}; TALON_SHARED_DATA names their folder", file=sys.stderr)
+        return 1
+    spikes = lif_spikes(DATA / "nir")
+    print(f"lif_norse spikes at {spikes}, NIR's reference at {SPIKES}")
+    ok = spikes == SPIKES
+    for reset in ("zero", "subtract"):
+        start = time.perf_counter()
+        right, n = cnn_score(DATA, reset=reset)
+        seconds = time.perf_counter() - start
+        print(f"cnn_sinabs, reset {reset!r}: {right} of {n} right (bar {BAR}), {seconds:.0f} s")
+        ok &= right >= BAR
+    flat = braille_spikes(DATA / "nir", "braille_noDelay_bias_zero", False)
+    nested = braille_spikes(DATA / "nir", "braille_noDelay_bias_zero_subgraph", True)
+    equal = bool(np.array_equal(flat, nested))
+    print(f"Braille, flat and nested: {int(flat.sum())} output spikes, equal: {equal}")
+    return 0 if ok and equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
