@@ -2,11 +2,15 @@
 
 import warnings
 
-from talon.errors import TalonError
+from talon.errors import ModelError, TalonError
 
 
 class NIRError(TalonError):
     """A NIR graph cannot be read, or a graph cannot be said in NIR."""
+
+
+UNSOUND = (ModelError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What damaged notes and fields make NumPy and the constructors of nodes raise."""
 
 
 class NIRWarning(UserWarning):

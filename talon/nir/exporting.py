@@ -10,7 +10,7 @@ from talon.ir.types import Dims
 from talon.nir import tagged
 from talon.nir.decode import decode
 from talon.nir.encode import EXPRESSIBLE, Encoded, encode
-from talon.nir.errors import SILENT, Judge, NIRError
+from talon.nir.errors import SILENT, UNSOUND, Judge, NIRError
 from talon.nir.folding import fold_batch_norms
 from talon.nir.identities import Lowered, is_identity, lower
 from talon.nir.importing import input_shapes
@@ -97,7 +97,7 @@ def _remembered(
         record = with_memory(made.record, entry)
         if dt == memory["dt"] and is_equal(decode(name, record, dt, SILENT), node):
             return record
-    except (NIRError, KeyError, TypeError, ValueError):
+    except (NIRError, *UNSOUND):
         pass
     return NodeRecord(
         type=made.record.type, fields=made.record.fields, metadata=entry.get("metadata", {})

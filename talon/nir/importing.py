@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from talon.errors import ModelError
 from talon.ir import Flatten, Graph, Input, Node, Output
 from talon.ir.population import Population
 from talon.ir.types import Dims, Edges
 from talon.nir import tagged
 from talon.nir.decode import decode
 from talon.nir.encode import encode
-from talon.nir.errors import SILENT, Judge, NIRError, warn
+from talon.nir.errors import SILENT, UNSOUND, Judge, NIRError, warn
 from talon.nir.feedback import feedback_edges
 from talon.nir.fields import check_record
 from talon.nir.memory import Note, is_equal, memory_of, with_memory, with_note
@@ -38,7 +37,7 @@ def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
             return _noted(flat, notes, notes["dt"] if dt is None else dt, judge)
         assert dt is not None
         return _Import(record, flat, dt, judge).graph()
-    except (ModelError, ValueError) as error:
+    except UNSOUND as error:
         raise NIRError(f"The NIR graph is not well formed: {error}") from error
 
 
@@ -79,7 +78,7 @@ def _noted_node(name: str, record: NodeRecord, note: Note, dt: float, judge: Jud
         warn(f"Node {name!r} was changed after it was written: its arrays are those of the file")
     try:
         return with_note(base, note, is_changed=is_changed)
-    except (NIRError, ValueError, KeyError) as error:
+    except (NIRError, *UNSOUND) as error:
         judge.deviation(f"Node {name!r}: {error}", "they are left out")
         return base
 
