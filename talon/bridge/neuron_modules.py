@@ -97,7 +97,6 @@ class SpikingModule(Membrane):
         spikes, fired = self._fire(base, threshold)
         return spikes, self._reset(base, fired, threshold, v_reset)
 
-
     def _step_doubled(self, v: Any, base: Any, threshold: Any) -> tuple[Any, Any]:
         """Take one threshold before the comparison, and give it back after it without a spike."""
         zero = torch.zeros_like(threshold)

@@ -173,7 +173,7 @@ def _unmapped_parts(name: str, node: Node) -> list[Unmapped]:
             node=name,
             type=kind,
             reason=f"{option}=True, but {reason}",
-            ways=(f"train it with {option}=False", on_host),
+            ways=(f"train it with {option}=False, or set that if the spikes may differ", on_host),
         )
         for option, reason in _UNMAPPED_OPTIONS.items()
         if getattr(node, option, False)
