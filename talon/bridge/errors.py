@@ -5,3 +5,12 @@ from talon.errors import TalonError
 
 class BridgeError(TalonError, ValueError):
     """A layer, an option or an operation has no counterpart; the message names it and a way out."""
+
+
+def refuse(module: object, what: str) -> BridgeError:
+    """Return the error for an option of a module that has no counterpart."""
+    kind = type(module).__name__
+    return BridgeError(
+        f"{kind} with {what} has no counterpart in the IR; change it, or give "
+        f"custom_map={{{kind}: function}} that makes a node of it"
+    )

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon import ir
-from talon.bridge.errors import BridgeError
+from talon.bridge.arrays import array_of
+from talon.bridge.errors import BridgeError, refuse
+from talon.bridge.spiking import lapicque, leaky, recurrent_leaky, recurrent_synaptic, synaptic
 from talon.ir.types import Dims
 
 if TYPE_CHECKING:
@@ -24,30 +26,11 @@ if TYPE_CHECKING:
 Converter = Callable[[Any, Dims], ir.Node]
 
 
-def array_of(tensor: Any) -> NDArray[Any]:
-    """Return a copy of a tensor; half precision becomes float32, which holds it exactly."""
-    import torch
-
-    value = tensor.detach().cpu()
-    if value.dtype in (torch.float16, torch.bfloat16):
-        value = value.float()
-    return value.numpy().copy()
-
-
 def _weights(module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     weight = array_of(module.weight)
     if module.bias is None:
         return weight, np.zeros(len(weight), weight.dtype)
     return weight, array_of(module.bias)
-
-
-def refuse(module: nn.Module, what: str) -> BridgeError:
-    """Return the error for an option that has no counterpart."""
-    kind = type(module).__name__
-    return BridgeError(
-        f"{kind} with {what} has no counterpart in the IR; change it, or give "
-        f"custom_map={{{kind}: function}} that makes a node of it"
-    )
 
 
 def _linear(module: Any, shape: Dims) -> ir.Node:
@@ -166,52 +149,6 @@ def _softmax(module: Any, shape: Dims) -> ir.Node:
     return ir.Softmax(math.prod(shape), feature_dim(module.dim, "Softmax"))
 
 
-def leaky(module: Any, shape: Dims) -> ir.Node:
-    """Return the neurons of a snnTorch Leaky, with the same spikes.
-
-    ``beta`` is a decay of ``1 - 1/tau`` and the input gain is 1, so ``r = tau``.
-    """
-    for name, plain in (("inhibition", False), ("state_quant", False)):
-        if getattr(module, name, plain) not in (plain, None):
-            raise refuse(module, f"{name}={getattr(module, name)}")
-    factor = getattr(module, "graded_spikes_factor", 1.0)
-    if np.any(np.asarray(array_of(factor) if hasattr(factor, "detach") else factor) != 1):
-        raise refuse(module, "a graded_spikes_factor other than 1")
-    n = math.prod(shape)
-    beta = np.clip(_spread(module.beta, n, module, "beta"), 0, 1)
-    threshold = _spread(module.threshold, n, module, "threshold")
-    reset = {
-        "reset": str(module.reset_mechanism),
-        "reset_delay": bool(getattr(module, "reset_delay", True)),
-        "strict": True,
-    }
-    if np.all(beta == 1):
-        return ir.IF(threshold, **reset)
-    if np.any(beta == 1):
-        raise refuse(module, "beta = 1 for some neurons and less for others")
-    tau = _tau_of(beta)
-    return ir.LIF(tau, tau.copy(), np.zeros_like(tau), threshold.astype(tau.dtype), **reset)
-
-
-def _spread(value: Any, n: int, module: nn.Module, name: str) -> NDArray[Any]:
-    """Return one value for each of ``n`` neurons."""
-    array = array_of(value) if hasattr(value, "detach") else np.asarray(value, np.float32)
-    if array.size not in (1, n):
-        raise BridgeError(
-            f"{type(module).__name__}.{name} must have 1 value or one for each of {n} neurons, "
-            f"got shape {array.shape}"
-        )
-    return np.ascontiguousarray(np.broadcast_to(array.reshape(-1), n))
-
-
-def _tau_of(beta: NDArray[Any]) -> NDArray[Any]:
-    """Return time constants whose decay is ``beta`` to the last bit, of its dtype if possible."""
-    exact = 1 / (1 - beta.astype(np.float64))
-    near = exact.astype(beta.dtype)
-    decay = (1 - 1 / near.astype(np.float64)).astype(beta.dtype)
-    return near if np.array_equal(decay, beta) else exact
-
-
 def _pointwise(make: Callable[[Any, int], ir.Node]) -> Converter:
     return lambda module, shape: make(module, math.prod(shape))
 
@@ -240,6 +177,10 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.LayerNorm": _layer_norm,
     "torch.nn.Dropout": _pointwise(lambda m, n: ir.Dropout(n, m.p)),
     "snntorch.Leaky": leaky,
+    "snntorch.Lapicque": lapicque,
+    "snntorch.Synaptic": synaptic,
+    "snntorch.RLeaky": recurrent_leaky,
+    "snntorch.RSynaptic": recurrent_synaptic,
 }
 """By the public name of the class."""
 

@@ -12,9 +12,9 @@ from torch import fx
 from talon.bridge.layers import is_stateful
 
 
-def constant(shape: Any) -> Any:
+def constant(shape: Any, is_zero: bool) -> Any:
     """Stand for a tensor that a module made itself, such as the first state of its neurons."""
-    raise NotImplementedError(shape)
+    raise NotImplementedError(shape, is_zero)
 
 
 class TALONTracer(fx.Tracer):
@@ -39,5 +39,6 @@ class TALONTracer(fx.Tracer):
     def create_arg(self, a: Any) -> Any:
         """Take a constant tensor as a call; fx itself would hang it onto the module."""
         if isinstance(a, torch.Tensor) and not isinstance(a, torch.nn.Parameter):
-            return self.create_node("call_function", constant, (tuple(a.shape),), {})
+            facts = (tuple(a.shape), not bool(a.detach().any()))
+            return self.create_node("call_function", constant, facts, {})
         return super().create_arg(a)

@@ -24,8 +24,8 @@ from talon.testing import random_graph
             IF(np.ones(3, np.float32), reset="subtract", double_threshold=True),
             (
                 "Node 'n' (IF) cannot be mapped: double_threshold=True, but the array's reset by "
-                "subtraction knows one threshold only; train it with double_threshold=False or "
-                "run the graph on the target 'reference'"
+                "subtraction knows one threshold only; train it with double_threshold=False, or "
+                "set that if the spikes may differ or run the graph on the target 'reference'"
             ),
         ),
         (
