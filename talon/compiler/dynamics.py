@@ -78,7 +78,7 @@ def _reset(node: Population, values: Values) -> dict[str, Any]:
             "kind": "spike",
             "threshold": values(node.v_threshold),
             "v_reset": values(node.v_reset),
-            "reset": "hold" if getattr(node, "reset_drops_drive", False) else node.reset,
+            "reset": "hold" if node.reset_drops_drive else node.reset,
             "reset_next": node.reset_delay,
             "strict": node.strict,
         }

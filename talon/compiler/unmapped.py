@@ -13,6 +13,7 @@ from talon.ir import (
     Flatten,
     Graph,
     Input,
+    Neuron,
     Node,
     Output,
     Scale,
@@ -83,7 +84,7 @@ def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
                 *_ELSEWHERE,
             ),
         )
-    if getattr(node, "double_threshold", False):  # neurons have the field, Threshold has not
+    if isinstance(node, Neuron) and node.double_threshold:
         return Unmapped(
             node=name,
             type=kind,

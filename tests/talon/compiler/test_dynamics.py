@@ -69,7 +69,7 @@ def spikes_of(node, x):
             return value > node.v_threshold if node.strict else value >= node.v_threshold
 
         who = compare(before) if node.reset_delay else compare(base)
-        drops = getattr(node, "reset_drops_drive", False) or not node.reset_delay
+        drops = node.reset_drops_drive or not node.reset_delay
         value = {
             "zero": node.v_reset + (0 if drops else d),
             "subtract": base - node.v_threshold,

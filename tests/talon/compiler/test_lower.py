@@ -1,6 +1,5 @@
 """Lowering: what populations and synapses a graph means, and what it refuses."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,39 +8,8 @@ import pytest
 from talon.compiler.lower import ONE_POPULATION, lower
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError, QuantizationError
-from talon.ir import IF, Affine, CubaLIF, Flatten, Graph, Input, Node, Output, Skip
-from talon.testing import random_graph
-
-
-@pytest.mark.parametrize(
-    ("node", "message"),
-    [
-        (
-            CubaLIF(*(np.full(3, 2.0, np.float32),) * 5),
-            "Node 'n' (CubaLIF) cannot be mapped: the compiler lowers only Affine, ",
-        ),
-        (
-            IF(np.ones(3, np.float32), reset="subtract", double_threshold=True),
-            (
-                "Node 'n' (IF) cannot be mapped: double_threshold=True, but the array's reset by "
-                "subtraction knows one threshold only; train it with double_threshold=False, or "
-                "set that if the spikes may differ or run the graph on the target 'reference'"
-            ),
-        ),
-        (
-            IF(np.ones(3, np.float32), reset_delay=True, reset_drops_drive=True),
-            (
-                "Node 'n' (IF) cannot be mapped: reset_drops_drive=True, but the array's late "
-                "reset to a value keeps the drive of the timestep; "
-            ),
-        ),
-    ],
-)
-def test_what_the_array_does_not_have_is_refused(node, message):
-    graph = Graph({"in": Input((3,)), "n": node, "out": Output((3,))}, [("in", "n"), ("n", "out")])
-    assert [str(found)[: len(message)] for found in find_unmapped(graph)] == [message]
-    with pytest.raises(MappingError, match="^" + re.escape(message)):
-        lower(graph)
+from talon.ir import IF, Affine, Flatten, Graph, Input, Node, Output, Skip
+from talon.testing import GraphLimits, random_graph
 
 
 def test_layers_become_populations_and_synapses(make_mlp):
@@ -183,13 +151,14 @@ def test_if_neurons_keep_their_gain_and_do_not_leak(make_affine):
     np.testing.assert_array_equal(network.populations[0].decay, 1)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 def test_lowered_graph_runs_as_the_float_simulation(seed, run_lowered):
     from talon.backend.cpu.simulator import simulate_float
     from talon.testing import random_inputs
 
     rng = np.random.default_rng(seed)
-    graph = random_graph(rng)
+    more = GraphLimits(synaptic=0.5, elementwise=0.3, integrators=0.5)
+    graph = random_graph(rng, more if seed % 2 else None)
     inputs = random_inputs(rng, graph, 8, 2)
     wanted = simulate_float(graph, inputs, dtype=np.float64)
     spikes, potentials = run_lowered(lower(graph), inputs, 8, 2)
@@ -197,6 +166,7 @@ def test_lowered_graph_runs_as_the_float_simulation(seed, run_lowered):
         if name in wanted.potentials:
             exact = wanted.potentials[name].reshape(found.shape)
             np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
+        if name in wanted.spikes:
             np.testing.assert_array_equal(spikes[name], wanted.spikes[name].reshape(found.shape))
     for port in lower(graph).outputs:
         kept = potentials if port.kind == "readout" else spikes
