@@ -19,7 +19,7 @@ from talon.nir.memory import Note, is_equal, memory_of, with_memory, with_note
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, digest_of, structure_digest
 from talon.nir.nesting import flatten, skeleton_of
 from talon.nir.notes import GRAPH_FIELDS, KEY, MEMORY, VERSION, read_notes
-from talon.nir.timestep import check_dt, recognised_dt
+from talon.nir.timestep import TIMED, check_dt, recognised_dt
 
 
 def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
@@ -43,8 +43,9 @@ def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
 
 def _noted(flat: FlatGraph, notes: Mapping[str, Any], dt: float, judge: Judge) -> Graph:
     """Return the graph that a file was written from; its nodes only, if edges were changed."""
+    known = notes["nodes"] if dt == notes["dt"] else _without_times(notes["nodes"])
     nodes = {
-        name: _noted_node(name, record, notes["nodes"].get(name, {}), dt, judge)
+        name: _noted_node(name, record, known.get(name, {}), dt, judge)
         for name, record in flat.nodes.items()
     }
     structure = notes["structure"]
@@ -67,6 +68,21 @@ def _noted(flat: FlatGraph, notes: Mapping[str, Any], dt: float, judge: Judge) -
     )
     graph.validate()
     return graph
+
+
+def _without_times(notes: Mapping[str, Note]) -> dict[str, Note]:
+    """Return notes without the arrays that hold for the timestep of the notes alone."""
+    return {
+        name: {
+            **note,
+            "fields": {
+                field: value
+                for field, value in note.get("fields", {}).items()
+                if field not in TIMED or not isinstance(value, np.ndarray)
+            },
+        }
+        for name, note in notes.items()
+    }
 
 
 def _noted_node(name: str, record: NodeRecord, note: Note, dt: float, judge: Judge) -> Node:

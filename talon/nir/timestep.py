@@ -13,6 +13,9 @@ SNNTORCH_DT = 1e-4
 STEPS = 1.0
 """The timestep of graphs without a time in them: they count in timesteps."""
 
+TIMED = frozenset({"tau", "tau_syn", "tau_mem", "r", "delay"})
+"""Fields that depend on the timestep, ``r`` at neurons without leak."""
+
 _TIMES = {"LIF": "tau", "LI": "tau", "CubaLIF": "tau_mem", "CubaLI": "tau_mem"}
 
 

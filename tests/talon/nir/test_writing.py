@@ -44,6 +44,16 @@ def test_timesteps_become_seconds(tmp_path):
     np.testing.assert_allclose(found, 2e-2)
 
 
+def test_a_given_timestep_goes_before_that_of_the_notes(tmp_path):
+    graph = small(reset="subtract")
+    graph.nodes["lif"].tau = np.array([7.3, 11.7, 13.1, 17.9])  # not all come back from times dt
+    exchange.write(tmp_path / "net.nir", graph, dt=3e-4)
+    node = exchange.read(tmp_path / "net.nir", dt=1e-4).nodes["lif"]
+    np.testing.assert_allclose(node.tau, 3 * graph.nodes["lif"].tau, rtol=1e-12)
+    assert node.reset == "subtract"
+    assert_same_graph(exchange.read(tmp_path / "net.nir"), graph)
+
+
 def test_graphs_without_times_are_written_in_timesteps(tmp_path):
     graph = chain(input=ir.Input([3]), n=ir.IF(np.ones(3, np.float32)), output=ir.Output([3]))
     assert records(graph, tmp_path).nodes["n"].fields["r"].tolist() == [1, 1, 1]
