@@ -13,11 +13,11 @@ from talon.nir.encode import EXPRESSIBLE, Encoded, encode
 from talon.nir.errors import SILENT, UNSOUND, Judge, NIRError
 from talon.nir.folding import fold_batch_norms
 from talon.nir.identities import Lowered, is_identity, lower
-from talon.nir.importing import input_shapes
 from talon.nir.memory import Note, is_equal, note_of, with_memory
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, digest_of, structure_digest
 from talon.nir.nesting import nest
 from talon.nir.notes import GRAPH_FIELDS, KEY, VERSION, read_memory
+from talon.nir.shapes import input_shapes
 from talon.nir.timestep import SNNTORCH_DT, STEPS, check_dt
 
 _TIMED = ("LIF", "LI", "CubaLIF", "CubaLI", "Delay")

@@ -1,14 +1,13 @@
 """From a graph of NIR to one of ours."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from talon.ir import Flatten, Graph, Input, Node, Output
+from talon.ir import Graph, Input, Node, Output
 from talon.ir.population import Population
-from talon.ir.types import Dims, Edges
+from talon.ir.types import Edges
 from talon.nir import tagged
 from talon.nir.decode import decode
 from talon.nir.encode import encode
@@ -19,6 +18,13 @@ from talon.nir.memory import Note, is_equal, memory_of, with_memory, with_note
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, digest_of, structure_digest
 from talon.nir.nesting import flatten, skeleton_of
 from talon.nir.notes import GRAPH_FIELDS, KEY, MEMORY, VERSION, read_notes
+from talon.nir.shapes import (
+    check_ends,
+    check_flattens,
+    check_shapes,
+    input_shapes,
+    stated_input,
+)
 from talon.nir.timestep import TIMED, check_dt, recognised_dt
 
 
@@ -122,10 +128,11 @@ class _Import:
         nodes = {name: decode(name, r, self._dt, self._judge) for name, r in flat.nodes.items()}
         edges = self._with_inputs(nodes, list(flat.edges))
         graph = _delayed(nodes, edges, {})
-        self._check_flattens(graph)
+        check_flattens(graph, self._flat, self._judge)
+        check_ends(graph, self._judge)
         self._add_outputs(graph)
         graph.validate()
-        self._check_shapes(graph)
+        check_shapes(graph, self._flat, self._judge)
         self._warn_of_steps()
         graph.metadata[MEMORY] = tagged.to_text(self._memory(graph))
         return graph
@@ -136,7 +143,7 @@ class _Import:
         for name in [n for n, node in nodes.items() if not isinstance(node, Input)]:
             if name in fed:
                 continue
-            shape = _input_shape(self._flat.nodes[name])
+            shape = stated_input(self._flat.nodes[name])
             if shape is None:
                 raise NIRError(
                     f"Node {name!r} ({self._flat.nodes[name].type}) has no incoming edge, and its "
@@ -157,36 +164,6 @@ class _Import:
             added = _free_name(f"output_{name}", graph.nodes)
             graph.add_node(added, Output(np.array(shapes[name])))
             graph.add_edge(name, added)
-
-    def _check_flattens(self, graph: Graph) -> None:
-        """Mend dimensions that count a batch: they leave the channels where a layer takes all."""
-        for name, node in graph.nodes.items():
-            if not isinstance(node, Flatten) or node.start_dim != 1:
-                continue
-            given = self._flat.nodes[name].fields.get("input_type")
-            readers = [graph.nodes[dst] for dst in graph.successors(name)]
-            wanted = {getattr(reader, "in_features", None) for reader in readers}
-            if given is not None and wanted == {math.prod(given)} and len(given) > 1:
-                self._judge.deviation(
-                    f"Node {name!r} (Flatten) has start_dim=1, as if dimension 0 were a batch",
-                    "it begins at dimension 0",
-                )
-                graph.nodes[name] = Flatten(0, node.end_dim)
-
-    def _check_shapes(self, graph: Graph) -> None:
-        """Compare the shapes that the file states with those that the graph has."""
-        for name, shape in input_shapes(graph).items():
-            record = self._flat.nodes.get(name)
-            if record is None:
-                continue
-            sizes = shape if record.type == "Flatten" else shape[1:]
-            stated = record.fields.get("input_shape", record.fields.get("input_type"))
-            if stated is not None and tuple(np.atleast_1d(stated)) != sizes:
-                self._judge.deviation(
-                    f"Node {name!r} ({record.type}) states the input shape {stated}, but gets "
-                    f"{sizes}",
-                    "what it gets counts",
-                )
 
     def _warn_of_steps(self) -> None:
         """Warn of gains that look as if they were meant for timesteps, not for seconds."""
@@ -219,33 +196,6 @@ class _Import:
 
 def _gives_back(name: str, memory: Note, made: NodeRecord, node: Node, dt: float) -> bool:
     return is_equal(decode(name, with_memory(made, memory), dt, SILENT), node)
-
-
-def input_shapes(graph: Graph) -> dict[str, Dims]:
-    """Return the shape of all inputs together for each node."""
-    shapes, sources = graph.infer_shapes(), graph.sources()
-    return {
-        name: node.merge_shape([shapes[src] for src in sources[name]])
-        if sources[name]
-        else shapes[name]
-        for name, node in graph.nodes.items()
-    }
-
-
-def _input_shape(record: NodeRecord) -> Dims | None:
-    """Return the input shape that the fields of a node tell."""
-    fields = record.fields
-    if "shape" in fields or "input_type" in fields:
-        return fields.get("shape", fields.get("input_type"))
-    if record.type in ("Affine", "Linear"):
-        return (fields["weight"].shape[-1],)
-    if "input_shape" in fields:
-        n_in = fields["weight"].shape[1] * fields["groups"]
-        return (n_in, *np.atleast_1d(fields["input_shape"]).tolist())
-    arrays = [value for value in fields.values() if isinstance(value, np.ndarray)]
-    if not arrays or "weight" in fields or not max(array.ndim for array in arrays):
-        return None
-    return max((array.shape for array in arrays), key=len)
 
 
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:

@@ -101,7 +101,9 @@ def is_equal(a: Node, b: Node) -> bool:
     note = note_of(a, b)
     differing = [*note.get("fields", {}), *note.get("like", {})]
     return "type" not in note and all(
-        a.is_omitted(name, getattr(a, name)) and b.is_omitted(name, getattr(b, name))
+        name not in _PORTS
+        and a.is_omitted(name, getattr(a, name))
+        and b.is_omitted(name, getattr(b, name))
         for name in differing
     )
 

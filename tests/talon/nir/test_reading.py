@@ -230,6 +230,16 @@ def test_a_wrong_input_shape_is_a_deviation():
         load(graph)
 
 
+def test_ends_that_count_a_batch_of_one_are_mended():
+    graph = graph_of(affine(), neuron(), n=(1, 2))
+    with pytest.raises(exchange.NIRError, match=r"'in' \(Input\) has the shape \(1, 2\)"):
+        load(graph)
+    with pytest.warns(exchange.NIRWarning) as caught:
+        read = load(graph, lenient=True)
+    assert [str(each.message)[:15] for each in caught] == ["Node 'in' (Inpu", "Node 'out' (Out"]
+    assert (read.input_type, read.output_type) == ({"in": (2,)}, {"out": (2,)})
+
+
 def test_flatten_that_counts_a_batch_is_mended_where_the_reader_takes_all():
     flatten = NodeRecord(
         type="Flatten", fields={"start_dim": 1, "end_dim": -1, "input_type": np.array([2, 2])}
