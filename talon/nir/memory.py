@@ -109,19 +109,24 @@ def is_equal(a: Node, b: Node) -> bool:
 
 
 def memory_of(record: NodeRecord, base: NodeRecord) -> Note:
-    """Return what a node of NIR has beyond another one."""
-    memory: Note = {}
+    """Return what a node of NIR has beyond another one, which the nir package accepts.
+
+    It accepts one shape of an array, so another one is not remembered.
+    """
+    memory: Note = {"metadata": record.metadata} if record.metadata else {}
     if record.type != base.type:
         memory["type"] = record.type
+    odd = {n for n, v in record.fields.items() if np.shape(v) != np.shape(base.fields.get(n, v))}
+    if "weight" in odd:  # a kernel of groups or an oblong one: its sizes belong to its shape
+        return memory
     for name, value in record.fields.items():
-        if name not in base.fields or not is_same(value, base.fields[name]):
+        is_array = isinstance(value, np.ndarray)
+        if not (name in base.fields and is_same(value, base.fields[name])) and not (
+            name in odd and is_array
+        ):
             _put(memory, name, value, base.fields.get(name))
     absent = [name for name in base.fields if name not in record.fields]
-    if absent:
-        memory["absent"] = absent
-    if record.metadata:
-        memory["metadata"] = record.metadata
-    return memory
+    return {**memory, "absent": absent} if absent else memory
 
 
 def with_memory(base: NodeRecord, memory: Note) -> NodeRecord:

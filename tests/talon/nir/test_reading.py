@@ -10,6 +10,7 @@ from talon import nir as exchange
 from talon.backend.cpu import simulate_float
 from talon.nir.importing import to_graph
 from talon.nir.model import GraphRecord, NodeRecord
+from talon.testing import assert_same_graph
 
 
 def record(kind, **fields):
@@ -116,6 +117,28 @@ def test_parameters_of_any_shape_become_one_a_channel(given):
     graph = load(graph_of(node, n=(3, 2, 2)))
     assert graph.nodes["n0"].r.shape == (3,)
     assert graph.shapes["n0"] == (3, 2, 2)
+
+
+@pytest.mark.parametrize("given", [(3,), (3, 1, 1), ()])
+def test_what_the_nir_package_refuses_is_written_as_it_takes_it(given, tmp_path):
+    nir = pytest.importorskip("nir")
+    level = np.ones(given, np.float32)
+    node = NodeRecord(type="IF", fields={"r": level, "v_threshold": level})
+    exchange.write(tmp_path / "net.nir", load(graph_of(node, n=(3, 2, 2))))
+    read = nir.read(tmp_path / "net.nir", type_check=True)
+    assert read.nodes["n0"].v_threshold.shape == (3, 2, 2)
+
+
+def test_grouped_and_oblong_kernels_are_written_as_the_nir_package_takes_them(tmp_path):
+    nir = pytest.importorskip("nir")
+    weight = np.random.default_rng(0).normal(size=(4, 1, 3, 5)).astype(np.float32)
+    graph = graph_of(conv(groups=2, weight=weight, padding=np.array([1, 2])), n=(2, 6, 5))
+    graph.nodes["out"] = shape("Output", 4, 6, 5)
+    ours = load(graph)
+    exchange.write(tmp_path / "net.nir", ours)
+    read = nir.read(tmp_path / "net.nir", type_check=True)
+    assert read.nodes["n0"].weight.shape == (4, 2, 5, 5)
+    assert_same_graph(exchange.read(tmp_path / "net.nir"), ours)
 
 
 def test_what_differs_in_space_stays_as_it_is():
