@@ -7,7 +7,7 @@ import numpy as np
 
 from talon.ir import Graph, Input, Node, Output
 from talon.ir.population import Population
-from talon.ir.types import Edges
+from talon.ir.types import Dims, Edges
 from talon.nir import tagged
 from talon.nir.decode import decode
 from talon.nir.encode import encode
@@ -23,6 +23,7 @@ from talon.nir.shapes import (
     check_flattens,
     check_shapes,
     input_shapes,
+    port_shapes,
     stated_input,
 )
 from talon.nir.timestep import TIMED, check_dt, recognised_dt
@@ -34,6 +35,10 @@ def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
     notes = read_notes(record.metadata, judge)
     flat = flatten(record, judge)
     flat.nodes = {name: check_record(name, node, judge) for name, node in flat.nodes.items()}
+    flat.ports = {
+        name: (check_record(name, port, judge), sources)
+        for name, (port, sources) in flat.ports.items()
+    }
     if dt is not None:
         dt = check_dt(dt)
     elif notes is None:
@@ -133,8 +138,9 @@ class _Import:
         self._add_outputs(graph)
         graph.validate()
         check_shapes(graph, self._flat, self._judge)
+        ports = port_shapes(graph, self._flat, self._judge)
         self._warn_of_steps()
-        graph.metadata[MEMORY] = tagged.to_text(self._memory(graph))
+        graph.metadata[MEMORY] = tagged.to_text(self._memory(graph, ports))
         return graph
 
     def _with_inputs(self, nodes: dict[str, Node], edges: Edges) -> Edges:
@@ -175,7 +181,7 @@ class _Import:
                     "does, give dt=1"
                 )
 
-    def _memory(self, graph: Graph) -> dict[str, Any]:
+    def _memory(self, graph: Graph, ports: Mapping[str, Dims]) -> dict[str, Any]:
         shapes = input_shapes(graph)
         memories: dict[str, Note] = {}
         for name, record in self._flat.nodes.items():
@@ -185,7 +191,7 @@ class _Import:
             memory = memory_of(record, made.record)
             if memory and _gives_back(name, memory, made.record, node, self._dt):
                 memories[name] = memory
-        skeleton = skeleton_of(self._record)
+        skeleton = skeleton_of(self._record, ports)
         metadata = {k: v for k, v in self._record.metadata.items() if k != KEY}
         memory = {"version": VERSION, "dt": self._dt, "nodes": memories, "metadata": metadata}
         if skeleton is not None:

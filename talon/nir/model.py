@@ -34,11 +34,16 @@ class GraphRecord:
 
 @dataclass(kw_only=True)
 class FlatGraph:
-    """A graph without graphs in it."""
+    """A graph without graphs in it.
+
+    ``ports`` has the inputs and outputs that inner graphs had, and the nodes whose values they
+    passed on.
+    """
 
     nodes: dict[str, NodeRecord]
     edges: Edges
     metadata: dict[str, Any] = field(default_factory=dict)
+    ports: dict[str, tuple[NodeRecord, list[str]]] = field(default_factory=dict)
 
     def sources(self, name: str) -> list[str]:
         """Return where the edges into a node come from."""

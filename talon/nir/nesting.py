@@ -8,9 +8,7 @@ with each edge in joined to each edge out.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from talon.ir.types import Edge, Edges
+from talon.ir.types import Dims, Edge, Edges
 from talon.nir.errors import SILENT, Judge, NIRError
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, structure_digest
 
@@ -23,10 +21,26 @@ def flatten(graph: GraphRecord, judge: Judge) -> FlatGraph:
     nodes: dict[str, NodeRecord] = {}
     ports: list[str] = []
     edges = _gather(graph, "", nodes, ports, judge, depth=0)
+    passing: dict[str, tuple[NodeRecord, list[str]]] = {}
+    for name in ports:
+        passing[name] = nodes.pop(name), _behind(name, edges, set(ports))
     for name in ports:
         edges = without_identity(name, edges)
-        del nodes[name]
-    return FlatGraph(nodes=nodes, edges=_unique(edges, judge), metadata=graph.metadata)
+    edges = _unique(edges, judge)
+    return FlatGraph(nodes=nodes, edges=edges, metadata=graph.metadata, ports=passing)
+
+
+def _behind(port: str, edges: Edges, ports: set[str]) -> list[str]:
+    """Return the nodes whose values a port passes on, through other ports if need be."""
+    found: list[str] = []
+    pending, seen = [port], {port}
+    while pending:
+        name = pending.pop()
+        for src, dst in edges:
+            if dst == name and src not in seen:
+                seen.add(src)
+                (pending if src in ports else found).append(src)
+    return found
 
 
 def _gather(
@@ -131,20 +145,20 @@ def _unique(edges: Edges, judge: Judge) -> Edges:
     return kept
 
 
-def skeleton_of(graph: GraphRecord) -> dict[str, Any] | None:
-    """Return names, edges and ports of a graph that has graphs in it, else nothing."""
+def skeleton_of(graph: GraphRecord, ports: Mapping[str, Dims]) -> dict[str, Any] | None:
+    """Return names, edges and ports, by their shapes, of a graph that has graphs in it."""
     if not any(isinstance(node, GraphRecord) for node in graph.nodes.values()):
         return None
-    return _skeleton(graph, "")
+    return _skeleton(graph, ports, "")
 
 
-def _skeleton(graph: GraphRecord, path: str) -> dict[str, Any]:
+def _skeleton(graph: GraphRecord, ports: Mapping[str, Dims], path: str) -> dict[str, Any]:
     nodes: dict[str, Any] = {}
     for name, node in graph.nodes.items():
         if isinstance(node, GraphRecord):
-            nodes[name] = _skeleton(node, f"{path}{name}.")
+            nodes[name] = _skeleton(node, ports, f"{path}{name}.")
         elif path and node.type in _PORTS:
-            nodes[name] = {"port": node.type, "shape": list(node.fields["shape"])}
+            nodes[name] = {"port": node.type, "shape": list(ports[f"{path}{name}"])}
         else:
             nodes[name] = {"node": f"{path}{name}"}
     edges = [list(edge) for edge in _mended(graph, path, SILENT)]
@@ -167,8 +181,7 @@ def _nested(skeleton: Mapping[str, Any], leaves: Mapping[str, NodeRecord]) -> Gr
         if "nodes" in entry:
             nodes[name] = _nested(entry, leaves)
         elif "port" in entry:
-            shape = np.array(entry["shape"], np.int64)
-            nodes[name] = NodeRecord(type=entry["port"], fields={"shape": tuple(shape.tolist())})
+            nodes[name] = NodeRecord(type=entry["port"], fields={"shape": tuple(entry["shape"])})
         else:
             nodes[name] = leaves[entry["node"]]
     return GraphRecord(nodes=nodes, edges=[(src, dst) for src, dst in skeleton["edges"]])

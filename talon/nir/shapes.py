@@ -102,3 +102,17 @@ def _without_ones(graph: Graph, judge: Judge) -> bool:
         )
         graph.nodes[name] = Input(np.array(kept))
     return bool(found)
+
+
+def port_shapes(graph: Graph, flat: FlatGraph, judge: Judge) -> dict[str, Dims]:
+    """Return the shapes of the inputs and outputs that inner graphs had."""
+    shapes, found = graph.infer_shapes(), dict[str, Dims]()
+    for name, (port, sources) in flat.ports.items():
+        stated = port.fields["shape"]
+        found[name] = shapes[sources[0]] if sources else stated
+        if found[name] != stated:
+            judge.deviation(
+                f"Node {name!r} ({port.type}) states the shape {stated}, but gets {found[name]}",
+                "what it gets counts",
+            )
+    return found

@@ -37,6 +37,7 @@ def load(graph, dt=None, lenient=False):
     return to_graph(graph, dt=dt, lenient=lenient)
 
 
+INNER = [("n0", "n1"), ("n1", "n0"), ("n0", "out")]
 LIF = {"r": [1, 1], "v_leak": [0, 0], "v_threshold": [1, 1]}
 
 
@@ -283,6 +284,19 @@ def test_errors_name_node_and_type():
         load(graph_of(NodeRecord(type="Scale", fields={"scale": np.array(["a"])})))
     with pytest.raises(exchange.NIRError, match=r"sums its inputs|takes|but gets"):
         load(graph_of(affine(3)))
+
+
+def test_a_wrong_shape_inside_is_a_deviation_and_written_right(tmp_path):
+    nir = pytest.importorskip("nir")
+    inner = graph_of(neuron(), affine(), edges=[("in", "n0"), *INNER])
+    inner.nodes["in"] = shape("Input", 7)
+    graph = graph_of(affine(), inner)
+    with pytest.raises(exchange.NIRError, match=r"'n1.in' \(Input\) states the shape \(7,\), but"):
+        load(graph)
+    with pytest.warns(exchange.NIRWarning, match="what it gets counts"):
+        read = load(graph, lenient=True)
+    exchange.write(tmp_path / "net.nir", read)
+    assert nir.read(tmp_path / "net.nir").nodes["n1"].nodes["in"].input_type["input"] == [2]
 
 
 def test_inner_graphs_need_one_way_in():
