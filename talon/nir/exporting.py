@@ -46,8 +46,9 @@ def to_record(graph: Graph, *, dt: float | None, lenient: bool) -> GraphRecord:
     lowered, shapes = lower(graph), input_shapes(graph)
     nodes: dict[str, NodeRecord] = {}
     notes: dict[str, Note] = {}
+    written = set(lowered.names)
     for name, node in graph.nodes.items():
-        if name not in lowered.names:
+        if name not in written:
             notes[name] = note_of(node, None)
             continue
         made = _encoded(name, node, shapes[name], dt, judge)
