@@ -9,12 +9,9 @@ import numpy as np
 
 from talon.ir.types import Array, Dims
 from talon.nir.errors import Judge, NIRError
-from talon.nir.model import Fields, NodeRecord
+from talon.nir.model import MAX_ELEMENTS, Fields, NodeRecord
 
 Kind = Literal["array", "int", "ints", "padding", "shape"]
-
-MAX_ELEMENTS = 1 << 31
-"""The most elements that a declared shape may have."""
 
 
 @dataclass(frozen=True, kw_only=True)

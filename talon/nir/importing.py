@@ -22,6 +22,7 @@ from talon.nir.shapes import (
     check_ends,
     check_flattens,
     check_shapes,
+    check_sizes,
     input_shapes,
     port_shapes,
     stated_input,
@@ -137,6 +138,7 @@ class _Import:
         check_ends(graph, self._judge)
         self._add_outputs(graph)
         graph.validate()
+        check_sizes(graph)
         check_shapes(graph, self._flat, self._judge)
         ports = port_shapes(graph, self._flat, self._judge)
         self._warn_of_steps()

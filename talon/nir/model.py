@@ -12,6 +12,9 @@ from talon.ir.types import Edge, Edges
 
 Fields: TypeAlias = dict[str, Any]
 
+MAX_ELEMENTS = 1 << 24
+"""The most elements that a feature shape may have: a file of a few bytes can name any size."""
+
 
 @dataclass(kw_only=True)
 class NodeRecord:

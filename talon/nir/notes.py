@@ -7,12 +7,14 @@ well: what we do not say of a graph of NIR, with ``version``, ``dt``, ``nodes`` 
 ``skeleton`` and ``structure`` (a digest), and ``metadata``.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from talon.ir import Graph
 from talon.nir import tagged
 from talon.nir.errors import Judge, NIRError
+from talon.nir.model import MAX_ELEMENTS
 
 KEY = "talon"
 """The entry of a file's metadata."""
@@ -106,7 +108,7 @@ def _check_nodes(nodes: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
 
 def _check_like(name: str, entry: object) -> None:
     match entry:
-        case [str(), list(shape)] if _is_sizes(shape):
+        case [str(), list(shape)] if _is_sizes(shape) and math.prod(shape) <= MAX_ELEMENTS:
             return
         case _:
             raise NIRError(f"the note on {name!r} has a wrong 'like'")

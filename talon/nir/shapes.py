@@ -7,8 +7,8 @@ import numpy as np
 from talon.errors import ModelError
 from talon.ir import Flatten, Graph, Input, Output
 from talon.ir.types import Dims
-from talon.nir.errors import Judge
-from talon.nir.model import FlatGraph, NodeRecord
+from talon.nir.errors import Judge, NIRError
+from talon.nir.model import MAX_ELEMENTS, FlatGraph, NodeRecord
 
 
 def input_shapes(graph: Graph) -> dict[str, Dims]:
@@ -20,6 +20,16 @@ def input_shapes(graph: Graph) -> dict[str, Dims]:
         else shapes[name]
         for name, node in graph.nodes.items()
     }
+
+
+def check_sizes(graph: Graph) -> None:
+    """Raise if a node has more features than are allowed."""
+    for name, shape in graph.infer_shapes().items():
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise NIRError(
+                f"Node {name!r} ({type(graph.nodes[name]).__name__}) has the shape {shape}, more "
+                f"than {MAX_ELEMENTS} elements"
+            )
 
 
 def stated_input(record: NodeRecord) -> Dims | None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from talon.ir.types import Array
 from talon.nir.errors import NIRError
+from talon.nir.model import MAX_ELEMENTS
 
 _KINDS = "fiub"
-_MAX_ITEMS = 1 << 28
 
 
 def to_text(value: Any) -> str:
@@ -63,6 +63,8 @@ def _is_plain(array: Array) -> bool:
 
 def _encode_array(array: Array) -> dict[str, Any]:
     """Return an array; one value, if all its elements are the same bits."""
+    if array.size > MAX_ELEMENTS:
+        raise NIRError(f"An array of shape {array.shape} is too large to be written down")
     raw = np.ascontiguousarray(array)
     one = raw.reshape(-1)[:1]
     is_uniform = raw.size > 1 and one.tobytes() * raw.size == raw.tobytes()
@@ -92,7 +94,7 @@ def _decode_array(value: dict[str, Any]) -> Array:
     shape = tuple(value["shape"])
     if dtype.kind not in _KINDS or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"an array of dtype {dtype} and shape {shape}")
-    if len(shape) > 32 or np.prod(shape, dtype=np.float64) > _MAX_ITEMS:
+    if len(shape) > 32 or np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
         raise ValueError(f"an array of shape {shape}")
     flat = np.frombuffer(base64.b64decode(value["$array"], validate=True), dtype)
     if value.get("uniform"):

@@ -76,6 +76,21 @@ def huge_shape(file):
     replaced(file, "node/nodes/in/shape", data=np.array([1 << 30, 1 << 30]))
 
 
+def huge_padding(file):
+    """Let a convolution make a map of 4 * 10^18 elements for neurons of one parameter."""
+    replaced(file, "node/nodes/in/shape", data=np.array([1, 4, 4]))
+    del file["node/nodes/fc"], file["node/nodes/out"], file["node/edges"]
+    fields = {"weight": np.ones((1, 1, 1, 1)), "bias": np.zeros(1), "stride": 1, "dilation": 1}
+    fields |= {"groups": 1, "padding": (1 << 30) - 1, "type": "Conv2d"}
+    for name, values in (("fc", fields), ("if", {"type": "IF", "r": 1.0, "v_threshold": 1.0})):
+        group = file["node/nodes"].create_group(name)
+        for field, value in values.items():
+            kind = {"dtype": TEXT} if isinstance(value, str) else {}
+            group.create_dataset(field, data=value, **kind)
+    edges = np.array([("in", "fc"), ("fc", "if")], object)
+    file["node"].create_dataset("edges", data=edges, dtype=TEXT)
+
+
 def negative_shape(file):
     replaced(file, "node/nodes/in/shape", data=np.array([-2]))
 
@@ -143,7 +158,18 @@ def deep(file):
 
 
 ATTACKS = [
-    *(external, soft, loop, elsewhere, virtual, huge, huge_shape, negative_shape, unknown_type),
+    *(
+        external,
+        soft,
+        loop,
+        elsewhere,
+        virtual,
+        huge,
+        huge_shape,
+        huge_padding,
+        negative_shape,
+        unknown_type,
+    ),
     *(number_as_type, text_as_weight, compound, complex_numbers, pickled, reference, no_numbers),
     *(empty, flat_edges, numbers_as_edges, no_edges, no_node, deep),
 ]

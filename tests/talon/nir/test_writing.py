@@ -180,6 +180,10 @@ def test_a_changed_structure_is_told(tmp_path):
     assert "more" not in read.nodes
 
 
+def bomb():
+    return {"$array": "AAAAAA==", "dtype": "<f4", "shape": [1 << 40], "uniform": True}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -188,6 +192,8 @@ def test_a_changed_structure_is_told(tmp_path):
         lambda notes: notes.update(dt=-1.0),
         lambda notes: notes.update(nodes=[]),
         lambda notes: notes["nodes"].update(lif={"like": {"tau": ["<f4", [1 << 40]]}}),
+        lambda notes: notes["nodes"].update(lif={"like": {"tau": ["<f4", [1 << 20, 1 << 20, 4]]}}),
+        lambda notes: notes["nodes"].update(lif={"fields": {"tau": bomb()}}),
         lambda notes: notes["nodes"].update(lif={"evil": "x"}),
         lambda notes: notes["structure"].update(edges=[["a", "b"]]),
         lambda notes: notes["structure"].update(nodes=[1]),
