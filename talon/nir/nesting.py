@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from talon.ir.types import Dims, Edge, Edges
-from talon.nir.errors import SILENT, Judge, NIRError
+from talon.nir.errors import SILENT, UNSOUND, Judge, NIRError
 from talon.nir.model import FlatGraph, GraphRecord, NodeRecord, structure_digest
 
 MAX_DEPTH = 32
@@ -170,7 +170,10 @@ def nest(flat: FlatGraph, skeleton: Mapping[str, Any] | None, digest: str | None
     whole = GraphRecord(nodes=dict(flat.nodes), edges=flat.edges, metadata=flat.metadata)
     if skeleton is None or digest != structure_digest(flat.nodes, flat.edges):
         return whole
-    nested = _nested(skeleton, flat.nodes)
+    try:
+        nested = _nested(skeleton, flat.nodes)
+    except UNSOUND:  # it was changed: the flat graph says the same
+        return whole
     nested.metadata = flat.metadata
     return nested
 

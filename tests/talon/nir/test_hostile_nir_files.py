@@ -77,11 +77,11 @@ def huge_shape(file):
 
 
 def huge_padding(file):
-    """Let a convolution make a map of 4 * 10^18 elements for neurons of one parameter."""
+    """Let a convolution make a map of 4 * 10^12 elements for neurons of one parameter."""
     replaced(file, "node/nodes/in/shape", data=np.array([1, 4, 4]))
     del file["node/nodes/fc"], file["node/nodes/out"], file["node/edges"]
     fields = {"weight": np.ones((1, 1, 1, 1)), "bias": np.zeros(1), "stride": 1, "dilation": 1}
-    fields |= {"groups": 1, "padding": (1 << 30) - 1, "type": "Conv2d"}
+    fields |= {"groups": 1, "padding": 1 << 20, "type": "Conv2d"}
     for name, values in (("fc", fields), ("if", {"type": "IF", "r": 1.0, "v_threshold": 1.0})):
         group = file["node/nodes"].create_group(name)
         for field, value in values.items():

@@ -246,6 +246,16 @@ def test_a_damaged_memory_is_forgotten(tmp_path, make_nir):
     assert_same_graph(exchange.read(tmp_path / "net.nir"), graph)
 
 
+def test_a_damaged_nesting_is_forgotten(tmp_path, make_nir):
+    graph = exchange.from_nir(make_nir(13, 5, is_nested=True), dt=1e-4)
+    memory = json.loads(graph.metadata["nir"])
+    assert "skeleton" in memory
+    memory["skeleton"]["nodes"] = {"a": {"node": "gone"}}
+    graph.metadata["nir"] = json.dumps(memory)
+    exchange.write(tmp_path / "net.nir", graph)
+    assert_same_graph(exchange.read(tmp_path / "net.nir"), graph)
+
+
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     exchange.write(tmp_path / "net.nir", small())
     before = (tmp_path / "net.nir").read_bytes()
