@@ -21,7 +21,7 @@ SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_sl
         (preset("tiny_1x1"), (0, 0), 12),
         (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
         (SMALL, (1, 0), 12),
-        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 4),
+        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 8),
         (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 6),
     ],
     ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents"],
