@@ -115,7 +115,7 @@ def _join(node: Node, parts: Sequence[tuple[Signal, int]]) -> Signal:
 def _emit(node: Node, taken: Signal, spike_rate: float) -> Signal:
     match node:
         case Neuron() | Threshold():
-            return Signal(density=spike_rate, is_binary=True)
+            return Signal(density=spike_rate, is_binary=getattr(node, "max_spikes", 1) == 1)
         case Flatten() | Skip() | Concat() | ChannelSplit() | Dropout() | HybridRegion() | Output():
             return taken
         case ReLU() | Delay():

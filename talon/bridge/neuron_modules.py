@@ -69,15 +69,22 @@ class SpikingModule(Membrane):
         return v > threshold if self.node.strict else v >= threshold
 
     def _fire(self, v: Any, threshold: Any) -> tuple[Any, Any]:
-        fired = self._compare(v, threshold)
+        fired = self._compare(v, threshold) if self.node.max_spikes == 1 else self._count(v)
         spikes = SpikeFunction.apply(v - threshold, fired, self.surrogate, self.surrogate_slope)
         return spikes, fired.detach()
 
+    def _count(self, v: Any) -> Any:
+        """Return how many whole thresholds are in a potential."""
+        (threshold,) = self._fit(v, self.v_threshold)
+        whole = v / threshold
+        whole = whole.ceil() - 1 if self.node.strict else whole.floor()
+        return whole.clamp(0, self.node.max_spikes)
+
     def _reset(self, v: Any, fired: Any, threshold: Any, v_reset: Any) -> Any:
         if self.node.reset == "subtract":
-            return v - torch.where(fired, threshold, torch.zeros_like(threshold)).detach()
+            return v - (fired.to(v.dtype) * threshold).detach()
         if self.node.reset == "zero":
-            return torch.where(fired, v_reset.expand_as(v), v)
+            return torch.where(fired > 0, v_reset.expand_as(v), v)
         return v
 
     def _step(self, v: Any, drive: Any, decay: Any) -> tuple[Any, Any]:

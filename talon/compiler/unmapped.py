@@ -94,6 +94,13 @@ def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
                 _ELSEWHERE[1],
             ),
         )
+    if isinstance(node, Neuron) and node.max_spikes > 1:
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason=f"max_spikes={node.max_spikes}, but the array fires once in a timestep",
+            ways=("train with max_spikes=1 and more timesteps", _ELSEWHERE[1]),
+        )
     return None
 
 

@@ -26,6 +26,10 @@ reset to a value comes after the drive: ``v = v_reset`` where ``f``, else ``base
 ``double_threshold`` the threshold of a timestep that begins above it is twice as high, for neurons
 with a reset by subtraction at once: ``f = compare(v before the timestep)``,
 ``s = compare(base - f*v_threshold)``, ``v = base - s*v_threshold``.
+
+With ``max_spikes`` above 1, for thresholds above 0 and a reset at once, a neuron gives the number
+of whole thresholds: ``s = floor(base/v_threshold)``, or ``ceil(base/v_threshold) - 1`` if
+``strict``, from 0 to ``max_spikes``. A reset by subtraction takes ``s*v_threshold``.
 """
 
 from dataclasses import KW_ONLY, dataclass, field
@@ -33,14 +37,17 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from talon.ir.checks import ParameterError, check_bool, check_choice, check_everywhere
+from talon.ir.checks import ParameterError, check_bool, check_choice, check_everywhere, check_int
 from talon.ir.node import ARRAY, register_node
 from talon.ir.population import UNSET, Population
 from talon.ir.types import Array, ResetMode, Shape
 
 RESET_MODES = ("zero", "subtract", "none")
 _EXTENSIONS = frozenset(
-    {"v_reset", "reset", "reset_delay", "strict", "reset_drops_drive", "double_threshold"}
+    {
+        *("v_reset", "reset", "reset_delay", "strict"),
+        *("reset_drops_drive", "double_threshold", "max_spikes"),
+    }
 )
 OMITTED = _EXTENSIONS - {"v_reset"}
 """Fields of neurons that are left out while they have their defaults."""
@@ -64,6 +71,7 @@ class Neuron(Population):
     strict: bool
     reset_drops_drive: bool
     double_threshold: bool
+    max_spikes: int
 
     def _check_neuron(self, *, unchecked: frozenset[str] = frozenset()) -> None:
         kind = type(self).__name__
@@ -73,6 +81,19 @@ class Neuron(Population):
             setattr(self, name, check_bool(f"{kind}.{name}", getattr(self, name)))
         self._check_option("reset_drops_drive", reset="zero", reset_delay=True)
         self._check_option("double_threshold", reset="subtract", reset_delay=False)
+        self.max_spikes = check_int(f"{kind}.max_spikes", self.max_spikes, 1)
+        if self.max_spikes > 1:
+            self._check_counting()
+
+    def _check_counting(self) -> None:
+        """Raise if neurons that fire several times in a timestep do not reset at once."""
+        kind, rule = type(self).__name__, "> 0 for max_spikes above 1"
+        if self.reset_delay or self.double_threshold:
+            raise ParameterError(
+                f"{kind}.max_spikes above 1 needs reset_delay=False and double_threshold=False"
+            )
+        above = np.asarray(self.v_threshold > 0)
+        check_everywhere(f"{kind}.v_threshold", rule, self.v_threshold, above)
 
     def _check_option(self, name: str, *, reset: ResetMode, reset_delay: bool) -> None:
         """Raise if an option is set beside a reset that it does not belong to."""
@@ -112,7 +133,7 @@ class LIF(Neuron):
         Whether the reset comes one timestep after the spike.
     strict
         Whether a neuron fires only above its threshold, not at it.
-    reset_drops_drive, double_threshold
+    reset_drops_drive, double_threshold, max_spikes
         As at the head of this module.
     """
 
@@ -127,6 +148,7 @@ class LIF(Neuron):
     strict: bool = False
     reset_drops_drive: bool = False
     double_threshold: bool = False
+    max_spikes: int = 1
     input_type: Shape | None = None
     output_type: Shape | None = None
 
@@ -152,7 +174,7 @@ class IF(Neuron):
         Firing thresholds.
     r
         Input gains; ones if not given.
-    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold
+    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold, max_spikes
         As in :class:`LIF`.
     """
 
@@ -165,6 +187,7 @@ class IF(Neuron):
     strict: bool = False
     reset_drops_drive: bool = False
     double_threshold: bool = False
+    max_spikes: int = 1
     input_type: Shape | None = None
     output_type: Shape | None = None
 

@@ -38,7 +38,7 @@ class CubaLIF(Neuron):
         As in :class:`~talon.ir.LIF`.
     w_in
         Gains of the input; ones if not given.
-    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold
+    v_reset, reset, reset_delay, strict, reset_drops_drive, double_threshold, max_spikes
         As in :class:`~talon.ir.LIF`.
     """
 
@@ -55,6 +55,7 @@ class CubaLIF(Neuron):
     strict: bool = False
     reset_drops_drive: bool = False
     double_threshold: bool = False
+    max_spikes: int = 1
     input_type: Shape | None = None
     output_type: Shape | None = None
 

@@ -282,13 +282,15 @@ def _reset(rng: np.random.Generator, dims: Dims) -> dict[str, Any]:
     if rng.random() < 0.5:
         return {}
     reset, late = RESET_MODES[int(rng.integers(3))], bool(rng.integers(2))
+    doubles = reset == "subtract" and not late and bool(rng.integers(2))
     return {
         "v_reset": rng.normal(size=dims).astype(np.float32) * 0.1,
         "reset": reset,
         "reset_delay": late,
         "strict": bool(rng.integers(2)),
         "reset_drops_drive": reset == "zero" and late and bool(rng.integers(2)),
-        "double_threshold": reset == "subtract" and not late and bool(rng.integers(2)),
+        "double_threshold": doubles,
+        "max_spikes": 1 if late or doubles else int(rng.integers(1, 4)),
     }
 
 

@@ -74,7 +74,7 @@ class FloatTrace:
     outputs
         Values at the output nodes.
     spike_counts
-        Spikes of each node of neurons, over all timesteps and samples.
+        Spikes of each node of neurons, over all timesteps and samples; several in a timestep too.
     values
         Outputs of all nodes.
     activity

@@ -79,15 +79,18 @@ class Recorder:
         return self._flat(self._synaptic, rule, name, self._dtype)[window]
 
     def keep_spikes(self, plan: NodePlan, rule: Rule, window: Window, spikes: FloatArray) -> None:
-        """Count the spikes of a chunk, zeros and ones in the order of memory, and keep them.
+        """Count the spikes of a chunk, in the order of memory, and keep where there are any.
 
-        Integrators have none.
+        Integrators have none; most neurons give zeros and ones.
         """
         if plan.name not in self._counts:
             return
         flat = spikes.reshape(-1)
         is_short = flat.size <= _EXACT and flat.dtype == np.float32
-        count = int(np.dot(flat, flat)) if is_short else int(np.count_nonzero(flat))
+        if getattr(plan.node, "max_spikes", 1) > 1:
+            count = int(flat.sum(dtype=np.float64))
+        else:
+            count = int(np.dot(flat, flat)) if is_short else int(np.count_nonzero(flat))
         with self.lock:
             self._counts[plan.name] += count
         if self.record.spikes and self.record.wants(plan.name):

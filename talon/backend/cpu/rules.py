@@ -109,7 +109,7 @@ class Firing:
         What a reset by subtraction takes.
     v_reset
         Where a reset to a value leads.
-    reset, reset_delay, reset_drops_drive, double_threshold
+    reset, reset_delay, reset_drops_drive, double_threshold, strict, max_spikes
         As in the node.
     """
 
@@ -120,6 +120,8 @@ class Firing:
     reset_delay: bool
     reset_drops_drive: bool
     double_threshold: bool
+    strict: bool
+    max_spikes: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,6 +205,8 @@ def build_rule(
             reset_delay=node.reset_delay,
             reset_drops_drive=node.reset_drops_drive,
             double_threshold=node.double_threshold,
+            strict=node.strict,
+            max_spikes=node.max_spikes,
         )
     return Rule(stages=tuple(stages), firing=firing, axes=axes, shape=shape)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from talon.backend.cpu.counting import CountingState
 from talon.backend.cpu.delays import DelayLine
 from talon.backend.cpu.filters import Filter, FilteredState, State
 from talon.backend.cpu.neurons import NeuronState
@@ -84,6 +85,8 @@ def build_state(rule: Rule, n_samples: int) -> State:
     membrane: State
     if rule.firing is None:
         membrane = Filter(rule.stages[-1], size)
+    elif rule.firing.max_spikes > 1:
+        membrane = CountingState(rule, rule.firing, n_samples)
     else:
         membrane = NeuronState(rule, rule.firing, n_samples)
     if len(rule.stages) == 1:

@@ -180,7 +180,7 @@ def test_operations_of_random_networks_are_what_a_loop_over_all_values_counts(se
     composites = composite_nodes(graph)
     for name, node in graph.nodes.items():
         if isinstance(node, ir.Neuron):
-            assert counts[name].spikes == trace.spikes[name].sum()
+            assert counts[name].spikes == trace.values[name].sum()
             updates = node.n_states * trace.potentials[name].size
             assert counts[name].membrane_updates == updates
         elif isinstance(node, ir.Integrator):

@@ -197,3 +197,27 @@ def test_an_option_beside_another_reset_is_refused(kind, options, rule):
     n = {ir.LIF: 4, ir.IF: 1, ir.CubaLIF: 5}[kind]
     with pytest.raises(ir.ParameterError, match="^" + re.escape(f"{kind.__name__}.{rule}")):
         kind(*(np.ones(3, F),) * n, **options)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_neuron_may_fire_several_times_in_a_timestep(strict):
+    x = np.array([[2.5], [-1], [7], [0.5], [0]])
+    node = ir.IF(np.array([1], F), reset="subtract", strict=strict, max_spikes=4)
+    trace = run(node, x)
+    if strict:  # 3.0 holds two thresholds that it is above
+        counts, potentials = [2, 0, 4, 2, 0], [0.5, -0.5, 2.5, 1, 1]
+    else:
+        counts, potentials = [2, 0, 4, 3, 0], [0.5, -0.5, 2.5, 0, 0]
+    np.testing.assert_array_equal(trace.outputs["output"][:, 0, 0], counts)
+    np.testing.assert_array_equal(trace.potentials["node"][:, 0, 0], potentials)
+    np.testing.assert_array_equal(trace.spikes["node"][:, 0, 0], np.array(counts) > 0)
+    assert trace.spike_counts == {"node": sum(counts)}
+
+
+def test_several_spikes_need_a_positive_threshold_and_a_reset_at_once():
+    with pytest.raises(ir.ParameterError, match=r"^IF\.max_spikes above 1 needs reset_delay=False"):
+        ir.IF(np.ones(2, F), reset_delay=True, max_spikes=2)
+    with pytest.raises(ir.ParameterError, match=r"^LIF\.v_threshold must be > 0 for max_spikes"):
+        ir.LIF(two(2), two(2), two(0), np.array([1, 0], F), max_spikes=2)
+    with pytest.raises(ir.ParameterError, match=r"^IF\.max_spikes must be"):
+        ir.IF(np.ones(2, F), max_spikes=0)

@@ -96,6 +96,15 @@ def stepped(node, shape, v, drive, beta):
     def compare(potential):
         return potential > threshold if node.strict else potential >= threshold
 
+    if node.max_spikes > 1:
+        whole = np.ceil(base / threshold) - 1 if node.strict else np.floor(base / threshold)
+        spikes = whole.clip(0, node.max_spikes)
+        after = {
+            "zero": np.where(spikes > 0, parameters["v_reset"], base),
+            "subtract": base - spikes * threshold,
+            "none": base,
+        }
+        return after[node.reset], spikes
     if node.double_threshold:
         spikes = compare(base - compare(v) * threshold)
         return base - spikes * threshold, spikes.astype(np.float64)
