@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 
 Maker = Callable[[np.random.Generator, Dims], Node]
 
+_THRESHOLD = 0.55
+"""No sum of a few spikes is a multiple of it, so that no rounding decides."""
+
 
 def graphs_of_primitives(*, max_nodes: int = 12) -> "SearchStrategy[Graph]":
     """Return a hypothesis strategy for :func:`random_graph_of_primitives`."""
@@ -298,7 +301,7 @@ def _lif(rng: np.random.Generator, shape: Dims) -> Node:
     dims = _per_feature(rng, shape)
     tau = _uniform(rng, 1, 20, dims)
     options = _reset(rng, dims)
-    return LIF(tau, tau.copy(), np.zeros_like(tau), np.full_like(tau, 0.5), **options)
+    return LIF(tau, tau.copy(), np.zeros_like(tau), np.full_like(tau, _THRESHOLD), **options)
 
 
 def _synaptic(rng: np.random.Generator, shape: Dims) -> Node:
@@ -307,7 +310,7 @@ def _synaptic(rng: np.random.Generator, shape: Dims) -> Node:
     options = _reset(rng, dims)
     if rng.random() < 0.5:
         options["w_in"] = _uniform(rng, 0.5, 20, dims)
-    leak, threshold = _uniform(rng, -0.1, 0.1, dims), np.full_like(r, 0.5)
+    leak, threshold = _uniform(rng, -0.1, 0.1, dims), np.full_like(r, _THRESHOLD)
     return CubaLIF(tau_syn, tau_mem, r, leak, threshold, **options)
 
 

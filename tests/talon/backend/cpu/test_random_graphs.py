@@ -77,12 +77,12 @@ def driven(node, shape, current, x):
     p = parameters_of(node, shape)
     if isinstance(node, ir.CubaLIF | ir.CubaLI):
         alpha = 1 - 1 / p["tau_syn"]
-        current = alpha * current + (1 - alpha) * p["w_in"] * x
+        current = alpha * current + p["w_in"] / p["tau_syn"] * x
         x = current
     if isinstance(node, ir.IF | ir.I):
         return current, p["r"] * x, 1.0
-    beta = 1 - 1 / p["tau" if "tau" in p else "tau_mem"]
-    return current, (1 - beta) * (p["v_leak"] + p["r"] * x), beta
+    tau = p["tau" if "tau" in p else "tau_mem"]
+    return current, p["r"] / tau * x + p["v_leak"] / tau, 1 - 1 / tau
 
 
 def stepped(node, shape, v, drive, beta):
