@@ -6,7 +6,7 @@ import numpy as np
 
 from talon import ir
 from talon.bridge.errors import BridgeError
-from talon.bridge.values import Value
+from talon.bridge.values import Parts, Value
 from talon.errors import ModelError
 from talon.ir.types import Dims
 
@@ -44,6 +44,19 @@ class Growth:
         for value in values:
             self._connect(value, name)
         return Value(name, shape)
+
+    def split(self, name: str, node: ir.ChannelSplit, value: Value) -> Parts:
+        """Add a split.
+
+        Each section goes through a node of its own, so that it may be used many times or never.
+        """
+        made = self.add(name, node, value)
+        shapes = [node.edge_shape(value.shape, k) for k in range(len(node.split_sections))]
+        sections = [
+            self.add("section", ir.Skip("passthrough"), Value(made.node, shape, k))
+            for k, shape in enumerate(shapes)
+        ]
+        return Parts(made.node, tuple(sections))
 
     def feed_back(self, value: Value, node: ir.Node, *, name: str) -> None:
         """Add a node that takes the value of the timestep before, and give it back to its source.

@@ -198,6 +198,8 @@ def find_converter(module: nn.Module) -> Converter:
 
     A subclass may compute something else, so it is not taken for its base.
     """
+    if is_own(module):
+        return lambda module, shape: module.to_node()
     converter = CONVERTERS.get(public_name(type(module)))
     if converter is None:
         kind = type(module).__name__
@@ -211,6 +213,11 @@ def find_converter(module: nn.Module) -> Converter:
 def is_stateful(module: nn.Module) -> bool:
     """Tell whether a module is of snnTorch or made from one: it gives spikes and its state."""
     return any(kind.__module__.split(".")[0] == "snntorch" for kind in type(module).__mro__)
+
+
+def is_own(module: nn.Module) -> bool:
+    """Tell whether a module is one of this room's, made from a node."""
+    return callable(getattr(module, "to_node", None))
 
 
 def refuse_hooks(name: str, module: nn.Module) -> None:

@@ -74,17 +74,7 @@ def _split(walk: Walk, call: Any) -> Any:
     if isinstance(how, int):
         step = -(-size // how) if is_chunk else how
         how = [min(step, size - start) for start in range(0, size, step)]
-    node = ir.ChannelSplit(tuple(how), at)
-    made = walk.growth.add("split", node, value)
-    parts = [node.edge_shape(value.shape, k) for k in range(len(how))]
-    # Each section goes through a node of its own, so that it may be used many times or never.
-    return Parts(
-        made.node,
-        tuple(
-            walk.growth.add("section", ir.Skip("passthrough"), Value(made.node, part, k))
-            for k, part in enumerate(parts)
-        ),
-    )
+    return walk.growth.split("split", ir.ChannelSplit(tuple(how), at), value)
 
 
 def _reshape(walk: Walk, call: Any) -> Any:

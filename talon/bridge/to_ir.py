@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from talon import ir
-from talon.bridge.layers import is_stateful
+from talon.bridge.layers import is_own, is_stateful
 from talon.bridge.walk import CustomMap, Walk
 from talon.ir.types import SpikeMode
 
@@ -76,7 +76,7 @@ class TALONExporter:
             return made
         custom = dict(custom_map or {})
         name = None
-        if type(model) in custom or is_stateful(model) or _is_layer(model):
+        if type(model) in custom or is_own(model) or is_stateful(model) or _is_layer(model):
             name = type(model).__name__.lower()
             model = torch.nn.Sequential(model)
         samples = tuple(sample) if isinstance(sample, tuple | list) else (sample,)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from talon.bridge.layers import is_stateful
+from talon.bridge.layers import is_own, is_stateful
 
 
 def constant(shape: Any, is_zero: bool) -> Any:
@@ -18,7 +18,7 @@ def constant(shape: Any, is_zero: bool) -> Any:
 
 
 class TALONTracer(fx.Tracer):
-    """A tracer for which layers of PyTorch, snnTorch's neurons and other classes are one call.
+    """A tracer for which layers, neurons, modules of nodes and other classes are one call.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class TALONTracer(fx.Tracer):
 
     def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
         """Tell whether a module is one call."""
-        if isinstance(m, self.leaf_modules) or is_stateful(m):
+        if isinstance(m, self.leaf_modules) or is_stateful(m) or is_own(m):
             return True
         return super().is_leaf_module(m, module_qualified_name)
 

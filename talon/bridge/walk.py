@@ -149,10 +149,16 @@ class Walk:
                 f"custom_map for {public_name(type(module))} must return a talon.ir node, "
                 f"got {type(node).__name__}"
             )
-        stateful = is_stateful(module) or isinstance(node, ir.Neuron | ir.Integrator)
+        remembers = isinstance(node, ir.Neuron | ir.Integrator | ir.Delay)
+        stateful = is_stateful(module) or remembers
         self._count_call(target, stateful)
         name = self._only_name or target.replace(".", "_")
-        made = self.growth.add(name, node, value)
+        if isinstance(node, ir.ChannelSplit):
+            return self.growth.split(name, node, value)
+        values = [value]
+        if getattr(module, "takes_all", False):
+            values += [self.value(argument, call) for argument in (*states, *rest.values())]
+        made = self.growth.add(name, node, *values)
         if back is not None:
             refuse_hooks(f"{target}.recurrent", module.recurrent)
             self.growth.feed_back(made, back, name=f"{made.node}_recurrent")

@@ -372,3 +372,36 @@ def test_names_that_need_pytorch_are_there_when_asked_for():
     for name in bridge.LAZY:
         assert getattr(sdk, name) is getattr(bridge, name)
         assert name not in dir(sdk)
+
+
+def test_modules_of_nodes_go_into_other_modules_and_out_again():
+    """A module that uses this room's modules is exported, and runs as its graph does."""
+
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.split = bridge.ChannelSplitModule((3, 5))
+            self.left, self.right = torch.nn.Linear(3, 4), torch.nn.Linear(5, 4)
+            self.join, self.both = bridge.SkipModule("residual"), bridge.ConcatModule(2)
+            self.lif = bridge.LIFModule(*filled(4, 3, 3, 0, 0.3))
+
+        def forward(self, x, mem=None):
+            a, b = self.split(x)
+            spikes, mem = self.lif(self.join(self.left(a), self.right(b)), mem)
+            return self.both(spikes, a), mem
+
+    torch.manual_seed(0)
+    model = Own()
+    graph = to_ir(model, torch.zeros(1, 8))
+    kinds = {type(node).__name__ for node in graph.nodes.values()}
+    assert {"ChannelSplit", "Skip", "LIF", "Concat"} <= kinds
+    x, mem, found = torch.rand(12, 3, 8), None, []
+    with torch.no_grad():
+        for frame in x:
+            out, mem = model(frame, mem)
+            found.append(out.numpy())
+    trace = simulate_float(graph, x.numpy())
+    np.testing.assert_allclose(np.stack(found), trace.outputs["output"], atol=1e-6)
+    assert trace.spikes["lif"].any()
+    alone = to_ir(bridge.IFModule(np.ones(2, np.float32)), torch.zeros(1, 2))
+    assert list(alone.nodes) == ["input", "ifmodule", "output"]
