@@ -91,6 +91,7 @@ def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
             reason="double_threshold compares twice in a timestep, the array once",
             ways=(
                 "train with reset_delay=True, which subtracts the threshold a timestep later",
+                "set double_threshold=False, which differs where V is still above it after a reset",
                 _ELSEWHERE[1],
             ),
         )

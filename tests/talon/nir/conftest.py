@@ -102,7 +102,7 @@ def random_nir(nir, seed, n_layers, *, is_nested=False):
             return (nir.Linear(weight) if rng.integers(2) else nir.Affine(weight, draw(n))), (n,)
         if len(shape) == 2:
             weight = draw((2, shape[0], 3))
-            padding = rng.choice(["same", "valid", "1"])
+            padding = rng.choice(["same", "1", *["valid"] * (shape[1] >= 3)])
             padding = 1 if padding == "1" else str(padding)
             made = nir.Conv1d(shape[1], weight, 1, padding, 1, 1, draw(2))
             return made, tuple(made.output_type["output"].tolist())
