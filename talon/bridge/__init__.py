@@ -6,7 +6,7 @@ names.
 
 from typing import Any
 
-from talon.bridge.errors import BridgeError
+from talon.bridge.errors import BridgeError, BridgeWarning
 from talon.bridge.from_ir import (
     CLASSES,
     from_ir,
@@ -33,6 +33,7 @@ LAZY = tuple(name for names in CLASSES.values() for name in names)
 
 __all__ = [
     "BridgeError",
+    "BridgeWarning",
     "GraphValidationError",
     "TALONExporter",
     "from_ir",

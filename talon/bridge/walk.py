@@ -53,7 +53,7 @@ class Walk:
     def run(self) -> ir.Graph:
         """Return the graph."""
         refuse_hooks(type(self._model).__name__, self._model)
-        trace = trace_module(self._model, tuple(self._custom))
+        trace = self._trace()
         self._begin([node for node in trace.nodes if node.op == "placeholder"])
         for node in trace.nodes:
             if node.op == "call_module":
@@ -65,6 +65,19 @@ class Walk:
             elif node.op == "output":
                 self._end(node.args[0])
         return self.growth.finish(type(self._model).__name__)
+
+    def _trace(self) -> Any:
+        """Return the data flow: by torch.fx, or where that cannot find it, by a run."""
+        leaves = tuple(self._custom)
+        try:
+            return trace_module(self._model, leaves)
+        except BridgeError as error:
+            from talon.bridge.recording import record_module
+
+            try:
+                return record_module(self._model, self._samples, leaves)
+            except BridgeError as other:
+                raise BridgeError(f"{error} A run does not show it either: {other}") from other
 
     def resolve(self, argument: Any) -> Any:
         """Return an argument of a call with what its nodes of the trace are."""
