@@ -127,7 +127,7 @@ def measure(path: str, small: str, folder: str) -> dict[str, Any]:
 
 
 def measure_least(path: str, small: str) -> dict[str, float]:
-    """Time what an operation cannot leave out, in this process (the child's part).
+    """Time parts that an operation cannot leave out, as we have them (the child's part).
 
     That is, for ``analyze`` the order of the nodes and the record of each layer, for ``lint`` the
     order, one look at every number and one shape for each node, and for ``fingerprint`` the bytes
@@ -238,9 +238,7 @@ def compare(name: str, files: dict[str, str], folder: str, pythons: list[str], n
     for op in least[0]:
         alone = statistics.median(turn[op] for turn in least) * 1e3
         budget = medians[-1][op] / SPEED_BAR if len(pythons) > 1 else float("nan")
-        print(
-            f"  {op:12} what cannot be left out {alone:6.1f}   of {budget:6.1f} that the bar allows"
-        )
+        print(f"  {op:12} parts of it, alone {alone:6.1f}   of {budget:6.1f} allowed for all")
     return good
 
 

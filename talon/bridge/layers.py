@@ -217,7 +217,9 @@ def is_stateful(module: nn.Module) -> bool:
 
 def is_own(module: nn.Module) -> bool:
     """Tell whether a module is one of this room's, made from a node."""
-    return callable(getattr(module, "to_node", None))
+    from talon.bridge.node_module import NodeModule
+
+    return isinstance(module, NodeModule)
 
 
 def refuse_hooks(name: str, module: nn.Module) -> None:

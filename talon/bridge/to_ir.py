@@ -70,10 +70,12 @@ class TALONExporter:
         """Return the graph of a module, see :func:`to_ir`."""
         import torch
 
+        from talon.bridge.executor import GraphExecutor
+
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-        if isinstance(made := _graph_of(model), ir.Graph):
-            return made
+        if isinstance(model, GraphExecutor):
+            return model.to_graph()
         custom = dict(custom_map or {})
         name = None
         if type(model) in custom or is_own(model) or is_stateful(model) or _is_layer(model):
@@ -101,12 +103,6 @@ def kept_states(model: Any) -> Iterator[None]:
         for module, buffers, attributes in before:
             vars(module).update(attributes)
             module._buffers.update(buffers)
-
-
-def _graph_of(model: Any) -> Any:
-    """Return the graph that an executor of ``ir_to_torch`` has, or None."""
-    to_graph = getattr(model, "to_graph", None)
-    return to_graph() if callable(to_graph) else None
 
 
 def _is_layer(model: Any) -> bool:
