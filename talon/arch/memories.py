@@ -23,6 +23,7 @@ class Memory(IntEnum):
     ROUTE = 4
     TOKEN = 5
     INIT = 6
+    AXIS = 7  # where the array has feature maps
     STATUS = 14  # read only
     COUNTER = 15  # read only
 
@@ -36,7 +37,12 @@ LOADED = (
     Memory.TOKEN,
     Memory.INIT,
 )
-"""Memories that an image fills, in the order in which it does so."""
+"""Memories that an image fills, in the order in which it does so, in every array."""
+
+
+def loaded(params: ArrayParams) -> tuple[Memory, ...]:
+    """Return the memories that an image for this array fills, in the order in which it does so."""
+    return (*LOADED, Memory.AXIS) if params.has_maps else LOADED
 
 
 class EdgeKind(IntEnum):
@@ -45,6 +51,7 @@ class EdgeKind(IntEnum):
     DENSE = 0  # `rows` weight words from base + index * rows, to rows row_start...
     SPARSE = 1  # a pointer entry gives the address and number of packed words
     IDENTITY = 2  # one constant weight, to accumulator index + offset
+    MAP = 3  # three axis tables give weight words and rows: convolutions and their like
 
 
 class Emit(IntEnum):
@@ -53,6 +60,7 @@ class Emit(IntEnum):
     SPIKE = 0  # a SPIKE packet a route (or HOST_SPIKE) for each neuron that fires
     READOUT = 1  # a HOST_VALUE for every neuron, every timestep
     PSUM = 2  # a PSUM packet a route for each value that is not zero
+    GRADED = 3  # a SPIKE packet a route with a payload (or HOST_VALUE) for each value above zero
 
 
 class Reset(IntEnum):
@@ -81,14 +89,18 @@ class MemoryLayouts:
     """Layouts of the entries of every memory for one array.
 
     A ``record`` is a ``neuron`` and, where the array has synaptic currents, a ``current`` above it.
+    An array with feature maps has an ``axis`` layout, more fields in edges, and groups that are
+    scanned in five loops, see ``docs/hardware/maps.md``.
     """
 
     def __init__(self, params: ArrayParams) -> None:
         address = bits_for(params.weight_words)
-        row = bits_for(params.n_rows)
-        neuron = bits_for(params.n_neurons)
+        row = bits_for(params.acc_rows)
+        neuron = bits_for(params.n_accumulators)
         slot = bits_for(params.n_slots)
         index = params.index_width
+        # With feature maps it is the position in the scan of the group, not the neuron.
+        position = index if params.has_maps else neuron
         mask = (Field("xmask", params.columns), Field("ymask", params.rows))
         self.edge = Layout(
             "edge",
@@ -103,7 +115,10 @@ class MemoryLayouts:
                 Field(
                     "weight", params.weight_width, signed=True, doc="IDENTITY: the constant weight"
                 ),
-                Field("offset", index, doc="SPARSE, IDENTITY: added to the index, modulo 2^16"),
+                Field(
+                    "offset", index, doc="SPARSE, IDENTITY, MAP: added to the index, modulo 2^16"
+                ),
+                *(_edge_of_map(params) if params.has_maps else ()),
             ),
         )
         self.pointer = Layout(
@@ -145,12 +160,16 @@ class MemoryLayouts:
         )
         parts = (self.neuron, self.current) if params.synaptic_current else (self.neuron,)
         self.record = Layout("record", tuple(field for part in parts for field in part.fields))
+        extent = (
+            _scan(params)
+            if params.has_maps
+            else (Field("n_neurons", neuron + 1), Field("frac", params.frac_width))
+        )
         self.group = Layout(
             "group",
             (
                 Field("row_start", row, doc="accumulator row of the first neuron"),
-                Field("n_neurons", neuron + 1),
-                Field("frac", params.frac_width, doc="fractional bits of V"),
+                *extent,
                 Field("emit", 2, doc="Emit"),
                 Field("route_start", bits_for(params.n_routes)),
                 Field("n_routes", bits_for(params.n_routes) + 1),
@@ -168,8 +187,8 @@ class MemoryLayouts:
                 Field("edge", bits_for(params.n_edges)),
                 Field("delay", slot),
                 Field("offset", index, doc="added to the neuron to give the index, modulo 2^16"),
-                Field("first", neuron, doc="first neuron of the core that takes this route"),
-                Field("last", neuron, doc="last neuron that takes it"),
+                Field("first", position, doc="first neuron of the core that takes this route"),
+                Field("last", position, doc="last neuron that takes it"),
             ),
         )
         self.token = Layout(
@@ -199,9 +218,20 @@ class MemoryLayouts:
                 Field(
                     "unarmed_event", 1, doc="an event or token reached a core that was not armed"
                 ),
-                Field("good", len(LOADED), doc="memories committed, one bit each, by number"),
+                Field(
+                    "good", len(loaded(params)), doc="memories committed, one bit each, by number"
+                ),
             ),
         )
+        self.axis = Layout(
+            "axis",
+            (
+                Field("weight", address, doc="added to the weight address"),
+                Field("row", row, doc="added to the accumulator row"),
+                Field("count", 6, doc="taps, or rows of channels; zero: no target"),
+            ),
+        )
+        self._has_maps = params.has_maps
 
     @property
     def of_memory(self) -> dict[Memory, Layout]:
@@ -213,7 +243,52 @@ class MemoryLayouts:
             Memory.ROUTE: self.route,
             Memory.TOKEN: self.token,
             Memory.INIT: self.init,
+            **({Memory.AXIS: self.axis} if self._has_maps else {}),
         }
+
+
+def _edge_of_map(params: ArrayParams) -> tuple[Field, ...]:
+    """Return the fields of a MAP edge, and how many slots the target of any edge keeps."""
+    row, address = bits_for(params.acc_rows), bits_for(params.weight_words)
+    axis = bits_for(params.n_axis)
+    return (
+        Field("slots", 3, doc="log2 of the slots that the target group keeps; not for PSUM"),
+        Field("y_shift", 5, doc="MAP: y is the index without its low y_shift bits"),
+        Field("x_shift", 5, doc="MAP: x is what is below y, without its low x_shift bits"),
+        Field("y_axis", axis, doc="MAP: axis entry of y = 0"),
+        Field("x_axis", axis, doc="MAP: axis entry of x = 0"),
+        Field("c_axis", axis, doc="MAP: axis entry of c = 0"),
+        Field("y_weight", address, doc="MAP: weight address from one tap of y to the next"),
+        Field("x_weight", address, doc="MAP: the same of x"),
+        Field("y_row", row, doc="MAP: accumulator row from one tap of y to the next"),
+        Field("x_row", row, doc="MAP: the same of x"),
+    )
+
+
+def _scan(params: ArrayParams) -> tuple[Field, ...]:
+    """Return the fields of a group that say in which order its rows are updated."""
+    row, index = bits_for(params.acc_rows), params.index_width
+    return (
+        Field("frac", params.frac_width, doc="fractional bits of V"),
+        Field("slots", 3, doc="log2 of the slots that the group keeps"),
+        Field("once", 1, doc="updates in the first timestep alone; later ones send tokens"),
+        Field("hold", 1, doc="sums of slot 0 stay, and count in every timestep"),
+        Field("n_y", row + 1, doc="outer loop; zero: the group is unused"),
+        Field("n_x", row + 1, doc="second loop"),
+        Field("n_c", row + 1, doc="third loop: rows of channels of one pixel"),
+        Field("pool_y", 4, doc="fourth loop: rows of a pool window, 1 without a pool"),
+        Field("pool_x", 4, doc="inner loop: columns of a pool window"),
+        Field("pool_sum", 1, doc="a window gives the sum of its values, not the largest"),
+        Field("last_lanes", bits_for(params.lanes) + 1, doc="neurons in the last row of channels"),
+        Field("y_step", row, doc="added to the row when y advances, modulo 2^width"),
+        Field("x_step", row, doc="the same for x"),
+        Field("c_step", row, doc="the same for c"),
+        Field("pool_y_step", row, doc="the same for the rows of a window"),
+        Field("pool_x_step", row, doc="the same for its columns"),
+        Field("y_index", index, doc="added to the position when y advances, modulo 2^16"),
+        Field("x_index", index, doc="the same for x; when c advances it is the lanes"),
+        Field("record_start", bits_for(params.n_rows), doc="row of records of c = 0"),
+    )
 
 
 def depth_of(memory: Memory, params: ArrayParams) -> int:
@@ -229,6 +304,7 @@ def depth_of(memory: Memory, params: ArrayParams) -> int:
         Memory.ROUTE: params.n_routes,
         Memory.TOKEN: params.n_tokens,
         Memory.INIT: params.n_groups * params.n_slots,
+        Memory.AXIS: params.n_axis,
         Memory.STATUS: 1,
         Memory.COUNTER: len(Counter),
     }[memory]

@@ -131,3 +131,26 @@ def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, b
             after = saturate(total)
             saturated = saturated or after != total
     return after, spike, saturated
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedParams:
+    """Integer parameters of one graded neuron.
+
+    ``multiplier`` is 0 to 65536, ``offset`` 24 bits in units of the accumulator, and
+    ``payload_max`` one less than a power of two, 1 to 255.
+    """
+
+    multiplier: int = DECAY_ONE
+    offset: int = 0
+    payload_max: int = PAYLOAD_MAX
+
+
+def graded(acc: int, params: GradedParams) -> int:
+    """Return the payload of one graded neuron: a rectified and requantized sum.
+
+    ``((acc + offset) * multiplier + 32768) >> 16``, a floor, limited to 0 to ``payload_max``. There
+    is no state, and the limits are no saturation. Zero is no event.
+    """
+    value = ((acc + params.offset) * params.multiplier + (DECAY_ONE >> 1)) >> 16
+    return max(0, min(params.payload_max, value))

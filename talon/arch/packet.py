@@ -73,7 +73,7 @@ class PacketLayouts:
             Field("xmask", params.columns, doc="columns that the packet goes to"),
             Field("ymask", params.rows, doc="rows that the packet goes to"),
         )
-        neuron = Field("neuron", bits_for(params.n_neurons))
+        neuron = Field("neuron", bits_for(params.n_accumulators))
         group = Field("group", bits_for(params.n_groups))
         core = Field("core", bits_for(params.n_cores), doc="sender")
         value = Field("value", params.v_width, signed=True)

@@ -11,7 +11,7 @@ FORMAT_VERSION = 1
 """Version of the contract between compiler, golden model, gateware and driver."""
 
 
-OPTIONS = frozenset({"synaptic_current"})
+OPTIONS = frozenset({"synaptic_current", "n_axis"})
 """Fields that :meth:`ArrayParams.facts` leaves out while they are off."""
 
 
@@ -27,7 +27,8 @@ class ArrayParams:
     ``columns`` x ``rows`` cores form the mesh. A core has ``n_neurons`` membrane potentials,
     ``n_slots`` rings of accumulators, ``lanes`` weights in a weight word, ``update_lanes``
     neurons updated in a cycle and ``weight_words`` words of weight memory. Widths are in bits,
-    depths in entries. With ``synaptic_current`` neurons may have a second state variable.
+    depths in entries. With ``synaptic_current`` neurons may have a second state variable; with
+    ``n_axis`` entries of axis tables, cores hold feature maps: convolutions, graded values, pools.
     """
 
     name: str = "custom"
@@ -46,6 +47,7 @@ class ArrayParams:
     fifo_depth: int = 32
     weight_memory: str = "uram"
     synaptic_current: bool = False
+    n_axis: int = 0
 
     # Fixed by the numeric contract; not parameters, but every layout needs them.
     weight_width = 8
@@ -97,6 +99,10 @@ class ArrayParams:
             "'uram', 'bram' or 'generic'",
         )
         check("synaptic_current", type(self.synaptic_current) is bool, "True or False")
+        check("n_axis", 0 <= self.n_axis <= 4096, "between 0 (no feature maps) and 4096")
+        if self.n_axis:
+            check("n_neurons", self.n_rows.bit_count() == 1, "a power of two with feature maps")
+            check("synaptic_current", not self.synaptic_current, "False with feature maps")
 
     def facts(self) -> dict[str, Any]:
         """Return the parameters by name.
@@ -115,6 +121,24 @@ class ArrayParams:
     def n_rows(self) -> int:
         """Accumulator rows (words of ``lanes`` neurons) of one slot of a core."""
         return self.n_neurons // self.lanes
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether cores hold feature maps."""
+        return self.n_axis > 0
+
+    @property
+    def acc_rows(self) -> int:
+        """Largest number of accumulator rows of one slot.
+
+        With feature maps a group may keep fewer slots than ``n_slots``, for more rows in each.
+        """
+        return self.n_rows * self.n_slots if self.has_maps else self.n_rows
+
+    @property
+    def n_accumulators(self) -> int:
+        """Largest number of accumulators of one slot of a core."""
+        return self.acc_rows * self.lanes
 
     @property
     def weight_bytes(self) -> int:
@@ -175,6 +199,9 @@ PRESETS: dict[str, ArrayParams] = {
         TINY,
         TINY_2X2,
         replace(TINY_2X2, name="tiny_2x2_syn", synaptic_current=True),
+        replace(ZYNQ_US_PLUS, name="zynq_us_plus_map", n_axis=512),
+        replace(ZYNQ_US_PLUS, name="zynq_2x2_map", columns=2, rows=2, n_axis=512),
+        replace(TINY_2X2, name="tiny_2x2_map", n_axis=256),
     )
 }
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch.numerics import PAYLOAD_MAX
+from talon.compiler.kernel import Kernel
+
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]
 
@@ -36,12 +39,32 @@ class InputPort:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Windows over a map (C, H, W), side by side: ``size`` = (rows, columns) divides (H, W).
+
+    ``kind`` is ``"max"`` (of spikes: OR) or ``"sum"`` (at most 255).
+    """
+
+    kind: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Population:
     """Neurons with one update rule; parameters are int32 arrays of shape (n,).
 
-    ``decay`` is 0 to 65536 (65536: no leak). ``kind`` is ``"spike"`` or ``"readout"`` (raw V to the
-    host). ``v_scale`` (float64, (n,)) is the float value of one unit of V. Neurons with a synaptic
-    current have its decay and bias, in units of V; for others both are None.
+    ``decay`` is 0 to 65536 (65536: no leak). ``kind`` is ``"spike"``, ``"readout"`` (raw V to the
+    host) or ``"graded"``. ``v_scale`` (float64, (n,)) is the float value of one unit of V. Neurons
+    with a synaptic current have its decay and bias, in units of V; for others both are None.
+
+    A graded population has payloads for events, ``talon.arch.numerics.graded`` with ``decay`` as
+    multiplier, ``v_reset`` as offset and ``threshold`` as largest payload (one number); ``v_scale``
+    is the value of a payload of 1. Other parameters are zero or ``"none"``. Its V, where one is
+    recorded, is its payload before the pool, and a payload that is not zero is its spike.
+
+    With a ``pool`` the population, a map (C, H, W), sends the windows' values (C, H / rows,
+    W / columns). With ``once`` it updates in timestep 0 alone; later timesteps record V of that one
+    and no spike, and it sends nothing.
     """
 
     name: str
@@ -58,11 +81,34 @@ class Population:
     v_scale: FloatArray
     i_decay: IntArray | None = None
     i_bias: IntArray | None = None
+    pool: Pool | None = None
+    once: bool = False
 
     @property
     def n(self) -> int:
         """Number of neurons."""
         return int(np.prod(self.shape))
+
+    @property
+    def sent_shape(self) -> tuple[int, ...]:
+        """Shape of what it sends: that of its windows, if it has a pool."""
+        if self.pool is None:
+            return self.shape
+        channels, height, width = self.shape
+        return channels, height // self.pool.size[0], width // self.pool.size[1]
+
+    @property
+    def n_sent(self) -> int:
+        """Number of values that it sends."""
+        return int(np.prod(self.sent_shape))
+
+    @property
+    def payload_max(self) -> int:
+        """Largest payload of its events."""
+        largest = int(self.threshold.max(initial=1)) if self.kind == "graded" else 1
+        if self.pool is not None and self.pool.kind == "sum":
+            largest = min(PAYLOAD_MAX, largest * self.pool.size[0] * self.pool.size[1])
+        return largest
 
     @property
     def current(self) -> tuple[IntArray, IntArray] | None:
@@ -76,16 +122,20 @@ class Population:
 class Projection:
     """Synapses from an input or population to a population.
 
-    ``weight`` is int8 of shape (n_target, n_source); ``delay`` counts timesteps. ``form`` is how
-    the array stores it: ``"dense"``, ``"sparse"`` or ``"identity"`` (one constant on a diagonal or
-    shifted diagonal).
+    ``weight`` is int8 of shape (n_target, n_source), or a :class:`~talon.compiler.kernel.Kernel`
+    of int8 between two maps; ``n_source`` counts what the source sends. ``delay`` counts timesteps.
+    ``form`` is how the array stores it: ``"dense"``, ``"sparse"``, ``"identity"`` (one constant on
+    a diagonal or shifted diagonal) or, of a kernel, ``"map"``. With ``hold`` what arrives in
+    timestep 0 counts in every timestep: the source is ``once``, or an input whose events of
+    timestep 0 alone are sent.
     """
 
     source: str
     target: str
     delay: int
-    weight: NDArray[np.int8]
+    weight: NDArray[np.int8] | Kernel
     form: str = "dense"
+    hold: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
