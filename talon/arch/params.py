@@ -199,8 +199,8 @@ PRESETS: dict[str, ArrayParams] = {
         TINY,
         TINY_2X2,
         replace(TINY_2X2, name="tiny_2x2_syn", synaptic_current=True),
-        replace(ZYNQ_US_PLUS, name="zynq_us_plus_map", n_axis=512),
-        replace(ZYNQ_US_PLUS, name="zynq_2x2_map", columns=2, rows=2, n_axis=512),
+        replace(ZYNQ_US_PLUS, name="zynq_us_plus_map", n_axis=1024),
+        replace(ZYNQ_US_PLUS, name="zynq_2x2_map", columns=2, rows=2, n_axis=1024),
         replace(TINY_2X2, name="tiny_2x2_map", n_axis=256),
     )
 }
