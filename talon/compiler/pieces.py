@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from talon.arch.params import ArrayParams
 from talon.compiler.forms import pointer_words, sparse_counts
 from talon.compiler.lower import ONE_POPULATION
+from talon.compiler.maps.tile import Tile
 from talon.compiler.network import IntNetwork, Projection
 
 DEFAULT_RATE = 0.1
@@ -44,6 +45,8 @@ class Piece:
     feeds: tuple[Feed, ...]
     words: int
     partial: bool = False
+    tile: Tile | None = None
+    """On an array with feature maps, what it holds of the map; ``row`` means nothing then."""
 
 
 @dataclass(kw_only=True)

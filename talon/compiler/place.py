@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.cover import cover, hops, tree
-from talon.compiler.pieces import Costs
 from talon.compiler.wiring import HOST, Wiring
 
 _PACKET_COST = 8  # links that are as bad as one packet more: a packet takes a cycle of its sender
@@ -35,7 +35,20 @@ class Net:
     weight: float
 
 
-def place(wiring: Wiring, costs: Costs, n_bins: int) -> list[int]:
+class Rates(Protocol):
+    """What placement must know of costs."""
+
+    @property
+    def params(self) -> ArrayParams:
+        """The array."""
+        ...
+
+    def rate(self, source: str) -> float:
+        """Return the events of one line of a source in a timestep."""
+        ...
+
+
+def place(wiring: Wiring, costs: Rates, n_bins: int) -> list[int]:
     """Return the core of each bin."""
     params = costs.params
     nets = nets_of(wiring, costs)
@@ -49,7 +62,7 @@ def place(wiring: Wiring, costs: Costs, n_bins: int) -> list[int]:
     return _unload(best, nets, params)
 
 
-def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:
+def nets_of(wiring: Wiring, costs: Rates) -> list[Net]:
     """Return all traffic of a timestep, spikes and tokens, between bins."""
     spikes: dict[tuple[object, ...], set[int]] = {}
     tokens: dict[tuple[object, ...], set[int]] = {}
@@ -57,10 +70,9 @@ def nets_of(wiring: Wiring, costs: Costs) -> list[Net]:
     weight: dict[tuple[object, ...], float] = {}
     for link in wiring.links:
         receiver = groups[link.receiver]
-        key = (link.sender, link.source, link.edge, link.first, link.last, link.delay)
+        key = (link.sender, link.source, link.edge, link.first, link.last, link.delay, link.region)
         spikes.setdefault(key, set()).add(receiver.bin)
-        n = link.last - link.first + 1
-        weight[key] = n * (1.0 if link.edge is None else costs.rate(link.source))
+        weight[key] = link.n_sent * (1.0 if link.edge is None else costs.rate(link.source))
         tokens.setdefault((link.sender, receiver.number, link.delay), set()).add(receiver.bin)
         if link.sender != HOST:
             sender = groups[link.sender]

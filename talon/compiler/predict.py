@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from talon.arch.memories import Emit
 from talon.compiler.cover import hops
 from talon.compiler.mapping import Mapping
-from talon.compiler.schedule import Route
 from talon.compiler.wiring import HOST, Group
 
 HOP_CYCLES = 2
@@ -79,16 +78,16 @@ def _stage(mapping: Mapping, group: Group) -> _Stage:
     costs, params = mapping.costs, mapping.params
     piece, plan = group.piece, mapping.plans[group.id]
     partial = sum(
-        link.last - link.first + 1
+        link.n_sent
         for link in mapping.wiring.links
         if link.receiver == group.id and link.edge is None
     )
     work = sum(costs.events(f) * costs.cycles(f, piece.n_rows, piece.row) for f in piece.feeds)
     if group.emit is Emit.SPIKE:
         rate = costs.rate(piece.population)
-        packets = rate * sum(_width(route) for route in plan.routes)
+        packets = rate * sum(route.n_sent for route in plan.routes)
     elif group.emit is Emit.PSUM:
-        packets = float(sum(_width(route) for route in plan.routes))
+        packets = float(sum(route.n_sent for route in plan.routes))
     else:
         packets = float(piece.n_neurons)
     update = -(-piece.n_neurons // params.update_lanes)
@@ -99,15 +98,11 @@ def _stage(mapping: Mapping, group: Group) -> _Stage:
     )
 
 
-def _width(route: Route) -> int:
-    return route.last - route.first + 1
-
-
 def _host_words(mapping: Mapping) -> float:
     """Return the stream words of a timestep."""
     plan = mapping.plans[HOST]
     return len(plan.tokens) + sum(
-        mapping.costs.rate(name) * sum(_width(route) for route in routes)
+        mapping.costs.rate(name) * sum(route.n_sent for route in routes)
         for name, routes in plan.input_routes.items()
     )
 

@@ -5,15 +5,20 @@ The rules are those of ``docs/hardware/array.md``, "Timesteps without a barrier"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.cover import cover
+from talon.compiler.maps.edges import Region
 from talon.compiler.network import IntNetwork
-from talon.compiler.wiring import HOST, Group, Wiring
+from talon.compiler.wiring import HOST, Group, Link, Wiring
 from talon.errors import MappingError
+
+ALL_POSITIONS = (1 << 16) - 1
+"""Last position that a scan can have."""
 
 
 class Mesh(Protocol):
@@ -39,7 +44,8 @@ class Mesh(Protocol):
 class Route:
     """Where the packets of neurons ``first`` to ``last`` (of the population) go.
 
-    ``shift`` is added to the number of the neuron in its population.
+    ``shift`` is added to the number of the neuron in its population. ``n`` and ``region`` are as
+    in :class:`~talon.compiler.wiring.Link`.
     """
 
     xmask: int
@@ -50,6 +56,13 @@ class Route:
     last: int
     shift: int = 0
     host: bool = False
+    n: int | None = None
+    region: Region | None = None
+
+    @property
+    def n_sent(self) -> int:
+        """Number of neurons that take it."""
+        return self.last - self.first + 1 if self.n is None else self.n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +94,14 @@ class Plan:
         """Return the END_OF_STEP tokens granted at start for a slot."""
         return sum(delay > slot for _, delay in self.sources)
 
-    def init_dests(self, slot: int, n_slots: int) -> int:
-        """Return the CREDIT tokens granted at start for a slot."""
-        return sum(slot < n_slots - delay for delay in self.dests.values())
+    def init_dests(self, slot: int, kept: Mapping[int, int]) -> int:
+        """Return the CREDIT tokens granted at start for a slot; ``kept`` has the slots by group."""
+        return sum(slot < kept[receiver] - delay for receiver, delay in self.dests.items())
+
+
+def slots_of(group: Group, mesh: Mesh) -> int:
+    """Return how many slots a group keeps."""
+    return mesh.n_slots if group.slots is None else group.slots
 
 
 def schedule(
@@ -96,7 +114,7 @@ def schedule(
     MappingError
         A table has too few entries; the message names it and the ways out.
     """
-    heard = {port.population for port in network.outputs if port.kind == "spike"}
+    heard = {port.population for port in network.outputs if port.kind != "readout"}
     plans = sender_plans(params, wiring, cores, heard=heard)
     _check_counts(params, wiring, plans)
     return plans
@@ -116,36 +134,40 @@ def sender_plans(
 def _add_routes(
     mesh: Mesh, wiring: Wiring, cores: list[int], plans: dict[int, Plan], heard: set[str]
 ) -> None:
-    targets: dict[tuple[int, str, int | None, int, int, int, int], int] = {}
+    targets: dict[Link, int] = {}
     for link in wiring.links:
-        receiver = wiring.groups[link.receiver]
-        # A spike carries its number in the population; a partial sum names an accumulator.
-        shift = 0 if link.edge is not None else receiver.local(0, mesh.lanes)
-        key = (link.sender, link.source, link.edge, link.delay, link.first, link.last, shift)
-        targets[key] = targets.get(key, 0) | 1 << cores[receiver.bin]
-    for (sender, source, edge, delay, first, last, shift), mask in targets.items():
+        alike = replace(link, receiver=0)
+        core = cores[wiring.groups[link.receiver].bin]
+        targets[alike] = targets.get(alike, 0) | 1 << core
+    for link, mask in targets.items():
         routes = [
             Route(
                 xmask=xmask,
                 ymask=ymask,
-                edge=edge or 0,
-                delay=delay,
-                first=first,
-                last=last,
-                shift=shift,
+                edge=link.edge or 0,
+                delay=link.delay,
+                first=link.first,
+                last=link.last,
+                shift=link.shift,
+                n=link.n,
+                region=link.region,
             )
             for xmask, ymask in cover(mask, mesh.columns)
         ]
-        if sender == HOST:
-            plans[HOST].input_routes.setdefault(source, []).extend(routes)
+        if link.sender == HOST:
+            plans[HOST].input_routes.setdefault(link.source, []).extend(routes)
         else:
-            plans[sender].routes.extend(routes)
+            plans[link.sender].routes.extend(routes)
     for group in wiring.groups:
-        if group.emit is Emit.SPIKE and group.piece.population in heard:
-            first, last = group.range_of(mesh.lanes)
-            plans[group.id].routes.append(
-                Route(xmask=0, ymask=0, edge=0, delay=0, first=first, last=last, host=True)
-            )
+        if group.emit in (Emit.SPIKE, Emit.GRADED) and group.piece.population in heard:
+            plans[group.id].routes.append(_to_host_all(group, mesh))
+
+
+def _to_host_all(group: Group, mesh: Mesh) -> Route:
+    """Return the route by which the host gets all that a group sends."""
+    first, last = (0, ALL_POSITIONS) if group.piece.tile else group.range_of(mesh.lanes)
+    n = group.piece.n_neurons if group.piece.tile else None
+    return Route(xmask=0, ymask=0, edge=0, delay=0, first=first, last=last, host=True, n=n)
 
 
 def _add_partners(wiring: Wiring, plans: dict[int, Plan]) -> None:
@@ -175,13 +197,14 @@ def _add_tokens(mesh: Mesh, wiring: Wiring, cores: list[int], plans: dict[int, P
         reports = groups[sender].emit is Emit.READOUT or any(r.host for r in plan.routes)
         if reports or not feeds_now:
             plan.tokens.append(_to_host(delta=0, credit=False))
+        kept = slots_of(groups[sender], mesh)
         credits = [
-            (groups[source], -plans[source].dests[sender] % mesh.n_slots)
+            (groups[source], (kept - plans[source].dests[sender]) % mesh.n_slots)
             for source in sorted({source for source, _ in plan.sources} - {HOST})
         ]
         plan.tokens += _multicast(mesh, cores, credits, credit=True)
         if sender in plans[HOST].dests:
-            delta = -plans[HOST].dests[sender] % mesh.n_slots
+            delta = (kept - plans[HOST].dests[sender]) % mesh.n_slots
             plan.tokens.append(_to_host(delta=delta, credit=True))
 
 

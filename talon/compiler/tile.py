@@ -266,6 +266,7 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
         for p in PRESETS.values()
         if p.lanes == params.lanes
         and p.synaptic_current == has_current
+        and not p.has_maps
         and p.n_cores > params.n_cores
         and bounds(costs.network, p).cores <= p.n_cores
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
+from talon.compiler.maps.edges import Region
 from talon.compiler.network import IntNetwork, Projection
 from talon.compiler.pieces import Bin, Piece
 from talon.errors import MappingError
@@ -25,6 +26,10 @@ class Group:
     row_start: int
     piece: Piece
     emit: Emit
+    slots: int | None = None
+    """Slots that it keeps, if these are not all that the array has."""
+    record_start: int = 0
+    """On an array with feature maps: the row of its first neuron records."""
 
     def local(self, neuron: int, lanes: int) -> int:
         """Return the number on the core of a neuron of the population."""
@@ -49,7 +54,10 @@ class Edge:
 class Link:
     """Packets from a sender's neurons ``first`` to ``last`` to a receiving group.
 
-    ``edge`` is the number of the edge at the receiver; None for partial sums.
+    ``edge`` is the number of the edge at the receiver; None for partial sums. What is sent names
+    the neuron plus ``shift``. On an array with feature maps neurons are counted by their positions
+    in the scan of the sender; ``n`` is how many there are, and ``region`` names them for an input
+    that is a map.
     """
 
     sender: int
@@ -59,6 +67,14 @@ class Link:
     first: int
     last: int
     delay: int
+    shift: int = 0
+    n: int | None = None
+    region: Region | None = None
+
+    @property
+    def n_sent(self) -> int:
+        """Number of neurons whose packets these are."""
+        return self.last - self.first + 1 if self.n is None else self.n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +241,7 @@ def _partial_links(params: ArrayParams, groups: list[Group]) -> list[Link]:
                         first=low,
                         last=high,
                         delay=0,
+                        shift=home.local(0, params.lanes),
                     )
                 )
     return links

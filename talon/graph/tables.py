@@ -171,14 +171,14 @@ def _wiring(net: Netlist, cores: list[int], hw: HardwareSpec) -> Wiring:
         Edge(group=f.piece, feed=0, number=number)
         for f, number in zip(net.feeds, edge_numbers, strict=True)
     )
-    return Wiring(groups=tuple(groups), edges=edges, links=_links(net, edge_numbers))
+    return Wiring(groups=tuple(groups), edges=edges, links=_links(net, groups, edge_numbers))
 
 
 def _thing(net: Netlist, wire: int) -> tuple[str, int]:
     return net.wires[wire].source, net.wires[wire].delay
 
 
-def _links(net: Netlist, edge_numbers: list[int]) -> tuple[Link, ...]:
+def _links(net: Netlist, groups: list[Group], edge_numbers: list[int]) -> tuple[Link, ...]:
     links = [
         Link(
             sender=way.sender,
@@ -200,6 +200,7 @@ def _links(net: Netlist, edge_numbers: list[int]) -> tuple[Link, ...]:
             first=0,
             last=net.pieces[home].accumulators - 1,
             delay=0,
+            shift=groups[home].local(0, _LANES),
         )
         for partial, home in net.partials
     ]

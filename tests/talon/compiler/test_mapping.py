@@ -53,7 +53,7 @@ def test_group_without_a_source_at_once_waits_for_the_host(make_mlp):
     assert second.sources == {(by_name["lif1"], 2), (HOST, 0)}
     assert [second.init_sources(slot) for slot in range(4)] == [1, 1, 0, 0]
     assert first.dests == {by_name["lif2"]: 2}
-    assert [first.init_dests(slot, 8) for slot in range(8)] == [1] * 6 + [0] * 2
+    assert [first.init_dests(slot, {by_name["lif2"]: 8}) for slot in range(8)] == [1] * 6 + [0] * 2
     # The first layer feeds nobody at once, so it reports to the host as well.
     assert any(token.host and not token.credit for token in first.tokens)
     (credit,) = [token for token in second.tokens if token.credit and not token.host]

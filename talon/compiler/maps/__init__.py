@@ -1,0 +1,1 @@
+"""Mapping onto arrays with feature maps: tiles of maps, axis tables, scans."""

@@ -1,0 +1,250 @@
+"""Slicing for arrays with feature maps: populations become tiles that fit cores.
+
+Tiles are cut between pool windows and between rows of channels; where the synapses of one row of
+channels exceed a core's weight memory, other cores sum those of some input channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from talon.compiler.kernel import Kernel
+from talon.compiler.maps.costs import Limit, MapCosts
+from talon.compiler.maps.layout import check_shared
+from talon.compiler.maps.tile import Axis, Tile
+from talon.compiler.maps.tile import whole as whole_tile
+from talon.compiler.pieces import Bin, Feed, Piece
+from talon.errors import MappingError
+
+Home = tuple[str, Tile]
+"""A population and its tile on one core."""
+
+_WORTH_IT = 0.5  # a core is split only if its load is this share of the heaviest load or more
+
+
+def slice_network(costs: MapCosts, *, objective: str) -> list[Bin]:
+    """Return the contents of the cores that the network needs.
+
+    Raises
+    ------
+    MappingError
+        The network does not fit; the message names what binds and the ways out.
+    """
+    pieces = [p for name in costs.layout.populations for p in _pieces_of(costs, name)]
+    bins = _pack(costs, pieces)
+    if objective == "latency":
+        _spread(costs, bins)
+    return bins
+
+
+def _pieces_of(costs: MapCosts, population: str) -> Iterator[Piece]:
+    """Yield the pieces of a population, each of which fits an empty core."""
+    shape = costs.layout.shape(population)
+    if shape[1:] != (1, 1):
+        check_shared(costs.layout.populations[population], shape)
+    feeds = costs.feeds(population)
+    pending = [costs.piece(population, whole_tile(shape, costs.params.lanes), feeds)]
+    while pending:
+        piece = pending.pop()
+        limit = costs.exceeded(Bin(pieces=[piece]))
+        if limit is None:
+            yield piece
+            continue
+        parts = _cut(costs, piece, _axes_for(costs, piece, limit))
+        if parts is not None:
+            pending += reversed(parts)
+        elif limit.name == "weight words":
+            yield from _with_partial_sums(costs, piece)
+        else:
+            raise MappingError(_too_much(costs, piece, limit))
+
+
+def _axes_for(costs: MapCosts, piece: Piece, limit: Limit) -> tuple[Axis, ...]:
+    """Return along which axes a cut makes a piece need less of something, best first."""
+    if limit.name in ("accumulator rows", "membrane potentials (rows)"):
+        return ("rows", "columns", "channels")
+    if limit.name == "weight words" and _has_matrix(costs, piece):
+        return ("channels", "rows", "columns")
+    return ("channels",)
+
+
+def _has_matrix(costs: MapCosts, piece: Piece) -> bool:
+    """Tell whether some synapses are no kernel, so that pixels have weights of their own."""
+    weights = [costs.layout.projections[feed.projection].weight for feed in piece.feeds]
+    return any(not isinstance(weight, Kernel) for weight in weights)
+
+
+def _cut(costs: MapCosts, piece: Piece, axes: tuple[Axis, ...]) -> tuple[Piece, Piece] | None:
+    """Return the halves of a piece along the first axis that can be cut, or None."""
+    assert piece.tile is not None
+    tile = piece.tile
+    pool = costs.layout.populations[piece.population].pool
+    units = {
+        "channels": tile.lanes,
+        "rows": 1 if pool is None else pool.size[0],
+        "columns": 1 if pool is None else pool.size[1],
+    }
+    for axis in axes:
+        low, high = getattr(tile, axis)
+        n = -(-(high - low) // units[axis])
+        if n > 1:
+            parts = tile.cut(axis, low + (n + 1) // 2 * units[axis])
+            return (
+                costs.piece(piece.population, parts[0], piece.feeds, partial=piece.partial),
+                costs.piece(piece.population, parts[1], piece.feeds, partial=piece.partial),
+            )
+    return None
+
+
+def _with_partial_sums(costs: MapCosts, piece: Piece) -> Iterator[Piece]:
+    """Yield pieces that sum some inputs for a tile, and the piece that keeps the others."""
+    assert piece.tile is not None
+    room = costs.params.weight_words
+    tile, feeds = piece.tile, list(piece.feeds)
+    while sum(costs.words(feed, tile) for feed in feeds) > room:
+        at = max(range(len(feeds)), key=lambda i: costs.words(feeds[i], tile))
+        head, rest = _head(costs, feeds[at], tile, room)
+        if head is None:
+            source = costs.layout.projections[feeds[at].projection].source
+            raise MappingError(
+                f"Population {piece.population!r} has synapses of one channel of {source!r} that "
+                f"take more than the {room} weight words of a core; use an array with more weight "
+                "memory or smaller kernels"
+            )
+        yield costs.piece(piece.population, tile, (head,), partial=True)
+        feeds[at : at + 1] = [] if rest is None else [rest]
+    yield costs.piece(piece.population, tile, tuple(feeds))
+
+
+def _head(costs: MapCosts, feed: Feed, tile: Tile, room: int) -> tuple[Feed | None, Feed | None]:
+    """Return as many whole channels of a feed as have room, and what is left."""
+    shape = costs.layout.sent_shape(costs.layout.projections[feed.projection].source)
+    pixels = shape[1] * shape[2]
+    n_channels = feed.n // pixels
+    low, high = 0, n_channels
+    while low < high:
+        middle = (low + high + 1) // 2
+        if costs.words(replace(feed, last=feed.first + middle * pixels - 1), tile) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    if low == 0:
+        return None, feed
+    head = replace(feed, last=feed.first + low * pixels - 1)
+    return head, None if low == n_channels else replace(feed, first=head.last + 1)
+
+
+def _pack(costs: MapCosts, pieces: list[Piece]) -> list[Bin]:
+    """Put pieces into as few cores as it takes, the largest first; cut those that find no room."""
+    bins: list[Bin] = []
+    whole = _summed(pieces)
+    pending = sorted(pieces, key=lambda piece: _size(costs, piece))
+    while pending:
+        piece = pending.pop()
+        room = [b for b in bins if costs.exceeded(Bin(pieces=[*b.pieces, piece])) is None]
+        if room:
+            min(room, key=lambda b: costs.params.weight_words - b.words).pieces.append(piece)
+        elif len(bins) < costs.params.n_cores:
+            bins.append(Bin(pieces=[piece]))
+        else:
+            may_cut = _home_of(piece) not in whole
+            parts = _cut(costs, piece, _load_axes(costs, piece)) if may_cut else None
+            if parts is None:
+                raise MappingError(_no_core(costs, pieces, piece))
+            pending += parts
+            pending.sort(key=lambda piece: _size(costs, piece))
+    return bins
+
+
+def _home_of(piece: Piece) -> Home:
+    assert piece.tile is not None
+    return piece.population, piece.tile
+
+
+def _summed(pieces: Iterable[Piece]) -> set[Home]:
+    """Return what takes partial sums."""
+    return {_home_of(piece) for piece in pieces if piece.partial}
+
+
+def _size(costs: MapCosts, piece: Piece) -> float:
+    return max(limit.used / limit.there for limit in costs.limits(Bin(pieces=[piece])))
+
+
+def _load_axes(costs: MapCosts, piece: Piece) -> tuple[Axis, ...]:
+    """Return along which axes a cut spreads the work of a piece, best first."""
+    if _has_matrix(costs, piece):
+        return ("channels", "rows", "columns")
+    return ("rows", "channels", "columns")
+
+
+def _spread(costs: MapCosts, bins: list[Bin]) -> None:
+    """Split what keeps a core busiest, as long as there are idle cores and it pays."""
+    whole = _summed(piece for b in bins for piece in b.pieces)
+    while len(bins) < costs.params.n_cores:
+        loads = [costs.bin_load(b) for b in bins]
+        order = sorted(range(len(bins)), key=lambda i: (-loads[i], i))
+        for i in order:
+            if loads[i] < _WORTH_IT * max(loads):
+                return
+            halves = _halves(costs, bins[i], whole)
+            if halves is not None:
+                bins[i], other = halves
+                bins.append(other)
+                break
+        else:
+            return
+
+
+def _halves(costs: MapCosts, full: Bin, whole: set[Home]) -> tuple[Bin, Bin] | None:
+    """Return the contents of two cores instead of one, or None if they cannot be split.
+
+    What is in ``whole`` takes partial sums for all of its tile, and so stays as it is.
+    """
+    if len(full.pieces) > 1:
+        left, right = Bin(), Bin()
+        for piece in sorted(full.pieces, key=lambda piece: -costs.load(piece)):
+            min(left, right, key=costs.bin_load).pieces.append(piece)
+        return left, right
+    (piece,) = full.pieces
+    if _home_of(piece) in whole:
+        return None
+    parts = _cut(costs, piece, _load_axes(costs, piece))
+    if parts is None:
+        return None
+    return Bin(pieces=[parts[0]]), Bin(pieces=[parts[1]])
+
+
+def _too_much(costs: MapCosts, piece: Piece, limit: Limit) -> str:
+    return (
+        f"Population {piece.population!r} needs {limit.used} {limit.name} of one core of "
+        f"{costs.params.name!r} for its smallest part, but a core has {limit.there}; {limit.way}"
+    )
+
+
+def _no_core(costs: MapCosts, pieces: list[Piece], piece: Piece) -> str:
+    params = costs.params
+    everything = Bin(pieces=pieces)
+    needs = [limit for limit in costs.limits(everything) if limit.name != "rows of channels"]
+    binding = max(needs, key=lambda limit: limit.used / limit.there)
+    listed = ", ".join(f"{n.used} of {n.there * params.n_cores} {n.name}" for n in needs)
+    return (
+        f"Population {piece.population!r} does not fit on {params.name!r}: {piece.n_neurons} of "
+        f"its neurons find no core. Binding are the {binding.name}: the network needs {listed} on "
+        f"{params.n_cores} cores; use a larger array or {binding.way}"
+    )
+
+
+def least_cores(costs: MapCosts) -> tuple[int, Limit]:
+    """Return the fewest cores that the network can take, and what decides it."""
+    pieces = [
+        costs.piece(
+            name, whole_tile(costs.layout.shape(name), costs.params.lanes), costs.feeds(name)
+        )
+        for name in costs.layout.populations
+    ]
+    limits = [x for x in costs.limits(Bin(pieces=pieces)) if x.name != "rows of channels"]
+    binding = max(limits, key=lambda limit: limit.used / limit.there)
+    return max(1, int(np.ceil(binding.used / binding.there))), binding
