@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import LOADED, Memory, depth_of, words_per_entry
+from talon.arch.memories import Memory, depth_of, loaded, words_per_entry
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 from talon.image.manifest import check_manifest, params_of
@@ -214,7 +214,7 @@ def check_image(image: Image) -> None:
         raise ImageError(f"Image graph hash must have 32 bytes, not {len(image.graph_hash)}")
     seen: set[tuple[int, Memory]] = set()
     for section in image.sections:
-        if section.memory not in LOADED:
+        if section.memory not in loaded(params):
             raise ImageError(f"Image section {section.name} is of a memory that nothing loads")
         if not 0 <= section.core < params.n_cores:
             raise ImageError(
@@ -231,7 +231,7 @@ def check_image(image: Image) -> None:
                 f"not {len(section.words)}"
             )
     for core in sorted({core for core, _ in seen}):
-        for memory in LOADED:
+        for memory in loaded(params):
             if (core, memory) not in seen:
                 raise ImageError(f"Image has no section {memory.name} of core {core}")
 

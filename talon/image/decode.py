@@ -20,6 +20,7 @@ from talon.arch.packet import OP_OFFSET, Kind, OutOp, PacketLayouts
 from talon.arch.params import ArrayParams
 from talon.errors import BackendError
 from talon.image.manifest import params_of
+from talon.image.maps import Sender, homes, senders
 
 Words = NDArray[np.uint64]
 Index = NDArray[np.int64]
@@ -30,7 +31,10 @@ class Decoded:
     """Outputs of a run: arrays (T, B, n) by population, and the cycles of each sample.
 
     Without probes, ``spikes`` holds the output populations that spike, ``potentials`` those that
-    are read out. With probes, ``spikes`` holds every population that spikes, ``potentials`` all.
+    are read out or graded; n counts what a population sends: its windows, if it has a pool. With
+    probes, ``spikes`` holds every population that is not read out, ``potentials`` all; n counts
+    neurons. A population that updates once has the potentials of timestep 0 in all of them, and
+    spikes in that one.
     """
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -73,24 +77,20 @@ class OutputStream:
         self._layouts = PacketLayouts(params)
         self._outputs: list[dict[str, Any]] = list(manifest["outputs"])
         self._ends = [(entry["core"], entry["group"]) for entry in manifest["end_of_step"]]
-        sizes = {entry["name"]: int(entry["n"]) for entry in manifest["populations"]}
-        self._silent = {e["name"] for e in manifest["populations"] if e["kind"] == "readout"}
-        starts = np.cumsum([0, *sizes.values()])
-        self._spans = {
-            name: slice(int(a), int(b))
-            for name, a, b in zip(sizes, starts[:-1], starts[1:], strict=True)
-        }
-        self._n = int(starts[-1])
-        # By (core, neuron of the core): its place among all neurons, and its group; -1: none.
-        self._place = np.full((params.n_cores, params.n_neurons), -1, dtype=np.int64)
-        self._group = np.full((params.n_cores, params.n_neurons), -1, dtype=np.int64)
-        for group in manifest["groups"]:
-            if group["population"] is None:
-                continue
-            lines = slice(group["neuron_start"], group["neuron_start"] + group["count"])
-            first = self._spans[group["population"]].start + group["first"]
-            self._place[group["core"], lines] = np.arange(first, first + group["count"])
-            self._group[group["core"], lines] = group["group"]
+        self._senders = senders(manifest)
+        self._names = list(self._senders)
+        self._starts = np.cumsum([0, *(sender.n for sender in self._senders.values())])
+        self._n = int(self._starts[-1])
+        # By core and number of a neuron: its place among all neurons, and its group; -1: none.
+        self._places: dict[int, Index] = {}
+        self._groups: dict[int, Index] = {}
+        for home in homes(manifest, params):
+            for table in (self._places, self._groups):
+                if home.core not in table:
+                    table[home.core] = np.full(params.n_accumulators, -1, np.int64)
+            first = self._starts[self._names.index(home.population)]
+            self._places[home.core][home.numbers] = first + home.neurons
+            self._groups[home.core][home.numbers] = home.group
 
     def progress(self, words: Words) -> dict[str, int]:
         """Return how many steps of the sample under way each group has ended, for messages."""
@@ -125,8 +125,12 @@ class OutputStream:
         spikes, potentials = run.outputs(self._outputs)
         if probe:
             probed_spikes, probed_potentials = run.probes()
-            _check_same(spikes, probed_spikes, "spikes")
-            _check_same(potentials, probed_potentials, "values")
+            for sent, probed, what in (
+                (spikes, probed_spikes, "spikes"),
+                (potentials, probed_potentials, "values"),
+            ):
+                windows = {name: self._senders[name].sent(probed[name]) for name in sent}
+                _check_same(sent, windows, what)
             spikes, potentials = probed_spikes, probed_potentials
         elif run.probed.size:
             raise BackendError(f"Array sent {run.probed.size} probes that nobody asked for")
@@ -183,24 +187,27 @@ class _Run:
                 f"{step[bad[0]] % self._stream._params.n_slots}, not {slot[bad[0]]}"
             )
 
-    def _locate(self, layout: Layout, at: Index) -> tuple[Index, Index, Index]:
-        """Return core and neuron of each packet, and its place among all neurons."""
+    def _locate(self, layout: Layout, at: Index) -> tuple[Index, Index, Index, Index]:
+        """Return core, number and group of the sender of each packet, and its place among all."""
         core = field_of(self._words[at], layout, "core")
         neuron = field_of(self._words[at], layout, "neuron")
-        ok = (core < self._stream._params.n_cores) & (neuron < self._stream._params.n_neurons)
-        place = np.where(ok, self._stream._place[core * ok, neuron * ok], -1)
+        group = np.full(at.size, -1, np.int64)
+        place = group.copy()
+        for c, places in self._stream._places.items():
+            mine = np.flatnonzero((core == c) & (neuron < places.size))
+            place[mine] = places[neuron[mine]]
+            group[mine] = self._stream._groups[c][neuron[mine]]
         if (place < 0).any():
             bad = int(np.flatnonzero(place < 0)[0])
             raise BackendError(
                 f"Neuron {neuron[bad]} of core {core[bad]} sent a packet, but holds no neuron "
                 "of the network"
             )
-        return core, neuron, place
+        return core, neuron, group, place
 
     def _date(self, layout: Layout, at: Index) -> tuple[Index, Index]:
         """Return the place and the running step (sample times steps plus step) of each packet."""
-        core, neuron, place = self._locate(layout, at)
-        group = self._stream._group[core, neuron]
+        core, neuron, group, place = self._locate(layout, at)
         step = np.full(at.size, -1, dtype=np.int64)
         for (c, g), tokens in self._tokens.items():
             mine = (core == c) & (group == g)
@@ -220,83 +227,123 @@ class _Run:
     def outputs(
         self, ports: list[dict[str, Any]]
     ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.int32]]]:
-        """Return the spikes and values of the output populations."""
-        n_all = self._n_steps * self._done.size
-        spiked = np.zeros((n_all, self._stream._n), dtype=np.int64)
-        place, step = self._date(self._layouts.host_spike, self._spikes_at)
-        np.add.at(spiked, (step, place), 1)
-        valued = np.zeros_like(spiked)
-        values = np.zeros(spiked.shape, dtype=np.int32)
-        place, step = self._date(self._layouts.host_value, self._values_at)
-        np.add.at(valued, (step, place), 1)
-        values[step, place] = field_of(
-            self._words[self._values_at], self._layouts.host_value, "value"
-        )
+        """Return the spikes and values that the output populations have sent."""
         kinds = {port["population"]: port["kind"] for port in ports}
-        for name, span in self._stream._spans.items():
-            limits = {"spike": (0, 1, 0, 0), "readout": (0, 0, 1, 1)}.get(
-                kinds.get(name, ""), (0, 0, 0, 0)
-            )
-            self._check_counts(name, "spikes", spiked[:, span], *limits[:2])
-            self._check_counts(name, "values", valued[:, span], *limits[2:])
-        spikes = {
-            n: self._shape(spiked[:, self._span(n)] > 0) for n in kinds if kinds[n] == "spike"
-        }
-        potentials = {
-            n: self._shape(values[:, self._span(n)]) for n in kinds if kinds[n] != "spike"
-        }
+        spikes: dict[str, NDArray[np.bool_]] = {}
+        potentials: dict[str, NDArray[np.int32]] = {}
+        spiked = self._date(self._layouts.host_spike, self._spikes_at)
+        valued = self._date(self._layouts.host_value, self._values_at)
+        value = field_of(self._words[self._values_at], self._layouts.host_value, "value")
+        for name, sender in self._stream._senders.items():
+            kind = kinds.get(name, "")
+            if kind and sender.kind == "graded":
+                kind = "graded"  # whatever the port calls it
+            found, counts = self._counts(sender, *spiked)
+            self._check_counts(sender, "spikes", found, counts, (0, int(kind == "spike")))
+            if kind == "spike":
+                spikes[name] = self._shape(sender, found, np.ones(found.shape, np.bool_))
+            found, counts = self._counts(sender, *valued)
+            sends = kind in ("readout", "graded")
+            limits = (int(kind == "readout"), int(sends))
+            self._check_counts(sender, "values", found, counts, limits)
+            if sends:
+                mine = self._of(sender, valued[0])
+                potentials[name] = self._shape(sender, found, value[mine].astype(np.int32))
+                if sender.once:
+                    potentials[name][1:] = potentials[name][:1]
         return spikes, potentials
 
-    def _span(self, name: str) -> slice:
-        return self._stream._spans[name]
+    def _of(self, sender: Sender, place: Index) -> NDArray[np.bool_]:
+        """Return which places are those of a population."""
+        start = self._start(sender.name)
+        return (start <= place) & (place < start + sender.n)
 
-    def _shape(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """Return (steps of all samples, n) as (T, B, n)."""
-        return flat.reshape(self._done.size, self._n_steps, -1).swapaxes(0, 1).copy()
+    def _start(self, name: str) -> int:
+        return int(self._stream._starts[self._stream._names.index(name)])
 
-    def _check_counts(self, name: str, what: str, counts: Index, low: int, high: int) -> None:
-        bad = np.argwhere((counts < low) | (counts > high))
+    def _counts(self, sender: Sender, place: Index, step: Index) -> tuple[Index, Index]:
+        """Return where the packets of a population belong among (step, window), and their counts.
+
+        Both are of the packets of the population, in order: the second has the number of packets
+        that share the place of each.
+        """
+        mine = self._of(sender, place)
+        local = place[mine] - self._start(sender.name)
+        if sender.pool is not None:
+            local = sender.windows()[local]
+        found = step[mine] * sender.n_sent + local
+        _, inverse, counts = np.unique(found, return_inverse=True, return_counts=True)
+        return found, counts[inverse]
+
+    def _check_counts(
+        self, sender: Sender, what: str, found: Index, counts: Index, limits: tuple[int, int]
+    ) -> None:
+        """Check that a population sends as few and as many packets a step and neuron as it may."""
+        low, high = limits
+        steps = np.arange(self._n_steps * self._done.size)
+        if sender.once:
+            steps = steps[steps % self._n_steps == 0]
+        late = sender.once & (found // sender.n_sent % self._n_steps > 0)
+        bad = np.flatnonzero((counts > high) | late)
         if bad.size:
-            row, neuron = (int(i) for i in bad[0])
-            allowed = str(low) if low == high else f"{low} to {high}"
-            raise BackendError(
-                f"Neuron {neuron} of {name!r} must send {allowed} {what} in step "
-                f"{row % self._n_steps} of sample {row // self._n_steps}, not {counts[row, neuron]}"
-            )
+            at, n, high = int(found[bad[0]]), int(counts[bad[0]]), high * (not late[bad[0]])
+        elif low and found.size != steps.size * sender.n_sent:
+            wanted = (steps[:, None] * sender.n_sent + np.arange(sender.n_sent)).reshape(-1)
+            at, n = int(np.setdiff1d(wanted, found)[0]), 0
+        else:
+            return
+        step, neuron = divmod(at, sender.n_sent)
+        allowed = str(high) if low == high else f"0 to {high}"
+        raise BackendError(
+            f"Neuron {neuron} of {sender.name!r} must send {allowed} {what} in step "
+            f"{step % self._n_steps} of sample {step // self._n_steps}, not {n}"
+        )
+
+    def _shape(self, sender: Sender, found: Index, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values at their places among (steps of all samples, windows) as (T, B, n)."""
+        shape = (self._done.size, self._n_steps, sender.n_sent)
+        flat = np.zeros(shape, values.dtype)
+        flat.reshape(-1)[found] = values
+        return flat.swapaxes(0, 1).copy()
 
     def probes(self) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.int32]]]:
         """Return spikes and potentials of all populations from the probes."""
         layout, words = self._layouts.host_value, self._words[self.probed]
-        _, _, place = self._locate(layout, self.probed)
+        *_, place = self._locate(layout, self.probed)
         sample = self._sample(self.probed)
-        n_samples, n = self._done.size, self._stream._n
-        counts = np.bincount(sample * n + place, minlength=n_samples * n)
-        bad = np.flatnonzero(counts != self._n_steps)
-        if bad.size:
-            at = int(bad[0] % n)
-            name = next(name for name, span in self._stream._spans.items() if at < span.stop)
-            raise BackendError(
-                f"Neuron {at - self._span(name).start} of {name!r} must be probed {self._n_steps} "
-                f"times in sample {bad[0] // n}, not {counts[bad[0]]}"
-            )
-        # Stable: the probes of one neuron stay in the order of their steps.
-        order = np.argsort(sample * n + place, kind="stable")
-        steps = np.tile(np.arange(self._n_steps), n_samples * n)
-        self._check_slot(layout, self.probed[order], steps, "a probe")
-
-        def cube(field: str) -> NDArray[np.int64]:
-            flat = field_of(words, layout, field)[order].reshape(n_samples, n, self._n_steps)
-            return flat.transpose(2, 0, 1)
-
-        value, spike = cube("value").astype(np.int32), cube("spike") == 1
-        spans = self._stream._spans
-        for name in self._stream._silent:
-            if spike[:, :, spans[name]].any():
+        value, spike = field_of(words, layout, "value"), field_of(words, layout, "spike") == 1
+        spikes: dict[str, NDArray[np.bool_]] = {}
+        potentials: dict[str, NDArray[np.int32]] = {}
+        for name, sender in self._stream._senders.items():
+            mine = np.flatnonzero(self._of(sender, place))
+            key = sample[mine] * sender.n + place[mine] - self._start(name)
+            n_steps = 1 if sender.once else self._n_steps
+            self._check_probes(sender, key, n_steps)
+            # Stable: the probes of one neuron stay in the order of their steps.
+            order = mine[np.argsort(key, kind="stable")]
+            steps = np.tile(np.arange(n_steps), self._done.size * sender.n)
+            self._check_slot(layout, self.probed[order], steps, "a probe")
+            shape = (self._done.size, sender.n, n_steps)
+            fired = spike[order].reshape(shape).transpose(2, 0, 1)
+            if sender.kind == "readout" and fired.any():
                 raise BackendError(f"A neuron of {name!r} fired, but the population is read out")
-        return (
-            {n: spike[:, :, s].copy() for n, s in spans.items() if n not in self._stream._silent},
-            {n: value[:, :, s].copy() for n, s in spans.items()},
-        )
+            kept = np.zeros((self._n_steps, self._done.size, sender.n), np.int32)
+            kept[:] = value[order].reshape(shape).transpose(2, 0, 1)
+            potentials[name] = kept
+            if sender.kind != "readout":
+                spikes[name] = np.zeros(kept.shape, np.bool_)
+                spikes[name][:n_steps] = fired
+        return spikes, potentials
+
+    def _check_probes(self, sender: Sender, key: Index, n_steps: int) -> None:
+        counts = np.bincount(key, minlength=self._done.size * sender.n)
+        bad = np.flatnonzero(counts != n_steps)
+        if bad.size:
+            at = int(bad[0])
+            raise BackendError(
+                f"Neuron {at % sender.n} of {sender.name!r} must be probed {n_steps} "
+                f"times in sample {at // sender.n}, not {counts[at]}"
+            )
 
 
 def _check_same(

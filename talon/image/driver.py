@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch import registers
-from talon.arch.memories import Counter, MemoryLayouts
+from talon.arch.memories import Counter, MemoryLayouts, loaded
 from talon.arch.params import FORMAT_VERSION, ArrayParams
 from talon.errors import BackendError
 from talon.image.container import Image, check_hardware
@@ -102,9 +102,10 @@ class Driver:
             errors = [name for name in _ERRORS if status[name]]
             if errors or not status["armed"]:
                 state = "armed" if status["armed"] else "not armed"
+                good = f"{status['good']:0{len(loaded(self._params))}b}"
                 raise BackendError(
                     f"Core {core} must be armed and without error, not {state} with "
-                    f"{', '.join(errors) or 'no error'} (memories good: {status['good']:07b})"
+                    f"{', '.join(errors) or 'no error'} (memories good: {good})"
                 )
 
     def verify(self) -> None:

@@ -37,6 +37,19 @@ def list_of(rule: Rule) -> Rule:
     return f"a list, each {words}", lambda value: isinstance(value, list) and all(map(holds, value))
 
 
+def tuple_of(*rules: Rule) -> Rule:
+    """Return the rule for lists of as many things as there are rules, one for each."""
+    words = f"a list of {len(rules)}: {', '.join(words for words, _ in rules)}"
+    return (
+        words,
+        lambda value: (
+            isinstance(value, list)
+            and len(value) == len(rules)
+            and all(holds(item) for (_, holds), item in zip(rules, value, strict=True))
+        ),
+    )
+
+
 def or_none(rule: Rule) -> Rule:
     """Return the rule for what another rule says, or null."""
     words, holds = rule
@@ -48,6 +61,15 @@ NAME: Rule = ("a name", lambda value: isinstance(value, str) and value != "")
 FLAG: Rule = ("true or false", lambda value: isinstance(value, bool))
 OBJECT: Rule = ("an object", lambda value: isinstance(value, dict))
 OBJECTS = list_of(OBJECT)
+RANGE: Rule = (
+    "a range [first, last] of coordinates from 0 on, in order",
+    lambda value: (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(_is_whole(item, 0, _MOST) for item in value)
+        and value[0] <= value[1]
+    ),
+)
 SCALE: Rule = (
     f"a positive number up to {_LARGEST:.3g}",
     lambda value: type(value) in (int, float) and 0 < value <= _LARGEST,

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.arch.params import OPTIONS, ArrayParams
 from talon.errors import ImageError
+from talon.image.boxes import check_box, check_tile
 from talon.image.fields import (
     COUNT,
     FLAG,
     NAME,
+    OBJECT,
     OBJECTS,
+    RANGE,
     SCALE,
     SHAPE,
     Rule,
@@ -26,20 +30,46 @@ from talon.image.fields import (
     list_of,
     one_of,
     or_none,
+    tuple_of,
     whole,
 )
+from talon.image.maps import AXES
 
 _INDICES = 1 << 16
+_EMITS = ("spike", "readout", "psum")
+_SHIFT = whole(0, 31)
+_POOL = tuple_of(one_of("max", "sum"), whole(1, 15), whole(1, 15))
 
-_KINDS = one_of("spike", "readout")
+_OPTIONAL: dict[str, dict[str, Rule]] = {
+    "inputs": {"once": FLAG},
+    "populations": {"pool": or_none(_POOL), "once": FLAG},
+}
+"""Keys that objects may have where the array has feature maps; else null or false holds."""
 
 
 def schema(params: ArrayParams) -> dict[str, dict[str, Rule]]:
-    """Return the rules for the objects of each list of a manifest for an array."""
+    """Return the rules for the objects of each list of a manifest for an array.
+
+    Where the array has feature maps, a group has a ``tile`` in place of a run of neurons, and the
+    routes of an input that name ranges of a map follow the rules ``map_routes``.
+    """
     core, group = whole(0, params.n_cores - 1), whole(0, params.n_groups - 1)
+    kinds = one_of("spike", "readout", "graded") if params.has_maps else one_of("spike", "readout")
+    emits = ("spike", "readout", "psum", "graded") if params.has_maps else _EMITS
     masks = {
         "xmask": whole(0, (1 << params.columns) - 1),
         "ymask": whole(0, (1 << params.rows) - 1),
+    }
+    route = {
+        **masks,
+        "edge": whole(0, params.n_edges - 1),
+        "offset": whole(-_INDICES, _INDICES),
+        "delay": whole(0, params.max_delay),
+    }
+    extent = {
+        "neuron_start": whole(0, params.n_neurons - 1),
+        "first": COUNT,
+        "count": whole(1, params.n_neurons),
     }
     return {
         "inputs": {
@@ -50,27 +80,30 @@ def schema(params: ArrayParams) -> dict[str, dict[str, Rule]]:
             "signed": FLAG,
             "routes": OBJECTS,
         },
-        "routes": {
-            "first": COUNT,
-            "last": COUNT,
-            **masks,
-            "edge": whole(0, params.n_edges - 1),
-            "offset": whole(-_INDICES, _INDICES),
-            "delay": whole(0, params.max_delay),
-        },
+        "routes": {"first": COUNT, "last": COUNT, **route},
+        "map_routes": {**dict.fromkeys(AXES, RANGE), "y_shift": _SHIFT, "x_shift": _SHIFT, **route},
         "host_tokens": {**masks, "group": group, "delta": whole(0, params.n_slots - 1)},
-        "outputs": {"name": NAME, "population": NAME, "kind": _KINDS, "shape": SHAPE},
+        "outputs": {"name": NAME, "population": NAME, "kind": kinds, "shape": SHAPE},
         "groups": {
             "core": core,
             "group": group,
             "population": or_none(NAME),
-            "neuron_start": whole(0, params.n_neurons - 1),
-            "first": COUNT,
-            "count": whole(1, params.n_neurons),
-            "emit": one_of("spike", "readout", "psum"),
+            "emit": one_of(*emits),
+            **({"tile": or_none(OBJECT)} if params.has_maps else extent),
+        },
+        "tile": {
+            **dict.fromkeys(AXES, RANGE),
+            "row_start": whole(0, params.acc_rows - 1),
+            "row_stride": whole(0, params.acc_rows - 1),
+            "column_stride": whole(0, params.acc_rows - 1),
         },
         "end_of_step": {"core": core, "group": group},
-        "populations": {"name": NAME, "n": COUNT, "kind": _KINDS},
+        "populations": {
+            "name": NAME,
+            "n": COUNT,
+            "kind": kinds,
+            **({"shape": SHAPE} if params.has_maps else {}),
+        },
     }
 
 
@@ -110,29 +143,63 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     """
     params = params_of(manifest)
     rules = schema(params)
-    lists = {key: OBJECTS for key in rules if key != "routes"}
+    lists = {key: OBJECTS for key in rules if key not in ("routes", "map_routes", "tile")}
     counts = {"n_dests": COUNT, "permit_init": list_of(COUNT)}
     check_fields("Manifest", manifest, {**lists, **counts})
     for key in lists:
         for position, item in enumerate(manifest[key]):
-            check_fields(f"Manifest {key}[{position}]", item, rules[key])
+            where = f"Manifest {key}[{position}]"
+            check_fields(where, item, rules[key])
+            _check_optional(where, item, _OPTIONAL.get(key, {}), params)
     for port in manifest["inputs"]:
-        where = f"Manifest inputs {port['name']!r} routes"
-        n_lines = math.prod(port["shape"])
         for position, route in enumerate(port["routes"]):
-            check_fields(f"{where}[{position}]", route, rules["routes"])
-            if not route["first"] <= route["last"] < n_lines:
-                raise ImageError(
-                    f"{where}[{position}] must be of lines of the {n_lines}, in order, not of "
-                    f"{route['first']} to {route['last']}"
-                )
+            where = f"Manifest inputs {port['name']!r} routes[{position}]"
+            _check_route(where, route, port["shape"], params, rules)
     if len(manifest["permit_init"]) != params.n_slots:
         raise ImageError(
             f"Manifest permit_init must have {params.n_slots} counts, "
             f"not {len(manifest['permit_init'])}"
         )
     _check_names(manifest)
-    _check_groups(manifest, params)
+    if not params.has_maps:
+        for item in manifest["groups"]:
+            _check_extent(item, manifest, params)
+        return
+    _check_populations(manifest)
+    for item in manifest["groups"]:
+        _check_tile(item, manifest, params, rules["tile"])
+
+
+def _check_optional(
+    where: str, item: dict[str, Any], rules: Mapping[str, Rule], params: ArrayParams
+) -> None:
+    present = {key: rule for key, rule in rules.items() if key in item}
+    if not params.has_maps and any(item[key] for key in present):
+        raise ImageError(
+            f"{where} has {', '.join(sorted(present))}, which only an array with feature maps "
+            f"(n_axis > 0) knows, and {params.name!r} has none"
+        )
+    check_fields(where, item, present)
+
+
+def _check_route(
+    where: str,
+    route: dict[str, Any],
+    shape: list[int],
+    params: ArrayParams,
+    rules: Mapping[str, Mapping[str, Rule]],
+) -> None:
+    if params.has_maps and "y_shift" in route:
+        check_fields(where, route, rules["map_routes"])
+        check_box(where, route, shape)
+        return
+    check_fields(where, route, rules["routes"])
+    n_lines = math.prod(shape)
+    if not route["first"] <= route["last"] < n_lines:
+        raise ImageError(
+            f"{where} must be of lines of the {n_lines}, in order, not of "
+            f"{route['first']} to {route['last']}"
+        )
 
 
 def _check_names(manifest: dict[str, Any]) -> None:
@@ -147,18 +214,51 @@ def _check_names(manifest: dict[str, Any]) -> None:
             raise ImageError(f"Manifest names no population {item['population']!r}")
 
 
-def _check_groups(manifest: dict[str, Any], params: ArrayParams) -> None:
-    sizes = {item["name"]: item["n"] for item in manifest["populations"]}
-    for item in manifest["groups"]:
-        where = f"Manifest group {item['group']} of core {item['core']}"
-        if item["neuron_start"] + item["count"] > params.n_neurons:
+def _check_populations(manifest: dict[str, Any]) -> None:
+    for item in manifest["populations"]:
+        where, pool = f"Manifest population {item['name']!r}", item.get("pool")
+        n = math.prod(item["shape"])
+        if n != item["n"]:
+            raise ImageError(f"{where} must have the {n} neurons of its shape, not {item['n']}")
+        if pool is None:
+            continue
+        if item["kind"] == "readout" or len(item["shape"]) != 3:
             raise ImageError(
-                f"{where} must end within the {params.n_neurons} neurons of a core, not hold "
-                f"{item['count']} from {item['neuron_start']} on"
+                f"{where} must be a map (C, H, W) that sends events to have a pool, not of the "
+                f"kind {item['kind']!r} and shape {item['shape']}"
             )
-        name = item["population"]
-        if name is not None and item["first"] + item["count"] > sizes[name]:
+        if item["shape"][1] % pool[1] or item["shape"][2] % pool[2]:
             raise ImageError(
-                f"{where} must hold some of the {sizes[name]} neurons of {name!r}, not "
-                f"{item['count']} from {item['first']} on"
+                f"{where} must have windows of {pool[1]} x {pool[2]} that divide its rows and "
+                f"columns, {item['shape'][1:]}"
             )
+
+
+def _check_tile(
+    item: dict[str, Any], manifest: dict[str, Any], params: ArrayParams, rules: Mapping[str, Rule]
+) -> None:
+    name, tile = item["population"], item["tile"]
+    where = f"Manifest group {item['group']} of core {item['core']}"
+    if tile is None:
+        if name is not None:
+            raise ImageError(f"{where} must have a tile: it holds neurons of {name!r}")
+        return
+    check_fields(f"{where} tile", tile, rules)
+    home = next((p for p in manifest["populations"] if p["name"] == name), None)
+    check_tile(where, tile, home, params)
+
+
+def _check_extent(item: dict[str, Any], manifest: dict[str, Any], params: ArrayParams) -> None:
+    where = f"Manifest group {item['group']} of core {item['core']}"
+    if item["neuron_start"] + item["count"] > params.n_neurons:
+        raise ImageError(
+            f"{where} must end within the {params.n_neurons} neurons of a core, not hold "
+            f"{item['count']} from {item['neuron_start']} on"
+        )
+    sizes = {entry["name"]: entry["n"] for entry in manifest["populations"]}
+    name = item["population"]
+    if name is not None and item["first"] + item["count"] > sizes[name]:
+        raise ImageError(
+            f"{where} must hold some of the {sizes[name]} neurons of {name!r}, not "
+            f"{item['count']} from {item['first']} on"
+        )

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.layout import Layout
-from talon.arch.memories import LOADED, Counter, Memory
+from talon.arch.memories import Counter, Memory, loaded
 from talon.arch.packet import OP_OFFSET, ConfigOp, InOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 from talon.image.container import Image, Section
 from talon.image.manifest import params_of
+from talon.image.maps import lines_of
 
 Words = NDArray[np.uint64]
 Payloads = NDArray[np.integer[Any]]
@@ -46,7 +47,7 @@ class ConfigStream:
         sections = {(s.core, s.memory): s for s in image.sections}
         parts = [self.command(None, ConfigOp.DISARM)]
         for core in image.cores:
-            parts += [self.section(sections[core, memory]) for memory in LOADED]
+            parts += [self.section(sections[core, memory]) for memory in loaded(self._params)]
         parts += [
             self.command(core, ConfigOp.ARM, self._params.hardware_hash) for core in image.cores
         ]
@@ -154,7 +155,8 @@ class InputStream:
         Raises
         ------
         ValueError
-            A port is missing or unknown, shapes disagree, or a payload is out of range.
+            A port is missing or unknown, shapes disagree, a payload is out of range, or one of an
+            input that is sent once is not the same in all timesteps.
         """
         n_steps, n_samples = self.check(inputs)
         steps: list[NDArray[np.int64]] = []
@@ -163,12 +165,13 @@ class InputStream:
         for port in self._ports:
             # Sample-major, so that a row index is the number of the step in the whole stream.
             rows = np.moveaxis(inputs[port["name"]], 0, 1).reshape(n_steps * n_samples, -1)
+            step, line, payload = _events_of(rows, n_steps, once=port.get("once", False))
             for route in port["routes"]:
-                step, line = np.nonzero(rows[:, route["first"] : route["last"] + 1])
-                line += route["first"]
-                words.append(self._events(route, line, rows[step, line]))
-                steps.append(step)
-                ranks.append(_ranks(step, n_steps * n_samples))
+                inside, index = lines_of(route, port["shape"])
+                mine = inside[line]
+                words.append(self._events(route, index[line[mine]], payload[mine]))
+                steps.append(step[mine])
+                ranks.append(_ranks(step[mine], n_steps * n_samples))
         per_step = self._tokens.size
         n_events = sum(part.size for part in words)
         steps.append(np.repeat(np.arange(n_steps * n_samples), per_step))
@@ -181,7 +184,9 @@ class InputStream:
         order = np.lexsort((np.concatenate(ranks), np.concatenate(steps)))
         return np.concatenate(words)[order]
 
-    def _events(self, route: Mapping[str, int], line: NDArray[Any], payload: Payloads) -> Words:
+    def _events(
+        self, route: Mapping[str, Any], index: NDArray[np.int64], payload: Payloads
+    ) -> Words:
         head = self._spike.pack(
             {
                 "kind": int(Kind.SPIKE),
@@ -191,7 +196,6 @@ class InputStream:
                 "slot": route["delay"],
             }
         )
-        index = (line + route["offset"]).astype(np.int64)
         return (
             np.uint64(head)
             | _op(InOp.EVENT)
@@ -220,7 +224,35 @@ class InputStream:
                     f"Payloads of input {name!r} must be between {low} and {high}, "
                     f"not {payload.min()} to {payload.max()}"
                 )
+            if port.get("once", False):
+                _check_held(name, payload)
         return shape[0], shape[1]
+
+
+def _check_held(name: str, payload: Payloads) -> None:
+    """Raise a ValueError unless every timestep has the payloads of the first."""
+    differs = np.argwhere(payload != payload[:1])
+    if differs.size:
+        t, sample, line = (int(i) for i in differs[0])
+        raise ValueError(
+            f"Payloads of input {name!r} must be the same in every timestep, since the program was "
+            f"compiled to take them once; in sample {sample}, line {line} has "
+            f"{payload[0, sample, line]} in timestep 0 and {payload[t, sample, line]} in timestep "
+            f"{t}: hold one frame, or compile with hoist=False"
+        )
+
+
+def _events_of(
+    rows: Payloads, n_steps: int, *, once: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Payloads]:
+    """Return step, line and payload of what is not zero in ``rows`` (steps of all samples, n).
+
+    With ``once`` that is of the first of the ``n_steps`` steps of each sample.
+    """
+    stride = n_steps if once else 1
+    step, line = np.nonzero(rows[::stride])
+    step *= stride
+    return step, line, rows[step, line]
 
 
 def _op(op: InOp) -> np.uint64:
