@@ -5,6 +5,12 @@ The hypothesis strategies import hypothesis when they are called; it is not need
 
 from talon.testing.equality import assert_same, assert_same_graph
 from talon.testing.exchange import random_exchange_graph
+from talon.testing.maps import (
+    MapLimits,
+    map_networks,
+    random_map_network,
+    random_map_payloads,
+)
 from talon.testing.networks import (
     GraphLimits,
     divider,
@@ -19,15 +25,19 @@ from talon.testing.primitives import graphs_of_primitives, random_graph_of_primi
 
 __all__ = [
     "GraphLimits",
+    "MapLimits",
     "assert_same",
     "assert_same_graph",
     "divider",
     "graphs",
     "graphs_of_primitives",
+    "map_networks",
     "random_exchange_graph",
     "random_graph",
     "random_graph_of_primitives",
     "random_inputs",
+    "random_map_network",
+    "random_map_payloads",
     "random_raster",
     "rasters",
     "ring",
