@@ -12,6 +12,8 @@ import numpy as np
 
 from talon.arch.memories import Emit
 from talon.arch.numerics import DECAY_ONE, V_MAX
+from talon.compiler import check_maps
+from talon.compiler.check_map_synapses import check_map_synapses
 from talon.compiler.check_subject import Subject, targets
 from talon.compiler.check_synapses import check_synapses
 from talon.compiler.check_tokens import check_live, check_tokens
@@ -33,7 +35,7 @@ def check_program(image: Image, network: IntNetwork) -> None:
     subject = Subject(
         image=image, network=network, params=image.params, cores=decode(image), homes=homes
     )
-    for checker in CHECKERS:
+    for checker in MAP_CHECKERS if image.params.has_maps else CHECKERS:
         checker(subject)
 
 
@@ -188,3 +190,14 @@ CHECKERS: tuple[Callable[[Subject], None], ...] = (
     check_live,
     check_outputs,
 )
+
+MAP_CHECKERS: tuple[Callable[[Subject], None], ...] = (
+    check_maps.check_bounds,
+    check_maps.check_places,
+    check_maps.check_records,
+    check_map_synapses,
+    check_tokens,
+    check_live,
+    check_maps.check_outputs,
+)
+"""Those for an array with feature maps."""

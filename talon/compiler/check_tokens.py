@@ -30,7 +30,10 @@ def check_tokens(subject: Subject) -> None:
         _compare_tokens(
             "CREDIT tokens to "
             + ("the host" if sender == HOST else f"group {sender[1]} of core {sender[0]}"),
-            sorted((receiver, -delay % params.n_slots) for receiver, delay in receivers.items()),
+            sorted(
+                (receiver, (_kept(subject, receiver) - delay) % params.n_slots)
+                for receiver, delay in receivers.items()
+            ),
             sorted((s, delta) for s, r, delta, credit in sent if r == sender and credit),
         )
     _check_counts(subject, sources, dests)
@@ -96,7 +99,7 @@ def _check_counts(
             init = tables.init[number * n_slots + slot]
             granted = (
                 sum(delay > slot for _, delay in pairs),
-                sum(slot < n_slots - delay for delay in dests[core, number].values()),
+                _permits(subject, dests[core, number], slot),
             )
             if (init["sources"], init["dests"]) != granted:
                 raise ImageError(
@@ -104,14 +107,22 @@ def _check_counts(
                     f"{slot}, not {(init['sources'], init['dests'])}"
                 )
     manifest = subject.image.manifest
-    permits = [
-        sum(slot < n_slots - delay for delay in dests[HOST].values()) for slot in range(n_slots)
-    ]
+    permits = [_permits(subject, dests[HOST], slot) for slot in range(n_slots)]
     if (manifest["n_dests"], manifest["permit_init"]) != (len(dests[HOST]), permits):
         raise ImageError(
             f"Manifest n_dests and permit_init must be {len(dests[HOST])} and {permits}, "
             f"not {manifest['n_dests']} and {manifest['permit_init']}"
         )
+
+
+def _kept(subject: Subject, group: GroupId) -> int:
+    """Return how many slots a group keeps."""
+    return subject.cores[group[0]].slots(group[1])
+
+
+def _permits(subject: Subject, dests: dict[GroupId, int], slot: int) -> int:
+    """Return the CREDIT tokens that a sender is granted at start for a slot."""
+    return sum(slot < _kept(subject, group) - delay for group, delay in dests.items())
 
 
 def _check_reports(subject: Subject, sent: list[tuple[GroupId, GroupId, int, int]]) -> None:
@@ -136,10 +147,10 @@ def check_live(subject: Subject) -> None:
     """Require no cycle of groups without delay, and no delay longer than the slots hold."""
     waits: dict[GroupId, set[GroupId]] = {g: set() for g in subject.homes}
     for sender, receiver, delay in subject.feeds:
-        if delay > subject.params.max_delay:
+        if delay > subject.params.max_delay or delay >= _kept(subject, receiver):
             raise ImageError(
                 f"A route to group {receiver[1]} of core {receiver[0]} must have a delay of at "
-                f"most {subject.params.max_delay}, not {delay}"
+                f"most {min(subject.params.max_delay, _kept(subject, receiver) - 1)}, not {delay}"
             )
         if delay == 0 and sender != HOST:
             waits[receiver].add(sender)

@@ -35,6 +35,7 @@ class CoreTables:
     routes: list[Entry]
     tokens: list[Entry]
     init: list[Entry]
+    axis: list[Entry]
 
     def group_routes(self, group: int) -> list[Entry]:
         """Return the routes of a group."""
@@ -48,7 +49,14 @@ class CoreTables:
 
     def used_groups(self) -> list[int]:
         """Return the numbers of the groups that have neurons."""
-        return [i for i, entry in enumerate(self.groups) if entry["n_neurons"]]
+        used = "n_y" if self.params.has_maps else "n_neurons"
+        return [i for i, entry in enumerate(self.groups) if entry[used]]
+
+    def slots(self, group: int) -> int:
+        """Return how many slots a group keeps."""
+        if not self.params.has_maps:
+            return self.params.n_slots
+        return 1 << self.groups[group]["slots"]
 
 
 def decode(image: Image) -> dict[int, CoreTables]:
@@ -72,6 +80,7 @@ def decode(image: Image) -> dict[int, CoreTables]:
             routes=tables[Memory.ROUTE],
             tokens=tables[Memory.TOKEN],
             init=tables[Memory.INIT],
+            axis=tables.get(Memory.AXIS, []),
         )
     return found
 

@@ -7,10 +7,12 @@ from typing import Any
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.core_words import CoreWords
+from talon.compiler.maps import manifest as maps
 from talon.compiler.maps.core_words import MapCoreWords
-from talon.compiler.network import IntNetwork
-from talon.compiler.schedule import Plan, slots_of
-from talon.compiler.wiring import HOST, Wiring
+from talon.compiler.maps.layout import Layout
+from talon.compiler.network import InputPort, IntNetwork
+from talon.compiler.schedule import Plan, Route, slots_of
+from talon.compiler.wiring import HOST, Group, Wiring
 from talon.image.container import Section
 
 
@@ -44,20 +46,17 @@ def manifest_of(
     host = plans[HOST]
     lanes = params.lanes
     kept = {g.id: slots_of(g, params) for g in wiring.groups}
-    groups: list[dict[str, Any]] = []
-    for group in wiring.groups:
-        first, _ = group.range_of(lanes)
-        groups.append(
-            {
-                "core": cores[group.bin],
-                "group": group.number,
-                "population": None if group.emit is Emit.PSUM else group.piece.population,
-                "neuron_start": group.row_start * lanes,
-                "first": first,
-                "count": group.piece.n_neurons,
-                "emit": group.emit.name.lower(),
-            }
-        )
+    layout = Layout(network) if params.has_maps else None
+    groups: list[dict[str, Any]] = [
+        {
+            "core": cores[group.bin],
+            "group": group.number,
+            "population": None if group.emit is Emit.PSUM else group.piece.population,
+            "emit": group.emit.name.lower(),
+            **(maps.group_item(group) if layout else _neurons_of(group, lanes)),
+        }
+        for group in wiring.groups
+    ]
     groups.sort(key=lambda item: (item["core"], item["group"]))
     return {
         "params": params.facts(),
@@ -68,10 +67,10 @@ def manifest_of(
                 "scale": port.scale,
                 "payload_max": port.payload_max,
                 "signed": port.signed,
+                **(maps.input_item(layout, port) if layout else {}),
                 "routes": [
                     {
-                        "first": route.first,
-                        "last": route.last,
+                        **_lines_of(layout, port, route),
                         "xmask": route.xmask,
                         "ymask": route.ymask,
                         "edge": route.edge,
@@ -113,7 +112,27 @@ def manifest_of(
             key=lambda item: (item["core"], item["group"]),
         ),
         "populations": [
-            {"name": p.name, "n": p.n, "shape": list(p.shape), "kind": p.kind}
+            {
+                "name": p.name,
+                "n": p.n,
+                "shape": list(p.shape),
+                "kind": p.kind,
+                **(maps.population_item(layout, p) if layout else {}),
+            }
             for p in network.populations
         ],
     }
+
+
+def _neurons_of(group: Group, lanes: int) -> dict[str, Any]:
+    return {
+        "neuron_start": group.row_start * lanes,
+        "first": group.range_of(lanes)[0],
+        "count": group.piece.n_neurons,
+    }
+
+
+def _lines_of(layout: Layout | None, port: InputPort, route: Route) -> dict[str, Any]:
+    if layout is not None:
+        return maps.route_item(layout, port, route)
+    return {"first": route.first, "last": route.last}

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from talon.arch.params import PRESETS, ArrayParams
+from talon.compiler.kernel import Kernel
+from talon.compiler.maps.costs import MapCosts
+from talon.compiler.maps.slicing import slice_network
+from talon.compiler.maps.wiring import wire_maps
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import place
@@ -25,7 +29,7 @@ class Mapping:
     wiring: Wiring
     cores: tuple[int, ...]
     plans: dict[int, Plan]
-    costs: Costs
+    costs: Costs | MapCosts
 
 
 def map_network(
@@ -59,6 +63,7 @@ def map_network(
             "an array with a larger max_delay"
         )
     _check_currents(network, params)
+    _check_maps(network, params)
     try:
         return _attempt(network, params, objective, rates)
     except MappingError:
@@ -79,15 +84,41 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
         )
 
 
+def _check_maps(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse kernels, pools and graded neurons where cores have no feature maps."""
+    if params.has_maps:
+        return
+    needy = [
+        *(f"Population {p.name!r}" for p in network.populations if p.kind == "graded" or p.pool),
+        *(
+            f"Projection {p.source!r} -> {p.target!r}"
+            for p in network.projections
+            if isinstance(p.weight, Kernel) or p.hold
+        ),
+    ]
+    if needy:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.has_maps)
+        raise MappingError(
+            f"{needy[0]} needs feature maps, but the cores of {params.name!r} have none; use an "
+            f"array with n_axis > 0 (presets {able})"
+        )
+
+
 def _attempt(
     network: IntNetwork,
     params: ArrayParams,
     objective: Objective,
     rates: dict[str, float] | None,
 ) -> Mapping:
-    costs = Costs(network, params, rates)
-    bins = tile(network, params, objective=objective, rates=rates)
-    wiring = wire(network, params, bins)
+    costs: Costs | MapCosts
+    if params.has_maps:
+        costs = MapCosts(network, params, rates)
+        bins = slice_network(costs, objective=objective)
+        wiring = wire_maps(costs, bins)
+    else:
+        costs = Costs(network, params, rates)
+        bins = tile(network, params, objective=objective, rates=rates)
+        wiring = wire(network, params, bins)
     cores = place(wiring, costs, len(bins))
     return Mapping(
         network=network,

@@ -164,12 +164,15 @@ class Costs:
         """Return the cycles that the update of a piece takes."""
         return piece.n_rows * self.params.lanes / self.params.update_lanes
 
-    def load(self, piece: Piece) -> float:
-        """Return the cycles in a timestep for which a piece keeps its core busy."""
-        synaptic = sum(
+    def work(self, piece: Piece) -> float:
+        """Return the cycles that the events of a timestep keep the synapse engine busy."""
+        return sum(
             self.events(feed) * self.cycles(feed, piece.n_rows, piece.row) for feed in piece.feeds
         )
-        return synaptic + self.update_cycles(piece)
+
+    def load(self, piece: Piece) -> float:
+        """Return the cycles in a timestep for which a piece keeps its core busy."""
+        return self.work(piece) + self.update_cycles(piece)
 
     def bin_load(self, contents: Bin) -> float:
         """Return the cycles in a timestep for which the contents of a core keep it busy."""

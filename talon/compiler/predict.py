@@ -82,8 +82,8 @@ def _stage(mapping: Mapping, group: Group) -> _Stage:
         for link in mapping.wiring.links
         if link.receiver == group.id and link.edge is None
     )
-    work = sum(costs.events(f) * costs.cycles(f, piece.n_rows, piece.row) for f in piece.feeds)
-    if group.emit is Emit.SPIKE:
+    work = costs.work(piece)
+    if group.emit in (Emit.SPIKE, Emit.GRADED):
         rate = costs.rate(piece.population)
         packets = rate * sum(route.n_sent for route in plan.routes)
     elif group.emit is Emit.PSUM:
@@ -110,11 +110,7 @@ def _host_words(mapping: Mapping) -> float:
 def _bound(mapping: Mapping) -> float:
     costs = mapping.costs
     events = sum(costs.rate(port.name) * port.n for port in mapping.network.inputs)
-    rows = sum(
-        costs.events(f) * costs.cycles(f, g.piece.n_rows, g.piece.row)
-        for g in mapping.wiring.groups
-        for f in g.piece.feeds
-    )
+    rows = sum(costs.work(g.piece) for g in mapping.wiring.groups)
     return max(events, rows / mapping.params.n_cores)
 
 

@@ -40,6 +40,10 @@ class Layout:
         """Tell whether events of a source name three coordinates."""
         return source in self._sent_shapes
 
+    def has_pixels(self, population: str) -> bool:
+        """Tell whether a population is a map, and no vector."""
+        return population in self._map_shapes
+
     def code(self, source: str) -> Code:
         """Return how events of a source name it."""
         return code_of(self.sent_shape(source)) if self.is_map(source) else LINEAR
