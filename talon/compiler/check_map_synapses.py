@@ -36,8 +36,10 @@ def check_map_synapses(subject: Subject) -> None:
             event, accumulator, weight = _synapses(tables, entry["edge"], index)
             slots = tables.edges[entry["edge"]]["slots"]
             population, neuron, group = homes[core]
-            _note_feeds(subject, tables, entry, sender, core, group[accumulator])
             reached = weight != 0
+            whole_rows = tables.edges[entry["edge"]]["kind"] in (EdgeKind.DENSE, EdgeKind.MAP)
+            written = accumulator if whole_rows else accumulator[reached]
+            _note_feeds(subject, tables, entry, sender, core, group[written])
             event, accumulator, weight = event[reached], accumulator[reached], weight[reached]
             if (neuron[accumulator] < 0).any():
                 stray = int(accumulator[neuron[accumulator] < 0][0])

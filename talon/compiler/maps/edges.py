@@ -142,8 +142,8 @@ def _of_kernel(layout: Layout, feed: Feed, tile: Tile, kernel: Kernel) -> MapEdg
         y=_axis(rows, tile.rows[0], weight=n_x_taps * n, row=line),
         x=_axis(columns, tile.columns[0], weight=n, row=pixel),
         c=c_entries,
-        y_weight=n_x_taps * n,
-        x_weight=n,
+        y_weight=rows.tap_step * n_x_taps * n,
+        x_weight=columns.tap_step * n,
         y_row=rows.step * line,
         x_row=columns.step * pixel,
     )

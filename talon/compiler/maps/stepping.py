@@ -19,14 +19,16 @@ class Stepping:
     Attributes
     ----------
     order
-        The taps in the order in which they must stand in memory.
+        The taps in the order in which they must stand in memory; some may be there repeatedly.
     tap
         Place in ``order`` of the tap of the first target, by source coordinate; each further
-        target takes the next one.
+        target takes the one that is ``tap_step`` (1 or 0) further on.
     first, count
         First target and number of targets, by source coordinate.
     step
         Targets between two.
+    tap_step
+        1, or 0 if each source has one tap for all its targets.
     """
 
     order: NDArray[np.int64]
@@ -34,6 +36,7 @@ class Stepping:
     first: NDArray[np.int64]
     count: NDArray[np.int64]
     step: int
+    tap_step: int
 
     def clipped(self, low: int, high: int) -> Stepping:
         """Return the stepping over the targets from ``low`` to before ``high`` alone."""
@@ -42,10 +45,11 @@ class Stepping:
         left = np.clip(-(-(high - first) // self.step), 0, self.count - skipped)
         return Stepping(
             order=self.order,
-            tap=self.tap + skipped,
+            tap=self.tap + skipped * self.tap_step,
             first=np.where(left > 0, first, low),
             count=left,
             step=self.step,
+            tap_step=self.tap_step,
         )
 
     @cached_property
@@ -61,45 +65,42 @@ def stepping_of(relation: NDArray[np.int16]) -> Stepping:
     Raises
     ------
     MappingError
-        The taps have no order, or the targets no step, that serves all source coordinates.
+        The targets have no step that serves all source coordinates.
     """
     runs: list[list[tuple[int, int]]] = []
     for source in range(relation.shape[1]):
         targets = np.flatnonzero(relation[:, source] >= 0)
         runs.append([(int(p), int(relation[p, source])) for p in targets])
-    order = _ordered([[tap for _, tap in run] for run in runs], int(relation.max(initial=-1)) + 1)
     steps = {b - a for run in runs for (a, _), (b, _) in pairwise(run)}
-    if order is None or len(steps) > 1:
+    if len(steps) > 1:
         raise MappingError(
-            "A kernel must reach its targets in equal steps over consecutive taps, as "
-            "convolutions, their transposes, pools and nearest upsampling do; express it with these"
+            "A kernel must reach the targets of each source in equal steps, as convolutions, "
+            "their transposes, pools and nearest upsampling do; express it with these"
         )
-    place = np.zeros(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    sequences = [tuple(tap for _, tap in run) for run in runs]
+    steady = all(len(set(sequence)) <= 1 for sequence in sequences)
+    order = _superstring({s[:1] if steady else s for s in sequences})
     return Stepping(
         order=np.array(order, np.int64),
-        tap=np.array([place[run[0][1]] if run else 0 for run in runs], np.int64),
+        tap=np.array([_find(order, s[:1] if steady else s) for s in sequences], np.int64),
         first=np.array([run[0][0] if run else 0 for run in runs], np.int64),
         count=np.array([len(run) for run in runs], np.int64),
         step=steps.pop() if steps else 1,
+        tap_step=0 if steady else 1,
     )
 
 
-def _ordered(sequences: list[list[int]], n_taps: int) -> list[int] | None:
-    """Return an order in which each sequence is consecutive, or None if there is none."""
-    after: dict[int, int] = {}
-    before: dict[int, int] = {}
-    for sequence in sequences:
-        for tap, successor in pairwise(sequence):
-            if after.setdefault(tap, successor) != successor:
-                return None
-            if before.setdefault(successor, tap) != tap:
-                return None
+def _superstring(sequences: set[tuple[int, ...]]) -> list[int]:
+    """Return taps, repeated where need be, among which each sequence stands in one piece."""
     order: list[int] = []
-    for tap in range(n_taps):
-        if tap in before:
-            continue
-        order.append(tap)
-        while order[-1] in after:
-            order.append(after[order[-1]])
-    return order if len(order) == n_taps else None  # a tap that is left stands in a cycle
+    for sequence in sorted(sequences, key=lambda s: (-len(s), s)):
+        if _find(order, sequence) < 0:
+            order += sequence
+    return order
+
+
+def _find(order: list[int], sequence: tuple[int, ...]) -> int:
+    """Return where a sequence begins in ``order``, or -1."""
+    n = len(sequence)
+    places = (i for i in range(len(order) - n + 1) if tuple(order[i : i + n]) == sequence)
+    return next(places, -1)

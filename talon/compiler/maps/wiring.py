@@ -7,12 +7,14 @@ from dataclasses import replace
 from talon.arch.memories import Emit
 from talon.compiler.kernel import Kernel
 from talon.compiler.maps.costs import MapCosts
-from talon.compiler.maps.edges import Region, region_of
+from talon.compiler.maps.edges import Region, clipped, region_of
 from talon.compiler.maps.layout import Layout
 from talon.compiler.maps.tile import Tile
 from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.wiring import HOST, Edge, Group, Link, Wiring, number_alike
 from talon.errors import MappingError
+
+Span = tuple[int, int]
 
 
 def wire_maps(costs: MapCosts, bins: list[Bin]) -> Wiring:
@@ -191,15 +193,12 @@ def _link(
     code = layout.code(source)
     assert sender.piece.tile is not None
     tile = sent_tile(layout, source, sender.piece.tile)
-    channels = (
-        max(tile.channels[0], region.channels[0]),
-        min(tile.channels[1] - 1, region.channels[1]),
-    )
-    rows = max(tile.rows[0], region.rows[0]), min(tile.rows[1] - 1, region.rows[1])
-    columns = max(tile.columns[0], region.columns[0]), min(tile.columns[1] - 1, region.columns[1])
+    channels = _common(tile.channels, region.channels)
+    rows = _common(tile.rows, region.rows)
+    columns = _common(tile.columns, region.columns)
     if channels[0] > channels[1] or rows[0] > rows[1] or columns[0] > columns[1]:
         return None
-    if not _carries(layout, feed, receiver, channels):
+    if not _carries(layout, feed, receiver, channels, rows, columns):
         return None
     corner = code(tile.channels[0], tile.rows[0], tile.columns[0])
     if layout.is_map(source):
@@ -222,14 +221,26 @@ def _link(
     )
 
 
-def _carries(layout: Layout, feed: Feed, receiver: Group, channels: tuple[int, int]) -> bool:
-    """Tell whether some channels of a source have synapses to a tile; dense rows always do."""
+def _common(part: Span, needed: Span) -> Span:
+    """Return the first and last coordinate of a part (its end excluded) that is needed."""
+    return max(part[0], needed[0]), min(part[1] - 1, needed[1])
+
+
+def _carries(
+    layout: Layout, feed: Feed, receiver: Group, channels: Span, rows: Span, columns: Span
+) -> bool:
+    """Tell whether some coordinates of a source have rows in a tile; dense ones always have."""
     projection = layout.projections[feed.projection]
     tile = receiver.piece.tile
     assert tile is not None
     if isinstance(projection.weight, Kernel):
+        along_y, along_x = clipped(layout, feed, tile)
         targets = slice(*tile.channels)
-        return bool(projection.weight.taps[:, :, channels[0] : channels[1] + 1, targets].any())
+        return bool(
+            along_y.count[rows[0] : rows[1] + 1].any()
+            and along_x.count[columns[0] : columns[1] + 1].any()
+            and projection.weight.taps[:, :, channels[0] : channels[1] + 1, targets].any()
+        )
     if layout.is_map(projection.source) or projection.form == "dense":
         return True
     order = tile.order(layout.shape(projection.target))
