@@ -181,7 +181,7 @@ class _Builder:
         is_constant = n_once > 0 or self._chance(self._limits.constant / 2)
         for k in range(n_maps):
             kind = "once" if k < n_once else "hold" if is_constant and k == n_once else "free"
-            self._add_map(f"map{k}", kind, is_last=k == n_maps - 1)
+            self._add_map(f"map{k}", kind)
         last = self._populations[-1]
         is_end = last.kind == "spike" and last.pool is None and not last.once
         if not is_end or self._chance(self._limits.heads):
@@ -218,7 +218,7 @@ class _Builder:
             _Node(name, port.shape, port.payload_max, signed=port.signed, is_input=True)
         )
 
-    def _add_map(self, name: str, kind: str, *, is_last: bool) -> None:
+    def _add_map(self, name: str, kind: str) -> None:
         """Add a map; ``kind`` tells whether it is ``once``, or holds what such ones send."""
         constant = [n for n in self._nodes if n.once or n.is_input]
         sources = constant if kind in ("once", "hold") else self._nodes

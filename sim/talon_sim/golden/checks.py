@@ -1,14 +1,18 @@
-"""What must hold of an integer network before its sums can be called exact."""
+"""What must hold of an integer network before it has a meaning, and its sums are exact."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
 
 from talon.arch import numerics
-from talon.compiler.network import IntNetwork, Projection
-from talon.errors import ImageError
+from talon.compiler.kernel import Kernel
+from talon.compiler.network import InputPort, IntNetwork, Population, Projection
+from talon_sim.golden.reach import NetworkError, prove_sums
+
+__all__ = ["NetworkError", "check_network"]
 
 _RANGES = (
     ("threshold", numerics.V_MIN, numerics.V_MAX),
@@ -20,10 +24,10 @@ _OF_CURRENT = (
     ("i_decay", 0, numerics.DECAY_ONE),
     ("i_bias", numerics.V_MIN, numerics.V_MAX),
 )
+_FORMS = ("dense", "sparse", "identity", "map")
+_LARGEST_PAYLOADS = tuple((1 << bits) - 1 for bits in range(1, 9))
 
-
-class NetworkError(ImageError, ValueError):
-    """An integer network breaks the contract: a forged image, or a caller's slip."""
+Ends = dict[str, InputPort | Population]
 
 
 def check_network(network: IntNetwork) -> None:
@@ -38,74 +42,169 @@ def check_network(network: IntNetwork) -> None:
     doubled = [name for name, count in Counter(port.name for port in ports).items() if count > 1]
     if doubled:
         raise NetworkError(f"Inputs and populations must have distinct names, not {doubled[0]!r}")
-    sizes = {port.name: port.n for port in ports}
+    for population in network.populations:
+        _check_population(population)
+    ends: Ends = {port.name: port for port in ports}
     order = {population.name: i for i, population in enumerate(network.populations)}
-    silent = {p.name for p in network.populations if p.kind == "readout"}
     for projection in network.projections:
-        if projection.source in silent:
-            raise NetworkError(f"Population {projection.source!r} is read out, so it feeds nothing")
-        _check_projection(projection, sizes, order)
-    _check_populations(network)
-    for name, reach in accumulator_reach(network).items():
-        if reach.max(initial=0) > numerics.ACC_MAX:
-            neuron = int(reach.argmax())
-            raise NetworkError(
-                f"Population {name!r} neuron {neuron}: the sum of |weight| x payload must be at "
-                f"most {numerics.ACC_MAX}, not {reach[neuron]}"
-            )
+        _check_projection(projection, ends, order)
+    _check_held(network)
+    prove_sums(network)
     for output in network.outputs:
         if output.population not in order:
             raise NetworkError(f"Output {output.name!r} has no population {output.population!r}")
 
 
-def accumulator_reach(network: IntNetwork) -> dict[str, np.ndarray]:
-    """Return for each neuron the largest magnitude that the sum of a timestep can have."""
-    reach = {p.name: np.zeros(p.n, np.int64) for p in network.populations}
-    payload = {port.name: port.payload_max for port in network.inputs}
-    for projection in network.projections:
-        total = np.abs(projection.weight.astype(np.int16)).sum(axis=1, dtype=np.int64)
-        reach[projection.target] += total * payload.get(projection.source, 1)
-    return reach
+def _name_of(projection: Projection) -> str:
+    return f"Projection {projection.source!r} -> {projection.target!r}"
 
 
-def _check_projection(projection: Projection, sizes: dict[str, int], order: dict[str, int]) -> None:
-    edge = f"Projection {projection.source!r} -> {projection.target!r}"
-    if projection.source not in sizes or projection.target not in order:
+def _check_projection(projection: Projection, ends: Ends, order: dict[str, int]) -> None:
+    edge = _name_of(projection)
+    if projection.source not in ends or projection.target not in order:
         raise NetworkError(f"{edge} must join an input or population to a population")
-    shape = (sizes[projection.target], sizes[projection.source])
-    if projection.weight.dtype != np.int8 or projection.weight.shape != shape:
-        raise NetworkError(
-            f"{edge} must have int8 weights of shape {shape}, "
-            f"not {projection.weight.dtype} of {projection.weight.shape}"
-        )
+    source, target = ends[projection.source], ends[projection.target]
+    if isinstance(source, Population) and source.kind == "readout":
+        raise NetworkError(f"Population {source.name!r} is read out, so it feeds nothing")
+    _check_weight(edge, projection, source, target)
     if projection.delay < 0:
         raise NetworkError(f"{edge} must have a delay of at least 0, not {projection.delay}")
-    source = order.get(projection.source, -1)
-    if projection.delay == 0 and source >= order[projection.target]:
+    position = order.get(projection.source, -1)
+    if projection.delay == 0 and position >= order[projection.target]:
         raise NetworkError(f"{edge} has no delay, so its source must come before its target")
+    if projection.hold and projection.delay:
+        raise NetworkError(f"{edge} holds, so it must have no delay, not {projection.delay}")
+    if projection.hold and isinstance(source, Population) and not source.once:
+        raise NetworkError(f"{edge} holds, so its source must be an input or 'once'")
 
 
-def _check_populations(network: IntNetwork) -> None:
-    for population in network.populations:
-        where = f"Population {population.name!r}"
-        if population.kind not in ("spike", "readout"):
+def _check_weight(
+    edge: str,
+    projection: Projection,
+    source: InputPort | Population,
+    target: InputPort | Population,
+) -> None:
+    weight = projection.weight
+    if projection.form not in _FORMS:
+        raise NetworkError(f"{edge} form must be one of {_FORMS}, not {projection.form!r}")
+    if isinstance(weight, Kernel) != (projection.form == "map"):
+        raise NetworkError(
+            f"{edge} must have the form 'map' if its weight is a Kernel, and only then, "
+            f"not {projection.form!r} of a {type(weight).__name__}"
+        )
+    sent = source.sent_shape if isinstance(source, Population) else source.shape
+    if isinstance(weight, Kernel):
+        _check_kernel(edge, weight)
+        for end, has, found in (
+            ("source", sent, weight.source_shape),
+            ("target", target.shape, weight.target_shape),
+        ):
+            if math.prod(has) != math.prod(found) or (len(has) == 3 and has != found):
+                raise NetworkError(f"{edge} must have a kernel for a {end} of {has}, not {found}")
+        return
+    shape = (target.n, math.prod(sent))
+    if weight.dtype != np.int8 or weight.shape != shape:
+        raise NetworkError(
+            f"{edge} must have int8 weights of shape {shape}, not {weight.dtype} of {weight.shape}"
+        )
+
+
+def _check_kernel(edge: str, kernel: Kernel) -> None:
+    if kernel.taps.dtype != np.int8 or kernel.taps.ndim != 4 or not kernel.taps.size:
+        raise NetworkError(
+            f"{edge} must have int8 taps of shape (rows, columns, C, O), "
+            f"not {kernel.taps.dtype} of {kernel.taps.shape}"
+        )
+    for axis, name in enumerate(("rows", "columns")):
+        table: np.ndarray = getattr(kernel, name)
+        if table.dtype != np.int16 or table.ndim != 2 or not table.size:
             raise NetworkError(
-                f"{where} kind must be 'spike' or 'readout', not {population.kind!r}"
+                f"{edge} {name} must be an int16 table (targets, sources), "
+                f"not {table.dtype} of {table.shape}"
             )
-        if population.reset not in ("none", "zero", "subtract", "hold"):
+        n_taps = kernel.taps.shape[axis]
+        if table.min() < -1 or table.max() >= n_taps:
             raise NetworkError(
-                f"{where} reset must be 'none', 'zero', 'subtract' or 'hold', "
-                f"not {population.reset!r}"
+                f"{edge} {name} must hold taps from 0 to {n_taps - 1}, or -1, "
+                f"not {table.min()} to {table.max()}"
             )
-        if not 0 <= population.frac <= numerics.FRAC_MAX:
+
+
+def _check_held(network: IntNetwork) -> None:
+    holding = {p.target for p in network.projections if p.hold}
+    for projection in network.projections:
+        if projection.target in holding and not projection.hold:
             raise NetworkError(
-                f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"
+                f"{_name_of(projection)} must hold, as another projection into "
+                f"{projection.target!r} does"
             )
-        if (population.i_decay is None) != (population.i_bias is None):
-            raise NetworkError(f"{where} must have both i_decay and i_bias, or neither")
-        for name, low, high in _RANGES if population.current is None else (*_RANGES, *_OF_CURRENT):
-            values = getattr(population, name)
-            if values.shape != (population.n,) or values.min() < low or values.max() > high:
-                raise NetworkError(
-                    f"{where} {name} must be {population.n} integers between {low} and {high}"
-                )
+
+
+def _check_population(population: Population) -> None:
+    where = f"Population {population.name!r}"
+    if population.kind not in ("spike", "readout", "graded"):
+        raise NetworkError(
+            f"{where} kind must be 'spike', 'readout' or 'graded', not {population.kind!r}"
+        )
+    if population.reset not in ("none", "zero", "subtract", "hold"):
+        raise NetworkError(
+            f"{where} reset must be 'none', 'zero', 'subtract' or 'hold', not {population.reset!r}"
+        )
+    if not 0 <= population.frac <= numerics.FRAC_MAX:
+        raise NetworkError(
+            f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"
+        )
+    if (population.i_decay is None) != (population.i_bias is None):
+        raise NetworkError(f"{where} must have both i_decay and i_bias, or neither")
+    for name, low, high in _RANGES if population.current is None else (*_RANGES, *_OF_CURRENT):
+        values = getattr(population, name)
+        if values.shape != (population.n,) or values.min() < low or values.max() > high:
+            raise NetworkError(
+                f"{where} {name} must be {population.n} integers between {low} and {high}"
+            )
+    if population.kind == "graded":
+        _check_graded(where, population)
+    if population.pool is not None:
+        _check_pool(where, population)
+
+
+def _check_graded(where: str, population: Population) -> None:
+    """Require one largest payload, and nothing of what is for a state."""
+    largest = np.unique(population.threshold)
+    if len(largest) != 1 or int(largest[0]) not in _LARGEST_PAYLOADS:
+        raise NetworkError(
+            f"{where} is graded, so threshold must be one largest payload, one less than a power "
+            f"of two from 1 to {numerics.PAYLOAD_MAX}, not {largest[:3].tolist()}"
+        )
+    stray = [
+        name
+        for name, is_set in (
+            ("bias", bool(population.bias.any())),
+            ("frac", population.frac != 0),
+            ("reset", population.reset != "none"),
+            ("reset_next", population.reset_next),
+            ("strict", population.strict),
+            ("i_decay", population.i_decay is not None),
+        )
+        if is_set
+    ]
+    if stray:
+        raise NetworkError(f"{where} is graded and has no state, so it must have no {stray[0]}")
+
+
+def _check_pool(where: str, population: Population) -> None:
+    pool = population.pool
+    assert pool is not None
+    if population.kind == "readout":
+        raise NetworkError(f"{where} is read out, so it must have no pool")
+    if pool.kind not in ("max", "sum"):
+        raise NetworkError(f"{where} pool kind must be 'max' or 'sum', not {pool.kind!r}")
+    if len(population.shape) != 3:
+        raise NetworkError(
+            f"{where} has a pool, so it must be a map (C, H, W), not {population.shape}"
+        )
+    sizes = zip(pool.size, population.shape[1:], strict=False)
+    if len(pool.size) != 2 or any(size < 1 or n % size for size, n in sizes):
+        raise NetworkError(
+            f"{where} pool size must divide the map {population.shape[1:]}, not {pool.size}"
+        )

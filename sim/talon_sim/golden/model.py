@@ -6,7 +6,7 @@ feedback is stepped timestep by timestep. Nothing here rounds: ``synapses`` and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from talon.arch import numerics
 from talon.compiler.network import IntArray, IntNetwork, Population
-from talon_sim.golden.checks import accumulator_reach, check_network
+from talon_sim.golden.arrays import Arrays, arrays_for, potentials_of, spikes_of
+from talon_sim.golden.checks import check_network
 from talon_sim.golden.currents import SynapticNeurons
+from talon_sim.golden.edges import count_events, distinct, edges_of
+from talon_sim.golden.graded import GradedNeurons
 from talon_sim.golden.neurons import Neurons
 from talon_sim.golden.order import is_cyclic, stages
-from talon_sim.golden.synapses import Currents, Synapses
+from talon_sim.golden.reach import Sums, accumulator_reach
+from talon_sim.golden.run import AnyNeurons, run_samples
 from talon_sim.trace import Trace
 
-_CHUNK = 1 << 19
-"""Values of a layer's input or drive held at a time: they stay in the second-level cache."""
-
-Events = Mapping[str, NDArray[Any]]
+_STATES = 1 << 16
+"""Neurons of the widest population, times samples, that run at a time: their state stays near."""
 
 
 def golden_run(network: IntNetwork, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
@@ -39,22 +41,21 @@ class GoldenModel:
     ``sops`` counts for each event the target neurons of a ``dense`` projection, and the weights
     that are not zero for the other forms; ``events`` counts each event once a projection;
     ``spikes``, ``updates`` and ``saturations`` count neurons. Events that are still on their way
-    after the last timestep count, since the array delivers them.
+    after the last timestep count, since the array delivers them; of a projection that holds, those
+    of timestep 0 alone.
     """
 
     def __init__(self, network: IntNetwork) -> None:
         check_network(network)
         self.network = network
-        self._populations = {population.name: population for population in network.populations}
-        self._synapses: dict[str, list[Synapses]] = {name: [] for name in self._populations}
-        for projection in network.projections:
-            frac = self._populations[projection.target].frac
-            self._synapses[projection.target].append(Synapses(projection, frac=frac))
-        self._reach = {
-            name: _reach_of(self._populations[name], reach)
-            for name, reach in accumulator_reach(network).items()
-        }
-        self._stages = [(stage, is_cyclic(network, stage)) for stage in stages(network)]
+        self._edges = edges_of(network)
+        reach = accumulator_reach(network)
+        self._neurons = {p.name: _neurons_of(p, reach[p.name]) for p in network.populations}
+        populations = {p.name: p for p in network.populations}
+        self._plan = [
+            ([populations[name] for name in stage], is_cyclic(network, stage))
+            for stage in stages(network)
+        ]
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
         """Run all samples from a state of zero.
@@ -66,38 +67,53 @@ class GoldenModel:
             currents are computed once.
         probe
             Record spikes and potentials of every population, not of the outputs alone.
+
+        Raises
+        ------
+        ValueError
+            The inputs are not those of the network, or out of range; or one varies over time
+            although all its projections hold what arrives in timestep 0.
         """
         n_steps, n_samples = self._check_inputs(inputs)
         observed = self._observed(probe)
-        events: dict[str, NDArray[Any]] = dict(inputs)
-        potentials: dict[str, NDArray[np.int32]] = {}
-        neurons: dict[str, Neurons] = {}
-        for name, population in self._populations.items():
-            shape = (n_steps, n_samples, population.n)
-            kind = Neurons if population.current is None else SynapticNeurons
-            neurons[name] = kind(population, n_samples=n_samples, reach=self._reach[name])
-            events[name] = np.empty(shape, np.bool_)
-            if name in observed and (probe or population.kind == "readout"):
-                potentials[name] = np.empty(shape, np.int32)
-        for stage, cyclic in self._stages:
-            run_stage = self._run_cycle if cyclic else self._run_stage
-            run_stage(stage, events, potentials, neurons)
+        arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
+        edges = [edge for into in self._edges.values() for edge in into]
+        counters = dict.fromkeys(("events", "sops", "spikes", "updates", "saturations"), 0)
+        widest = max((p.n for p in self.network.populations), default=1)
+        block = max(1, _STATES // max(1, widest))
+        for start in range(0, n_samples, block):
+            part = arrays.of(slice(start, start + block))
+            for name, count in run_samples(self._plan, self._edges, self._neurons, part).items():
+                counters[name] += count
+        counters |= count_events(edges, arrays.sent)
         return Trace(
             target="golden",
             n_steps=n_steps,
             n_samples=n_samples,
-            spikes={
-                name: events[name]
-                for name, population in self._populations.items()
-                if name in observed and population.kind == "spike"
-            },
-            potentials=potentials,
-            counters=self._count(events, neurons),
+            spikes=self._spikes(arrays, observed),
+            potentials=self._potentials(arrays, observed, probe),
+            counters=counters,
         )
+
+    def _spikes(self, arrays: Arrays, observed: set[str]) -> dict[str, NDArray[np.bool_]]:
+        return {
+            p.name: spikes_of(p, arrays.own[p.name])
+            for p in self.network.populations
+            if p.name in observed and p.kind != "readout"
+        }
+
+    def _potentials(
+        self, arrays: Arrays, observed: set[str], probe: bool
+    ) -> dict[str, NDArray[np.int32]]:
+        return {
+            p.name: potentials_of(p, arrays)
+            for p in self.network.populations
+            if p.name in observed and (probe or p.kind != "spike")
+        }
 
     def _observed(self, probe: bool) -> set[str]:
         if probe:
-            return set(self._populations)
+            return {p.name for p in self.network.populations}
         return {output.population for output in self.network.outputs}
 
     def _check_inputs(self, inputs: Mapping[str, IntArray]) -> tuple[int, int]:
@@ -115,117 +131,40 @@ class GoldenModel:
                     f"inputs, not {payload.shape}"
                 )
             low = -port.payload_max if port.signed else 0
-            frames = _distinct(payload)
+            frames = distinct(payload)
             if frames.size and not low <= frames.min() <= frames.max() <= port.payload_max:
                 raise ValueError(
                     f"Input {name!r} payloads must be between {low} and {port.payload_max}, "
                     f"not {frames.min()} to {frames.max()}"
                 )
+            self._check_constant(name, frames)
         return shape
 
-    def _run_stage(
-        self,
-        stage: Sequence[str],
-        events: dict[str, NDArray[Any]],
-        potentials: dict[str, NDArray[np.int32]],
-        neurons: dict[str, Neurons],
-    ) -> None:
-        """Run the one population of a stage without feedback, many timesteps at a time."""
-        (name,) = stage
-        n_steps, n_samples, n = events[name].shape
-        widest = max([n, *(synapses.n_source for synapses in self._synapses[name])])
-        chunk = max(1, _CHUNK // max(1, n_samples * widest))
-        held = self._held_currents(name, events)
-        buffer = np.empty((min(chunk, n_steps), n_samples, n))
-        v = np.empty_like(buffer) if name in potentials else None
-        for start in range(0, n_steps, chunk):
-            steps = range(start, min(start + chunk, n_steps))
-            drive = self._drive(name, events, steps, held, buffer)
-            kept = None if v is None else v[: len(steps)]
-            neurons[name].advance(drive, events[name][start : steps.stop], kept)
-            if kept is not None:
-                potentials[name][start : steps.stop] = kept
-
-    def _run_cycle(
-        self,
-        stage: Sequence[str],
-        events: dict[str, NDArray[Any]],
-        potentials: dict[str, NDArray[np.int32]],
-        neurons: dict[str, Neurons],
-    ) -> None:
-        """Run populations that feed each other, one timestep at a time."""
-        n_steps = len(events[stage[0]])
-        held = {name: self._held_currents(name, events) for name in stage}
-        buffers = {name: np.empty((1, *events[name].shape[1:])) for name in stage}
-        for t in range(n_steps):
-            for name in stage:
-                steps = range(t, t + 1)
-                drive = self._drive(name, events, steps, held[name], buffers[name])
-                v = np.empty_like(drive) if name in potentials else None
-                neurons[name].advance(drive, events[name][t : t + 1], v)
-                if v is not None:
-                    potentials[name][t] = v[0]
-
-    def _held_currents(self, name: str, events: Events) -> dict[int, Currents]:
-        """Return the currents of sources that hold one frame, by position of the projection."""
-        return {
-            i: synapses.currents(events[synapses.source][0])
-            for i, synapses in enumerate(self._synapses[name])
-            if _is_held(events[synapses.source])
-        }
-
-    def _drive(
-        self,
-        name: str,
-        events: Events,
-        steps: range,
-        held: Mapping[int, Currents],
-        out: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Write scaled currents plus their bias of some timesteps into the start of ``out``."""
-        population: Population = self._populations[name]
-        drive = out[: len(steps)]
-        drive[:] = population.bias if population.i_bias is None else population.i_bias
-        for i, synapses in enumerate(self._synapses[name]):
-            first = max(steps.start - synapses.delay, 0)
-            stop = steps.stop - synapses.delay
-            if stop <= first:
-                continue
-            arrives = drive[first + synapses.delay - steps.start :]
-            if i in held:
-                arrives += held[i]
-            else:
-                flat = events[synapses.source][first:stop].reshape(-1, synapses.n_source)
-                arrives += synapses.currents(flat).reshape(arrives.shape)
-        return drive
-
-    def _count(self, events: Events, neurons: Mapping[str, Neurons]) -> dict[str, int]:
-        counters = {"events": 0, "sops": 0}
-        for synapses in (synapses for target in self._synapses.values() for synapses in target):
-            frames = _distinct(events[synapses.source])
-            repeats = len(events[synapses.source]) // max(1, len(frames))
-            flat = frames.reshape(-1, synapses.n_source)
-            counters["events"] += repeats * int(np.count_nonzero(flat))
-            counters["sops"] += repeats * synapses.count_sops(flat)
-        fired = [events[p.name] for p in self.network.populations if p.kind == "spike"]
-        counters["spikes"] = sum(int(np.count_nonzero(spikes)) for spikes in fired)
-        counters["updates"] = sum(events[name].size for name in self._populations)
-        counters["saturations"] = sum(group.saturations for group in neurons.values())
-        return counters
+    def _check_constant(self, name: str, frames: NDArray[Any]) -> None:
+        """Require one frame of an input that is sent in timestep 0 alone."""
+        holds = [p.hold for p in self.network.projections if p.source == name]
+        if not holds or not all(holds):
+            return
+        changed = np.flatnonzero((frames != frames[:1]).any(axis=(1, 2)))
+        if len(changed):
+            raise ValueError(
+                f"Input {name!r} must be the same in all timesteps, since all its projections "
+                f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
+            )
 
 
-def _reach_of(population: Population, sums: NDArray[np.int64]) -> float:
+def _neurons_of(population: Population, sums: Sums) -> AnyNeurons:
+    """Return the neurons of a population, ready to start."""
+    if population.kind == "graded":
+        return GradedNeurons(population)
+    if population.current is not None:
+        return SynapticNeurons(population, reach=_reach_of(population, sums))
+    return Neurons(population, reach=_reach_of(population, sums))
+
+
+def _reach_of(population: Population, sums: Sums) -> float:
     """Return the largest magnitude of what drives a potential, from that of a timestep's sums."""
     reach = int(sums.max(initial=0)) << population.frac
     if population.current is not None:
         reach = -numerics.V_MIN  # currents saturate
     return float(reach + np.abs(population.bias.astype(np.int64)).max(initial=0))
-
-
-def _is_held(frames: NDArray[Any]) -> bool:
-    return len(frames) > 1 and frames.strides[0] == 0
-
-
-def _distinct(frames: NDArray[Any]) -> NDArray[Any]:
-    """Return one frame of those that are held, else all."""
-    return frames[:1] if _is_held(frames) else frames

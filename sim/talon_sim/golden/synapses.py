@@ -1,7 +1,7 @@
 """Synapses as matrix products that are exact, and as gathered columns where events are few.
 
 All weights are scaled by ``2 ** frac`` beforehand: a power of two changes no mantissa. Before that
-scaling sums stay below 2^23 (``checks.accumulator_reach``), so float32 holds each of them exactly,
+scaling sums stay below 2^23 (``reach.accumulator_span``), so float32 holds each of them exactly,
 in whatever order BLAS adds.
 """
 
@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.compiler.network import Projection
-
 Currents = NDArray[np.float32] | NDArray[np.float64]
 
 _GATHER_COST = 200
@@ -21,16 +19,14 @@ _GATHER_COST = 200
 
 
 class Synapses:
-    """The synapses of one projection, ready to turn events into currents."""
+    """The synapses of one matrix, ready to turn events into currents."""
 
-    def __init__(self, projection: Projection, *, frac: int) -> None:
-        weight = projection.weight
-        self.source, self.delay = projection.source, projection.delay
+    def __init__(self, weight: NDArray[np.int8], *, form: str, frac: int) -> None:
         self.n_target, self.n_source = weight.shape
         nonzero = weight != 0
         self.fan_out = (
             np.full(self.n_source, self.n_target)
-            if projection.form == "dense"
+            if form == "dense"
             else np.count_nonzero(nonzero, axis=0)
         )
         self._scale = np.float32(1 << frac)
@@ -59,11 +55,9 @@ class Synapses:
                 return self._gather_rows(events, active)
         return events.astype(np.float32) @ self._matrix
 
-    def count_sops(self, events: NDArray[Any]) -> int:
-        """Return the synaptic operations of payloads of shape (m, n_source)."""
-        if np.all(self.fan_out == self.fan_out[:1]):
-            return int(np.count_nonzero(events)) * int(self.fan_out[:1].sum())
-        return int(np.count_nonzero(events, axis=0) @ self.fan_out)
+    def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+        """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
+        drive += self.currents(events)
 
     def _gather_rows(self, events: NDArray[Any], active: NDArray[np.intp]) -> Currents:
         payload = events[0, active].astype(np.float32)

@@ -72,7 +72,7 @@ def test_time_chunks_do_not_change_the_result(seed, monkeypatch):
     network = random_network(rng)
     inputs = random_payloads(rng, network, n_steps=23, n_samples=3)
     whole = golden_run(network, inputs)
-    monkeypatch.setattr("talon_sim.golden.model._CHUNK", 200)
+    monkeypatch.setattr("talon_sim.golden.run._CHUNK", 200)
     pieces = golden_run(network, inputs)
     assert compare(whole, pieces).equal
     assert whole.counters == pieces.counters
@@ -187,7 +187,7 @@ def test_saturation_is_found_wherever_the_bound_lets_it_be(sign, decay):
 @pytest.mark.parametrize("chunk", [2, 3, 1 << 19])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_saturation_in_a_later_chunk_is_found(sign, chunk, monkeypatch):
-    monkeypatch.setattr("talon_sim.golden.model._CHUNK", chunk)
+    monkeypatch.setattr("talon_sim.golden.run._CHUNK", chunk)
     network = one_layer([[sign * 100]], payload_max=255, reset="none", frac=7)
     inputs = {"in": np.full((9, 1, 1), 255, np.int16)}
     trace, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
@@ -283,7 +283,7 @@ def test_stages_follow_dependence_and_join_cycles():
         ),
         ({"frac": 8}, r"^Population 'a' frac must be between 0 and 7, not 8$"),
         ({"reset": "soft"}, r"reset must be 'none', 'zero', 'subtract' or 'hold', not 'soft'$"),
-        ({"kind": "graded"}, r"kind must be 'spike' or 'readout', not 'graded'$"),
+        ({"kind": "soft"}, r"kind must be 'spike', 'readout' or 'graded', not 'soft'$"),
         ({"decay": np.full(2, 65537)}, r"decay must be 2 integers between 0 and 65536$"),
         ({"delay": -1}, r"'in' -> 'a' must have a delay of at least 0, not -1$"),
     ],

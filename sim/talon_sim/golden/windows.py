@@ -1,0 +1,54 @@
+"""Pools: what a population sends where it sends the values of windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch import numerics
+from talon.compiler.network import Population
+
+Payloads = NDArray[Any]
+
+
+def payload_type(population: Population) -> type[np.generic]:
+    """Return the type of what the population sends: bool for spikes, uint8 for payloads."""
+    is_summed = population.pool is not None and population.pool.kind == "sum"
+    return np.uint8 if population.kind == "graded" or is_summed else np.bool_
+
+
+def send_windows(population: Population, values: Payloads, out: Payloads) -> None:
+    """Write the values of the windows of ``values`` (steps, samples, n) to ``out``."""
+    pool = population.pool
+    assert pool is not None
+    maps = values.reshape(*values.shape[:2], *population.shape)
+    rows, columns = pool.size
+    if pool.kind == "max":
+        maps = _combined(np.logical_or if maps.dtype == np.bool_ else np.maximum, maps, rows, 3)
+        maps = _combined(np.logical_or if maps.dtype == np.bool_ else np.maximum, maps, columns, 4)
+    else:
+        maps = maps.astype(np.uint8 if _fits(population) else np.uint16)
+        maps = _combined(np.add, _combined(np.add, maps, rows, 3), columns, 4)
+        maps = np.minimum(maps, numerics.PAYLOAD_MAX)
+    out.reshape(maps.shape)[:] = maps
+
+
+def _fits(population: Population) -> bool:
+    """Tell whether no sum of a window passes a byte."""
+    pool = population.pool
+    assert pool is not None
+    largest = int(population.threshold.max(initial=1)) if population.kind == "graded" else 1
+    return largest * pool.size[0] * pool.size[1] <= numerics.PAYLOAD_MAX
+
+
+def _combined(operation: np.ufunc, maps: Payloads, size: int, axis: int) -> Payloads:
+    """Combine ``size`` neighbours along an axis."""
+    parts = [maps[(slice(None),) * axis + (slice(k, None, size),)] for k in range(size)]
+    if size == 1:
+        return parts[0]
+    total = operation(parts[0], parts[1])
+    for part in parts[2:]:
+        operation(total, part, out=total)
+    return total
