@@ -58,7 +58,7 @@ class ArrayBackend(BackendBase):
             graph.validate()
         except ModelError as error:
             return ValidationResult(is_valid=False, errors=[str(error)])
-        unmapped = find_unmapped(graph)
+        unmapped = find_unmapped(graph, maps=self._params.has_maps)
         if unmapped:
             return ValidationResult(
                 is_valid=False,

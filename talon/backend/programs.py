@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from talon.arch.params import ArrayParams, preset
+from talon.backend.cpu.record import Record
 from talon.backend.cpu.simulator import simulate_float
 from talon.backend.encoding import Encoding
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
@@ -21,7 +22,7 @@ from talon.compiler.network import IntNetwork
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import find_unmapped
-from talon.ir import Graph, Input, Node, Output
+from talon.ir import Graph, Input, Node, Output, ReLU
 
 
 class Program(compiled.Program):
@@ -138,7 +139,7 @@ def plan(
     """
     params = _array_of(graph, hw)
     statistics = None
-    if calibration is not None and not find_unmapped(graph):
+    if calibration is not None and not find_unmapped(graph, maps=params.has_maps):
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
         statistics = statistics_of(graph, data)
         n_steps = data.n_steps
@@ -168,11 +169,13 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     """Return what a float simulation of samples tells the compiler."""
-    trace = simulate_float(graph, inputs)
+    rectifiers = [name for name, node in graph.nodes.items() if isinstance(node, ReLU)]
+    trace = simulate_float(graph, inputs, record=Record(peaks=rectifiers))
     return calibrate(
         inputs=inputs.values,
         potentials={**trace.potentials, **trace.outputs},
         spikes=trace.spikes,
+        peaks=trace.peaks,
     )
 
 

@@ -28,8 +28,8 @@ class InputRange:
 class Calibration:
     """Statistics of a float simulation over samples.
 
-    ``v_max`` is the largest potential by population, one a neuron; ``rates`` the mean number of
-    events of a neuron or input line in a timestep.
+    ``v_max`` is the largest potential by population, one a neuron, of graded neurons the largest
+    value; ``rates`` the mean number of events of a neuron or input line in a timestep.
     """
 
     inputs: Mapping[str, InputRange] = field(default_factory=dict)
@@ -42,6 +42,7 @@ def calibrate(
     inputs: Mapping[str, NDArray[Any]],
     potentials: Mapping[str, NDArray[Any]],
     spikes: Mapping[str, NDArray[Any]],
+    peaks: Mapping[str, tuple[NDArray[Any], float]] | None = None,
 ) -> Calibration:
     """Return the statistics of a float run.
 
@@ -49,16 +50,21 @@ def calibrate(
     ----------
     inputs, potentials, spikes
         Arrays of shape (T, B, *shape) by node name; potentials of read-outs are their values.
+    peaks
+        Of graded nodes the largest values, as (*shape), and the share that is not zero.
     """
+    peaks = peaks or {}
     return Calibration(
         inputs={name: range_of(name, values) for name, values in inputs.items()},
         v_max={
             name: np.abs(v.astype(np.float64)).reshape(-1, int(np.prod(v.shape[2:]))).max(axis=0)
             for name, v in potentials.items()
-        },
+        }
+        | {name: v.astype(np.float64).reshape(-1) for name, (v, _) in peaks.items()},
         rates={
             **{name: float(np.count_nonzero(x) / x.size) for name, x in inputs.items()},
             **{name: float(np.count_nonzero(s) / s.size) for name, s in spikes.items()},
+            **{name: rate for name, (_, rate) in peaks.items()},
         },
     )
 

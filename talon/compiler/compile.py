@@ -18,7 +18,8 @@ from talon.compiler.mapping import map_network
 from talon.compiler.network import IntNetwork
 from talon.compiler.network_io import network_to_bytes
 from talon.compiler.program import Program
-from talon.compiler.quantize import LayerReport, quantize, with_metadata
+from talon.compiler.quantize import quantize, with_metadata
+from talon.compiler.report import LayerReport
 from talon.compiler.tile import Objective
 from talon.image.container import Image, read_image, write_image
 from talon.ir import Graph
@@ -34,7 +35,7 @@ def quantize_graph(
     input_range: InputRanges | None = None,
 ) -> tuple[IntNetwork, FloatNetwork, list[LayerReport]]:
     """Return the integer network of a graph, the float one, and a report a population."""
-    lowered = lower(graph, max_delay=params.max_delay)
+    lowered = lower(graph, max_delay=params.max_delay, maps=params.has_maps)
     network, layers = quantize(
         lowered, calibration=calibration, input_range=input_range, lanes=params.lanes
     )

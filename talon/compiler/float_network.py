@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.compiler.kernel import Kernel
+from talon.compiler.network import Pool
+
 FloatArray = NDArray[np.float64]
 
 
@@ -24,12 +27,16 @@ class FloatPopulation:
     """Neurons with one update rule; arrays are (n,).
 
     ``V <- decay * V + synapses + bias``, or, with a synaptic current,
-    ``I <- i_decay * I + synapses + i_bias; V <- decay * V + I + bias``.
+    ``I <- i_decay * I + synapses + i_bias; V <- decay * V + I + bias``. What is graded sends
+    ``max(0, synapses + bias)``; with a pool a map sends the windows' values.
+
+    ``node`` is the node of the graph that it stands for, of shape ``within``: of which it may be
+    the first rows and columns alone.
     """
 
     name: str
     shape: tuple[int, ...]
-    kind: str  # "spike" or "readout"
+    kind: str  # "spike", "readout" or "graded"
     decay: FloatArray
     bias: FloatArray
     threshold: FloatArray
@@ -39,6 +46,9 @@ class FloatPopulation:
     strict: bool
     i_decay: FloatArray | None = None
     i_bias: FloatArray | None = None
+    pool: Pool | None = None
+    node: str | None = None
+    within: tuple[int, ...] | None = None
 
     @property
     def current(self) -> tuple[FloatArray, FloatArray] | None:
@@ -55,12 +65,15 @@ class FloatPopulation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FloatSynapses:
-    """Synapses from a source to a population, input gain included; ``weight`` is (n, n_source)."""
+    """Synapses from a source to a population, input gain included.
+
+    ``weight`` is (n, n_source), or a kernel of float64 between two maps.
+    """
 
     source: str
     target: str
     delay: int
-    weight: FloatArray
+    weight: FloatArray | Kernel
     bits: int
 
 

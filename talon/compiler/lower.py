@@ -1,30 +1,21 @@
 """From a graph to populations and synapses, still in floats.
 
-Neurons and read-outs become populations. Everything between them is linear and becomes, for each
-(source, delay, population), one matrix: consecutive :class:`~talon.ir.Affine` nodes, sums,
-concatenations and reshapes fold exactly.
+Neurons, rectifiers and read-outs become populations. Everything between them is linear and becomes,
+for each (source, delay, population), one matrix or kernel: consecutive
+:class:`~talon.ir.Affine` nodes, convolutions, sums, concatenations and reshapes fold exactly.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TypeGuard
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from talon.compiler import kernels
+from talon.compiler.commute import commuted
 from talon.compiler.dynamics import population_of
-from talon.compiler.expression import (
-    MAX_BITS,
-    ONE,
-    Expression,
-    affine,
-    concatenated,
-    delayed,
-    delayed_apart,
-    scaled,
-    source_expression,
-    summed,
-)
+from talon.compiler.expression import ONE, Expression, Term, TooLargeError, scaled
 from talon.compiler.float_network import (
     FloatArray,
     FloatInput,
@@ -32,26 +23,18 @@ from talon.compiler.float_network import (
     FloatOutput,
     FloatPopulation,
     FloatSynapses,
-    Placed,
 )
-from talon.compiler.pools import pooling_matrix
-from talon.compiler.unmapped import FIRING, LINEAR, find_unmapped
+from talon.compiler.kernel import Kernel
+from talon.compiler.kernels import MapShape
+from talon.compiler.network import Pool
+from talon.compiler.placement import placement_of
+from talon.compiler.sharing import shared
+from talon.compiler.unmapped import FIRING, find_unmapped
+from talon.compiler.values import Values, Windows, too_large
 from talon.errors import MappingError, QuantizationError
-from talon.ir import (
-    Affine,
-    Delay,
-    Graph,
-    Input,
-    Node,
-    Output,
-    Scale,
-    Skip,
-    SpikingAffine,
-    SumPool2d,
-)
+from talon.ir import Graph, ReLU
 from talon.ir.integrators import Integrator
 from talon.ir.population import Population
-from talon.ir.types import Array
 
 ONE_POPULATION = "/ones"
 """Population of one neuron that fires in every timestep: the delayed part of a bias.
@@ -62,7 +45,7 @@ Names of nodes hold no slash, so none can be this one, nor that of the constant 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def lower(graph: Graph, *, max_delay: int | None = None) -> FloatNetwork:
+def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> FloatNetwork:
     """Return the populations and synapses of ``graph``.
 
     Parameters
@@ -71,6 +54,8 @@ def lower(graph: Graph, *, max_delay: int | None = None) -> FloatNetwork:
         A valid graph.
     max_delay
         Longest delay that the array has; any, if not given.
+    maps
+        Whether the array has feature maps: kernels, graded populations and pools.
 
     Raises
     ------
@@ -80,126 +65,107 @@ def lower(graph: Graph, *, max_delay: int | None = None) -> FloatNetwork:
         A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
-    unmapped = find_unmapped(graph)
+    unmapped = find_unmapped(graph, maps=maps)
     if unmapped:
         raise MappingError(str(unmapped[0]))
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
-        return _Lowering(graph, max_delay).run()
+        return _Lowering(graph, max_delay, maps=maps).run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A population that stands for a node, or for the windows of one."""
+
+    name: str
+    node: str
+    windows: Windows | None = None
 
 
 class _Lowering:
     """One run of :func:`lower`."""
 
-    def __init__(self, graph: Graph, max_delay: int | None) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, max_delay: int | None, *, maps: bool) -> None:
+        self.graph = commuted(graph) if maps else graph
         self.max_delay = max_delay
-        self.shapes = graph.infer_shapes()
-        self.sources = graph.sources()
-        self.known: dict[str, Expression] = {}
-        self.visiting: list[str] = []
+        self.values = Values(self.graph, maps=maps)
+        self.shapes = self.values.shapes
+        self.maps: dict[str, MapShape] = {}  # the maps that populations are
 
     def run(self) -> FloatNetwork:
         populations: list[FloatPopulation] = []
         synapses: list[FloatSynapses] = []
         outputs: list[FloatOutput] = []
-        order = self.graph.topological_order()
-        kinds = {
-            name: "readout" if isinstance(self.graph.nodes[name], Integrator) else "spike"
-            for name in order
-            if isinstance(self.graph.nodes[name], (*FIRING, Integrator))
-        }
-        for name in kinds:
-            current = self.input_of(name)
-            population, gain = self.neurons(name, _bias(current))
+        nodes = self.graph.nodes
+        named = [
+            name
+            for name in self.graph.topological_order()
+            if isinstance(nodes[name], (*FIRING, ReLU, Integrator))
+        ]
+        currents = {name: self.values.input_of(name) for name in (*named, *self.graph.outputs)}
+        self.parts, self.sent_by = self._parts(named, currents)
+        for part in self.parts:
+            current = currents[part.node]
+            population, gain = self.neurons(part, _bias(current))
             populations.append(population)
-            synapses += self.synapses(name, current, gain)
+            synapses += self.synapses(part, current, gain)
+        kinds = {p.name: p.kind for p in populations}
         for name, node in self.graph.outputs.items():
-            current = self.input_of(name)
-            source = current.identity_source()
+            source = currents[name].identity_source()
             kind = kinds.get(source or name, "readout")
             if source not in kinds:
-                bias = _bias(current)
+                bias = _bias(currents[name])
                 _check_magnitude(name, bias=bias)
-                populations.append(_readout(name, self.shapes[name], bias))
-                synapses += self.synapses(name, current, np.ones(current.n))
+                populations.append(_plain("readout", name, self.shapes[name], bias))
+                part = _Part(name=name, node=name)
+                synapses += self.synapses(part, currents[name], np.ones(currents[name].n))
                 source = name
             assert source is not None
             outputs.append(FloatOutput(name=name, population=source, shape=node.shape, kind=kind))
         if any(s.source == ONE_POPULATION for s in synapses):
             populations.insert(0, _ones())
-        return FloatNetwork(
+        network = FloatNetwork(
             inputs=tuple(FloatInput(name=n, shape=i.shape) for n, i in self.graph.inputs.items()),
             populations=tuple(populations),
             synapses=tuple(synapses),
             outputs=tuple(outputs),
-            placed=tuple(
-                self.place(name, node, outputs) for name, node in self.graph.nodes.items()
-            ),
+            placed=placement_of(self.values, list(nodes), outputs),
         )
+        return shared(network)
 
-    def input_of(self, name: str) -> Expression:
-        """Return what reaches a node, all its edges summed."""
-        n = math.prod(self.shapes[name])
-        incoming = self.incoming(name)
-        return summed(incoming) if incoming else Expression(n=n, terms={})
+    def _parts(
+        self, named: list[str], currents: dict[str, Expression]
+    ) -> tuple[list[_Part], dict[str, str]]:
+        """Return the populations, and by pool that of which it is the windows.
 
-    def incoming(self, name: str) -> list[Expression]:
-        return [
-            delayed(self.value_of(source), self.graph.delay(source, name))
-            for source in self.sources[name]
-        ]
+        A population has one pool, and then sends nothing else: what is wanted beside it comes from
+        a second population that is the same but for the pool.
+        """
+        used = {source for current in currents.values() for source, _ in current.terms}
+        parts: list[_Part] = []
+        sent_by: dict[str, str] = {}
+        for name in named:
+            wanted: dict[Windows, list[str]] = {}
+            for pool, windows in self.values.windows.items():
+                if windows.population == name and pool in used:
+                    wanted.setdefault(windows, []).append(pool)
+            if name in used or not wanted:
+                parts.append(_Part(name=name, node=name))
+            for windows, pools in wanted.items():
+                is_taken = any(part.name == name for part in parts)
+                own = f"{pools[0]}/of" if is_taken else name
+                parts.append(_Part(name=own, node=name, windows=windows))
+                sent_by |= dict.fromkeys(pools, own)
+        return parts, sent_by
 
-    def value_of(self, name: str) -> Expression:
-        """Return what a node sends."""
-        if name in self.known:
-            return self.known[name]
-        if name in self.visiting:
-            cycle = " -> ".join([*self.visiting[self.visiting.index(name) :], name])
-            raise MappingError(
-                f"Cycle {cycle} has no neuron, so its values are no spikes; put a LIF or IF node "
-                "into it"
-            )
-        self.visiting.append(name)
-        self.known[name] = self.evaluate(name, self.graph.nodes[name])
-        self.visiting.pop()
-        return self.known[name]
-
-    def evaluate(self, name: str, node: Node) -> Expression:
-        if isinstance(node, (Input, Integrator, *FIRING)):
-            return source_expression(name, math.prod(self.shapes[name]))
-        if isinstance(node, Affine | SpikingAffine):
-            return affine(
-                self.input_of_linear(name, node.in_features),
-                node.weight.astype(np.float64),
-                node.bias.astype(np.float64),
-                bits=min(MAX_BITS, getattr(node, "weight_bits", MAX_BITS)),
-            )
-        if isinstance(node, Skip) and node.mode == "concatenate" and self.sources[name]:
-            return concatenated(self.incoming(name))
-        if isinstance(node, SumPool2d) and self.sources[name]:
-            matrix = pooling_matrix(node, self.shapes[self.sources[name][0]])
-            pooled = summed(self.incoming(name))
-            return affine(pooled, matrix, np.zeros(len(matrix)), bits=MAX_BITS)
-        if isinstance(node, Scale):
-            return scaled(self.input_of(name), self.each(name, node, node.scale))
-        if isinstance(node, Delay):
-            delays = self.each(name, node, node.delay).astype(np.int64)
-            return delayed_apart(self.input_of(name), delays)
-        return self.input_of(name)
-
-    def each(self, name: str, node: Population, parameter: Array) -> FloatArray:
-        """Return a parameter for each feature of a node."""
-        return np.asarray(node.broadcast(parameter, self.shapes[name]), np.float64).reshape(-1)
-
-    def input_of_linear(self, name: str, n: int) -> Expression:
-        incoming = self.incoming(name)
-        return summed(incoming) if incoming else Expression(n=n, terms={})
-
-    def neurons(self, name: str, constant: FloatArray) -> tuple[FloatPopulation, FloatArray]:
+    def neurons(self, part: _Part, constant: FloatArray) -> tuple[FloatPopulation, FloatArray]:
         """Return a population and the gain that its synapses take in."""
-        node = self.graph.nodes[name]
-        assert isinstance(node, Population)
-        population, gain = population_of(name, node, self.shapes[name], constant)
+        name, node = part.name, self.graph.nodes[part.node]
+        shape = self.shapes[part.node]
+        if isinstance(node, ReLU):
+            population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
+        else:
+            assert isinstance(node, Population)
+            population, gain = population_of(name, node, shape, constant)
         _check_magnitude(
             name,
             bias=population.bias,
@@ -208,15 +174,31 @@ class _Lowering:
         )
         if population.kind == "spike":
             _check_magnitude(name, v_threshold=population.threshold)
-        return population, gain
+        population = replace(population, node=part.node, within=shape)
+        if part.windows is None:
+            return population, gain
+        pool = Pool(kind="max", size=part.windows.size)
+        return replace(_cropped(population, part.windows.covered), pool=pool), gain
 
-    def synapses(self, name: str, current: Expression, gain: FloatArray) -> list[FloatSynapses]:
+    def synapses(self, part: _Part, current: Expression, gain: FloatArray) -> list[FloatSynapses]:
         """Return the synapses of a population, in the order in which the graph gives them."""
+        name = part.name
+        target = self._map_of(part.node, current)
+        try:
+            gained = scaled(current, gain, target)
+            weights = {
+                key: self._weight(term, key[0], gained.n, target)
+                for key, term in gained.terms.items()
+                if key != (ONE, 0)
+            }
+        except TooLargeError as error:
+            raise too_large(part.node, self.graph.nodes[part.node], error) from None
         found: list[FloatSynapses] = []
-        for (source, delay), term in current.terms.items():
-            weight = gain[:, None] * term.dense(current.n)
-            _check_magnitude(name, weight=weight)
-            if (source, delay) == (ONE, 0) or not weight.any():
+        for (source, delay), weight in weights.items():
+            kept = weight if part.windows is None else _within(weight, target, part.windows)
+            values = kept.taps if isinstance(kept, Kernel) else kept
+            _check_magnitude(name, weight=values)
+            if not values.any():
                 continue
             if self.max_delay is not None and delay > self.max_delay:
                 raise MappingError(
@@ -226,52 +208,75 @@ class _Lowering:
                 )
             found.append(
                 FloatSynapses(
-                    source=ONE_POPULATION if source == ONE else source,
+                    source=ONE_POPULATION if source == ONE else self.sent_by.get(source, source),
                     target=name,
                     delay=delay,
-                    weight=weight,
-                    bits=term.bits,
+                    weight=kept,
+                    bits=gained.terms[source, delay].bits,
                 )
             )
         return found
 
-    def place(self, name: str, node: Node, outputs: list[FloatOutput]) -> Placed:
-        """Say what became of a node."""
-        n = math.prod(self.shapes[name])
-        if isinstance(node, Input):
-            where, detail = "host", f"{n} input lines"
-        elif isinstance(node, FIRING):
-            where, detail = "chip", f"{n} neurons"
-        elif isinstance(node, Integrator):
-            where, detail = "chip", f"{n} read-outs"
-        elif isinstance(node, Output):
-            port = next(port for port in outputs if port.name == name)
-            what = "values" if port.kind == "readout" else "spikes"
-            own = port.population == name
-            where = "chip" if own else "host"
-            detail = f"{n} read-outs" if own else f"{what} of {port.population!r}"
-        elif _has_weights(node) and self.has_synapses(name):
-            where, detail = "chip", f"{node.out_features} x {node.in_features} synapses"
-        else:
-            where, detail = "folded", "part of the synapses after it"
-        return Placed(node=name, type=type(node).__name__, where=where, detail=detail)
+    def _map_of(self, name: str, current: Expression) -> MapShape | None:
+        """Return the map that a population is, if it is one: by its shape, or by what it takes."""
+        found = self.values.map_shape(self.shapes[name])
+        if found is None and self.values.maps:
+            shapes = (
+                term.matrix.target_shape
+                if isinstance(term.matrix, Kernel)
+                else self._sent_map(source)
+                for (source, _), term in current.terms.items()
+                if term.matrix is None or isinstance(term.matrix, Kernel)
+            )
+            found = next((shape for shape in shapes if shape is not None), None)
+        if found is not None:
+            self.maps[name] = found
+        return found
 
-    def has_synapses(self, name: str) -> bool:
-        """Tell whether a population takes the node's values without a further Affine."""
-        pending, seen = self.graph.successors(name), {name}
-        while pending:
-            successor = pending.pop()
-            node = self.graph.nodes[successor]
-            if isinstance(node, (*FIRING, Integrator, Output)):
-                return True
-            if successor not in seen and isinstance(node, LINEAR) and not _has_weights(node):
-                seen.add(successor)
-                pending += self.graph.successors(successor)
-        return False
+    def _sent_map(self, source: str) -> MapShape | None:
+        """Return the map that a population sends, as far as it is known yet."""
+        if source in self.graph.inputs or source not in self.shapes:
+            return None
+        return self.maps.get(source, self.values.map_shape(self.shapes[source]))
+
+    def _weight(
+        self, term: Term, source: str, n: int, target: MapShape | None
+    ) -> FloatArray | Kernel:
+        """Return the synapses of a term: a kernel wherever it can be one."""
+        is_vector = source not in self.graph.inputs and self._sent_map(source) is None
+        kernel = None if term.matrix is None and is_vector else term.kernel(target)
+        if kernel is not None:
+            return kernel
+        matrix = term.dense(n)
+        return kernels.constant(matrix[:, 0], target) if source == ONE and target else matrix
 
 
-def _has_weights(node: Node) -> TypeGuard[Affine | SpikingAffine]:
-    return isinstance(node, Affine | SpikingAffine)
+def _within(
+    weight: FloatArray | Kernel, target: MapShape | None, windows: Windows
+) -> FloatArray | Kernel:
+    """Return the synapses of the part of a map that windows cover."""
+    if target is None or windows.covered == target:
+        return weight
+    _, height, width = windows.covered
+    if isinstance(weight, Kernel):
+        return kernels.cut(kernels.cut(weight, 1, slice(height)), 2, slice(width))
+    return weight.reshape(*target, -1)[:, :height, :width].reshape(-1, weight.shape[1])
+
+
+def _cropped(population: FloatPopulation, covered: MapShape) -> FloatPopulation:
+    """Return the first rows and columns of a population."""
+    if covered == population.shape:
+        return population
+    _, height, width = covered
+
+    def crop(values: FloatArray | None) -> FloatArray | None:
+        if values is None:
+            return None
+        return values.reshape(population.shape)[:, :height, :width].reshape(-1)
+
+    arrays = ("decay", "bias", "threshold", "v_reset", "i_decay", "i_bias")
+    changed: dict[str, Any] = {name: crop(getattr(population, name)) for name in arrays}
+    return replace(population, shape=covered, **changed)
 
 
 def _check_magnitude(name: str, **values: FloatArray) -> None:
@@ -290,12 +295,13 @@ def _bias(current: Expression) -> FloatArray:
     return np.zeros(current.n) if term is None else term.dense(current.n)[:, 0]
 
 
-def _readout(name: str, shape: tuple[int, ...], bias: FloatArray) -> FloatPopulation:
+def _plain(kind: str, name: str, shape: tuple[int, ...], bias: FloatArray) -> FloatPopulation:
+    """Return a population without a state: a read-out, or graded."""
     zeros = np.zeros(bias.shape)
     return FloatPopulation(
         name=name,
         shape=shape,
-        kind="readout",
+        kind=kind,
         decay=zeros,
         bias=bias,
         threshold=np.full(bias.shape, np.inf),

@@ -140,12 +140,12 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputPort:
-    """A population that the host receives, as spikes or as raw values."""
+    """A population that the host receives, as spikes, raw values or payloads."""
 
     name: str
     population: str
     shape: tuple[int, ...]
-    kind: str  # "spike" or "readout"
+    kind: str  # "spike", "readout" or "graded"
 
 
 @dataclass(frozen=True, kw_only=True)

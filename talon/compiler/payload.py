@@ -1,46 +1,121 @@
-"""How finely a graded input is resolved, where its neurons also take spikes.
+"""What sources send: how much their values can be, and in how many levels.
 
 A spike has payload 1, a graded value up to 255, and all synapses of a neuron have one scale: next
-to spikes, the weights of an input resolved in 255 levels may round to nothing. Fewer levels make
+to spikes, the weights of a source resolved in 255 levels may round to nothing. Fewer levels make
 its weights larger. The number chosen is that of the least expected error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import PAYLOAD_MAX, WEIGHT_MAX
-from talon.compiler.float_network import FloatNetwork
+from talon.compiler import weights
+from talon.compiler.calibration import Calibration, InputRange
+from talon.compiler.float_network import FloatNetwork, FloatPopulation
+from talon.errors import QuantizationError
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
-"""Largest payloads to choose from."""
+"""Largest payloads to choose from: each one less than a power of two."""
 
-_TYPICAL = 0.3  # root mean square of a graded input, as a share of its largest value
-
-
-def payload_limit(network: FloatNetwork, source: str, largest: float) -> int:
-    """Return the largest payload of a graded input whose largest value is ``largest``."""
-    errors = [_expected_error(network, source, largest, levels) for levels in LEVELS]
-    return LEVELS[int(np.argmin(errors))]
+_TYPICAL = 0.3  # root mean square of a graded value, as a share of its largest
 
 
-def _expected_error(network: FloatNetwork, source: str, largest: float, levels: int) -> float:
-    """Return the mean square error of the sums that an input takes part in, summed over neurons.
+def largest_values(
+    network: FloatNetwork, inputs: Mapping[str, InputRange | None], stats: Calibration
+) -> dict[str, float]:
+    """Return the largest magnitude of a value of each source.
+
+    That of a graded population is calibrated, or else the bound of its sum.
+
+    Raises
+    ------
+    QuantizationError
+        A graded population on a cycle has no bound, and there are no samples.
+    """
+    found: dict[str, float] = {}
+    for source in network.inputs:
+        limits = inputs[source.name]
+        found[source.name] = 1.0 if limits is None else max(-limits.low, limits.high) or 1.0
+    signed = {n for n, limits in inputs.items() if limits is not None and limits.low < 0}
+    for population in network.populations:
+        name = population.name
+        if population.kind != "graded":
+            found[name] = 1.0
+            continue
+        seen = stats.v_max.get(name, stats.v_max.get(population.node or name))
+        largest = 0.0 if seen is None else float(seen.max(initial=0.0))
+        found[name] = largest or _bound(network, population, found, signed) or 1.0
+    return found
+
+
+def _bound(
+    network: FloatNetwork,
+    population: FloatPopulation,
+    largest: Mapping[str, float],
+    signed: set[str],
+) -> float:
+    bound = population.bias
+    for s in network.synapses:
+        if s.target != population.name:
+            continue
+        if s.source not in largest:
+            raise QuantizationError(
+                f"Population {population.name!r} is graded and on a cycle, so its values have no "
+                "bound; give samples (calibration)"
+            )
+        part = np.abs if s.source in signed else lambda values: np.maximum(values, 0)
+        bound = bound + weights.sums(s.weight, part) * largest[s.source]
+    return float(bound.max(initial=0.0))
+
+
+def payload_limits(
+    network: FloatNetwork, largest: Mapping[str, float], graded: list[str]
+) -> dict[str, int]:
+    """Return the largest payload of each graded source.
+
+    Parameters
+    ----------
+    network
+        The lowered graph.
+    largest
+        Largest value of every source; of one that is not graded the value of its events.
+    graded
+        Names of the graded sources, in the order in which they are decided.
+    """
+    limits = dict.fromkeys(graded, PAYLOAD_MAX)
+    for source in graded:
+        units = {name: value / limits.get(name, 1) for name, value in largest.items()}
+        errors = [
+            _expected_error(network, source, {**units, source: largest[source] / levels}, levels)
+            for levels in LEVELS
+        ]
+        limits[source] = LEVELS[int(np.argmin(errors))]
+    return limits
+
+
+def _expected_error(
+    network: FloatNetwork, source: str, units: Mapping[str, float], levels: int
+) -> float:
+    """Return the mean square error of the sums that a source takes part in, summed over neurons.
 
     Rounding of values and rounding of weights are both uniform over a unit.
     """
-    total = 0.0
+    error = 0.0
+    targets = {s.target for s in network.synapses if s.source == source}
     peaks: dict[str, NDArray[np.float64]] = {}
-    for synapses in network.synapses:
-        unit = largest / levels if synapses.source == source else 1.0
-        peak = np.abs(synapses.weight).max(axis=1) * unit / WEIGHT_MAX
-        known = peaks.get(synapses.target)
-        peaks[synapses.target] = peak if known is None else np.maximum(known, peak)
-    for synapses in network.synapses:
-        if synapses.source != source:
+    for s in network.synapses:
+        if s.target in targets:
+            peak = weights.peaks(s.weight) * units[s.source] / WEIGHT_MAX
+            known = peaks.get(s.target)
+            peaks[s.target] = peak if known is None else np.maximum(known, peak)
+    for s in network.synapses:
+        if s.source != source:
             continue
-        of_values = (synapses.weight**2).sum(axis=1) * (largest / levels) ** 2
-        of_weights = synapses.weight.shape[1] * (peaks[synapses.target] * levels * _TYPICAL) ** 2
-        total += float((of_values + of_weights).sum())
-    return total
+        of_values = weights.sums(s.weight, np.square) * units[source] ** 2
+        of_weights = weights.fan_in(s.weight) * (peaks[s.target] * levels * _TYPICAL) ** 2
+        error += float((of_values + of_weights).sum())
+    return error

@@ -15,7 +15,7 @@ from talon.compiler.float_network import Placed
 from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping, map_network
 from talon.compiler.predict import Prediction, loads, predict
-from talon.compiler.quantize import LayerReport
+from talon.compiler.report import LayerReport
 from talon.compiler.tile import Bounds, Objective, bounds
 from talon.compiler.unmapped import Unmapped, find_unmapped
 from talon.errors import MappingError, QuantizationError
@@ -128,7 +128,7 @@ def plan_graph(
     graph.validate()
     rates = rounded_rates(calibration)
     steps = n_steps or graph.metadata.get("n_steps")
-    unmapped = tuple(find_unmapped(graph))
+    unmapped = tuple(find_unmapped(graph, maps=params.has_maps))
     nodes: tuple[Placed, ...] = ()
     layers: tuple[LayerReport, ...] = ()
     limits: Bounds | None = None
@@ -136,7 +136,7 @@ def plan_graph(
     reason = str(unmapped[0]) if unmapped else None
     if reason is None:
         try:
-            nodes = lower(graph).placed
+            nodes = lower(graph, maps=params.has_maps).placed
             network, _, reports = quantize_graph(
                 graph, params, calibration=calibration, input_range=input_range
             )

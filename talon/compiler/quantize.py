@@ -7,18 +7,24 @@ beyond it, is told in ``docs/reference/quantization.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
+from talon.compiler import weights
 from talon.compiler.calibration import Calibration, InputRange, input_port
-from talon.compiler.float_network import FloatInput, FloatNetwork, FloatPopulation, FloatSynapses
+from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
-from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import payload_limit
+from talon.compiler.kernel import Kernel
+from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
+from talon.compiler.payload import largest_values, payload_limits
+from talon.compiler.rectifiers import even, quantize_graded
+from talon.compiler.report import LayerReport, weights_dropped, weights_snr
+from talon.compiler.sharing import map_shapes
+from talon.compiler.weights import IntWeight, Scaled, Weight
 from talon.errors import QuantizationError
 
 FloatArray = NDArray[np.float64]
@@ -32,34 +38,7 @@ _SCALE_MIN = 2.0**-200  # below what any float32 weight needs; smaller ones roun
 _SPREAD = 4.0  # scales of one population may be made one if they differ by no more
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerReport:
-    """How well a population took to integers."""
-
-    population: str
-    kind: str
-    n: int
-    frac: int
-    scale_min: float
-    scale_max: float
-    weight_snr_db: float | None
-    acc_bound: int
-    thresholds_clipped: int
-    weights_dropped: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Synapses:
-    """Synapses with the payload range of their source; ``weight`` is for one unit of payload."""
-
-    source: FloatSynapses
-    weight: FloatArray
-    payload_max: int
-
-    @property
-    def limit(self) -> int:
-        """Largest integer weight."""
-        return max(1, (1 << (self.source.bits - 1)) - 1)
+_PASSES = 20  # graded units on cycles settle in two, or never
 
 
 def quantize(
@@ -88,56 +67,125 @@ def quantize(
         A range is not one, or the sums of a neuron cannot be proved not to wrap.
     """
     stats = calibration or Calibration()
-    ports = {
-        source.name: _port(network, source, _limits(source.name, stats, input_range or {}))
-        for source in network.inputs
+    limits = {
+        source.name: _limits(source.name, stats, input_range or {}) for source in network.inputs
     }
-    unknown = set(input_range or {}) - set(ports)
+    unknown = set(input_range or {}) - set(limits)
     if unknown:
-        raise QuantizationError(
-            f"Input range must be of an input ({', '.join(map(repr, ports))}), not {min(unknown)!r}"
-        )
-    seen_as = {o.population: o.name for o in network.outputs}  # by the samples
-    populations: list[Population] = []
-    projections: list[Projection] = []
-    reports: list[LayerReport] = []
+        names = ", ".join(map(repr, limits))
+        raise QuantizationError(f"Input range must be of an input ({names}), not {min(unknown)!r}")
+    largest = largest_values(network, limits, stats)
+    graded = [name for name, given in limits.items() if given is not None and _is_graded(given)]
+    graded += [p.name for p in network.populations if p.kind == "graded"]
+    levels = payload_limits(network, largest, graded)
+    ports = tuple(
+        input_port(source, limits[source.name], payload_max=levels.get(source.name, 1))
+        for source in network.inputs
+    )
+    signals = {port.name: _Signal(port.scale, port.payload_max, port.signed) for port in ports}
     for population in network.populations:
-        synapses = [
-            _with_payload(s, ports) for s in network.synapses if s.target == population.name
-        ]
         name = population.name
-        v_max = stats.v_max.get(name, stats.v_max.get(seen_as.get(name, name)))
-        done, weights, report = _quantize_population(population, synapses, v_max)
-        populations.append(done)
-        reports.append(report)
-        projections += [
-            Projection(
-                source=s.source.source,
-                target=population.name,
-                delay=s.source.delay,
-                weight=weight,
-                form=choose_form(weight, lanes=lanes),
-            )
-            for s, weight in zip(synapses, weights, strict=True)
-            if weight.any()
-        ]
+        most = levels.get(name, 1)
+        signals[name] = _Signal(largest[name] / most, most, exact=population.kind == "graded")
+    for _ in range(_PASSES):
+        done, changed = _quantize_all(network, signals, stats, lanes)
+        if not changed:
+            break
+        signals |= changed
+    else:
+        raise QuantizationError(
+            f"Population {min(changed)!r} is graded and on a cycle that makes its values larger "
+            "and larger; scale the weights of the cycle down"
+        )
+    populations = tuple(population for population, _, _ in done)
+    projections = tuple(projection for _, found, _ in done for projection in found)
     result = IntNetwork(
-        inputs=tuple(ports.values()),
-        populations=tuple(populations),
-        projections=tuple(projections),
+        inputs=ports,
+        populations=populations,
+        projections=projections,
         outputs=tuple(
             OutputPort(name=o.name, population=o.population, shape=o.shape, kind=o.kind)
             for o in network.outputs
         ),
     )
-    return result, reports
+    return result, [report for _, _, report in done]
 
 
-def _port(network: FloatNetwork, source: FloatInput, limits: InputRange | None) -> InputPort:
-    if limits is None or limits.level is not None:
-        return input_port(source, limits)
-    largest = max(-limits.low, limits.high)
-    return input_port(source, limits, payload_max=payload_limit(network, source.name, largest))
+@dataclass(frozen=True)
+class _Signal:
+    """What a source sends: the value of a payload of 1, the largest payload, and signs.
+
+    Of graded populations the bound of sums is exact.
+    """
+
+    unit: float
+    payload_max: int
+    signed: bool = False
+    exact: bool = False
+
+
+_Done = tuple[Population, list[Projection], LayerReport]
+
+
+def _quantize_all(
+    network: FloatNetwork, signals: Mapping[str, _Signal], stats: Calibration, lanes: int
+) -> tuple[list[_Done], dict[str, _Signal]]:
+    """Return all populations, and signals that were too fine where something else has seen them."""
+    signals = dict(signals)
+    maps = map_shapes(network.populations, network.synapses)
+    seen_as = {o.population: o.name for o in network.outputs}  # by the samples
+    done: list[_Done] = []
+    used: set[str] = set()
+    changed: dict[str, _Signal] = {}
+    for population in network.populations:
+        name = population.name
+        mine = [s for s in network.synapses if s.target == name]
+        synapses = [_scaled_by(s, signals[s.source]) for s in mine]
+        used |= {s.source for s in mine}
+        channels = maps[name][0] if name in maps else None
+        if population.kind == "graded":
+            signal = signals[name]
+            result, integers, report = quantize_graded(
+                population,
+                synapses,
+                unit=signal.unit,
+                payload_max=signal.payload_max,
+                channels=channels,
+            )
+            signals[name] = replace(signal, unit=float(result.v_scale[0]))
+            if name in used and signals[name] != signal:
+                changed[name] = signals[name]
+        else:
+            v_max = stats.v_max.get(name, stats.v_max.get(seen_as.get(name, name)))
+            v_max = _part_of(population, stats.v_max.get(population.node or name, v_max))
+            result, integers, report = _quantize_population(
+                population, synapses, v_max, channels=channels
+            )
+        projections = [
+            Projection(
+                source=s.source.source,
+                target=name,
+                delay=s.source.delay,
+                weight=weight,
+                form="map" if isinstance(weight, Kernel) else choose_form(weight, lanes=lanes),
+            )
+            for s, weight in zip(synapses, integers, strict=True)
+            if weights.values_of(weight).any()
+        ]
+        done.append((result, projections, report))
+    return done, changed
+
+
+def _part_of(population: FloatPopulation, v_max: FloatArray | None) -> FloatArray | None:
+    """Return the statistics of the rows and columns of a node that a population is."""
+    if v_max is None or v_max.size == population.n or population.within is None:
+        return v_max
+    _, height, width = population.shape
+    return v_max.reshape(population.within)[:, :height, :width].reshape(-1)
+
+
+def _is_graded(limits: InputRange) -> bool:
+    return limits.level is None and not limits.low == limits.high == 0
 
 
 def _limits(
@@ -155,23 +203,29 @@ def _limits(
     return InputRange(low=low, high=high)
 
 
-def _with_payload(synapses: FloatSynapses, ports: Mapping[str, InputPort]) -> _Synapses:
-    port = ports.get(synapses.source)
-    if port is None:
-        return _Synapses(source=synapses, weight=synapses.weight, payload_max=1)
-    return _Synapses(
-        source=synapses, weight=synapses.weight * port.scale, payload_max=port.payload_max
+def _scaled_by(synapses: FloatSynapses, signal: _Signal) -> Scaled:
+    return Scaled(
+        source=synapses,
+        weight=weights.times(synapses.weight, signal.unit),
+        payload_max=signal.payload_max,
+        signed=signal.signed,
+        exact=signal.exact,
     )
 
 
 def _quantize_population(
-    population: FloatPopulation, synapses: list[_Synapses], v_max: FloatArray | None
-) -> tuple[Population, list[NDArray[np.int8]], LayerReport]:
-    drive = sum((np.abs(s.weight).sum(axis=1) * s.payload_max for s in synapses), np.zeros(1))
-    drive = np.broadcast_to(drive, (population.n,))
+    population: FloatPopulation,
+    synapses: list[Scaled],
+    v_max: FloatArray | None,
+    *,
+    channels: int | None,
+) -> tuple[Population, list[IntWeight], LayerReport]:
+    drive = np.broadcast_to(_reach_of(synapses, [s.weight for s in synapses]), (population.n,))
     span = _span(population, drive, v_max)
     scale = _scales(population, synapses, drive, span)
-    weights, scale, bound = _round_weights(population, synapses, scale)
+    if channels is not None:
+        scale, span = even(scale, channels), even(span, channels)
+    integers, bound = _round_weights(population, synapses, scale)
     frac = _fraction(population, scale, span, bound)
     unit = scale / (1 << frac)
     threshold, clipped = _threshold(population, unit)
@@ -188,6 +242,7 @@ def _quantize_population(
         reset_next=population.reset_next,
         strict=population.strict,
         v_scale=unit,
+        pool=population.pool,
         **_current(population, unit),
     )
     report = LayerReport(
@@ -197,15 +252,21 @@ def _quantize_population(
         frac=frac,
         scale_min=float(scale.min()),
         scale_max=float(scale.max()),
-        weight_snr_db=_snr(synapses, weights, scale),
+        weight_snr_db=weights_snr(synapses, integers, scale),
         acc_bound=int(bound.max()),
         thresholds_clipped=clipped,
-        weights_dropped=sum(
-            int(np.count_nonzero((w == 0) & (s.weight != 0)))
-            for s, w in zip(synapses, weights, strict=True)
-        ),
+        weights_dropped=weights_dropped(synapses, integers),
     )
-    return result, weights, report
+    return result, integers, report
+
+
+def _reach_of(synapses: list[Scaled], given: Sequence[Weight] | Sequence[IntWeight]) -> FloatArray:
+    """Return the proven bound of a sum, exact where maps or graded values need all the room.
+
+    Elsewhere magnitudes are added up: networks of vectors stay as they were.
+    """
+    is_new = any(s.exact or isinstance(s.weight, Kernel) for s in synapses)
+    return weights.reach(synapses, given) if is_new else weights.total(synapses, given)
 
 
 def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, NDArray[np.int32]]:
@@ -250,10 +311,10 @@ def _is_stateless(population: FloatPopulation) -> bool:
 
 
 def _scales(
-    population: FloatPopulation, synapses: list[_Synapses], drive: FloatArray, span: FloatArray
+    population: FloatPopulation, synapses: list[Scaled], drive: FloatArray, span: FloatArray
 ) -> FloatArray:
     """Return the smallest scale of each neuron that its weights and parameters allow."""
-    peaks = [np.abs(s.weight).max(axis=1) / s.limit for s in synapses]
+    peaks = [weights.peaks(s.weight) / s.limit for s in synapses]
     scale = np.max(peaks, axis=0) if peaks else np.zeros(population.n)
     needs = np.maximum(np.abs(population.bias), np.minimum(np.abs(population.threshold), span))
     if population.reset in ("zero", "hold"):
@@ -262,40 +323,37 @@ def _scales(
         needs = np.maximum(needs, np.abs(population.i_bias))
     scale = np.maximum(scale, needs / (V_MAX // 2))
     # Each weight is rounded by half a unit at most.
-    slack = 0.5 * sum(s.weight.shape[1] * s.payload_max for s in synapses)
-    if slack >= ACC_MAX:
+    slack = 0.5 * sum((weights.fan_in(s.weight) * s.payload_max for s in synapses), np.zeros(1))
+    if slack.max() >= ACC_MAX:
+        n_inputs = int(max(sum(weights.fan_in(s.weight) for s in synapses)))
         raise QuantizationError(
             f"Population {population.name!r} must be provable not to wrap its accumulators, but "
-            f"its {sum(s.weight.shape[1] for s in synapses)} graded inputs cannot be; use spikes "
-            "or fewer inputs"
+            f"its {n_inputs} graded inputs cannot be; use spikes or fewer inputs"
         )
     scale = np.maximum(scale, drive / (ACC_MAX - slack))
     # Neurons without synapses: a scale that leaves their parameters room for all fractional bits.
     idle = np.maximum(np.maximum(needs, span) * (1 << (FRAC_MAX + 1)) / V_MAX, 2.0**-30)
     scale = np.maximum(np.where(drive > 0, scale, idle), _SCALE_MIN)
-    uniform = any(diagonal_of(s.weight) is not None for s in synapses)
+    matrices = [s.weight for s in synapses if not isinstance(s.weight, Kernel)]
+    uniform = any(diagonal_of(matrix) is not None for matrix in matrices)
     if uniform and scale.max() <= _SPREAD * scale.min():
         scale = np.full_like(scale, scale.max())
     return scale
 
 
 def _round_weights(
-    population: FloatPopulation, synapses: list[_Synapses], scale: FloatArray
-) -> tuple[list[NDArray[np.int8]], FloatArray, NDArray[np.int64]]:
-    """Return integer weights, their scales, and the proven bound of each accumulator."""
-    weights: list[NDArray[np.int8]] = []
-    bound = np.zeros(population.n, np.int64)
-    for s in synapses:
-        rounded = np.clip(np.rint(s.weight / scale[:, None]), -s.limit, s.limit).astype(np.int8)
-        weights.append(rounded)
-        bound += np.abs(rounded.astype(np.int64)).sum(axis=1) * s.payload_max
+    population: FloatPopulation, synapses: list[Scaled], scale: FloatArray
+) -> tuple[list[IntWeight], NDArray[np.int64]]:
+    """Return integer weights, and the proven bound of each accumulator."""
+    integers = [weights.rounded(s.weight, scale, s.limit) for s in synapses]
+    bound = np.broadcast_to(_reach_of(synapses, integers), (population.n,)).astype(np.int64)
     if (bound > ACC_MAX).any():
         neuron = int(bound.argmax())
         raise QuantizationError(
             f"Neuron {neuron} of population {population.name!r} may sum up to {bound[neuron]}, "
             f"but an accumulator holds {ACC_MAX}; use fewer inputs or narrower payloads"
         )
-    return weights, scale, bound
+    return integers, bound
 
 
 def _fraction(
@@ -337,18 +395,6 @@ def _threshold(population: FloatPopulation, unit: FloatArray) -> tuple[NDArray[n
 
 def _to_int(values: FloatArray) -> NDArray[np.int32]:
     return np.clip(values, V_MIN, V_MAX).astype(np.int32)
-
-
-def _snr(
-    synapses: list[_Synapses], weights: list[NDArray[np.int8]], scale: FloatArray
-) -> float | None:
-    """Return the signal to noise ratio of the weights in decibels; None if nothing was lost."""
-    signal = sum(float((s.weight**2).sum()) for s in synapses)
-    noise = sum(
-        float(((s.weight - w * scale[:, None]) ** 2).sum())
-        for s, w in zip(synapses, weights, strict=True)
-    )
-    return 10.0 * float(np.log10(signal / noise)) if noise > 1e-12 * signal else None
 
 
 def with_metadata(network: IntNetwork, **metadata: object) -> IntNetwork:

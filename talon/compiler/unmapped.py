@@ -4,33 +4,77 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from talon.arch.params import PRESETS
 from talon.ir import (
+    ELU,
+    GELU,
     IF,
     LIF,
     Affine,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    ChannelSplit,
+    Concat,
+    Conv1d,
+    Conv2d,
     CubaLIF,
     Delay,
+    Dropout,
     Flatten,
+    GhostBasicBlock1,
+    GhostBasicBlock2,
     Graph,
+    HybridRegion,
     Input,
+    MaxPool2d,
     Neuron,
     Node,
     Output,
+    PReLU,
+    ReLU,
     Scale,
+    SConv,
+    SDConv,
+    SDDetect,
+    SepConv2d,
+    SGhostConv,
+    SGhostEncoderLite,
+    Sigmoid,
     Skip,
     SpikingAffine,
     SumPool2d,
+    Tanh,
     Threshold,
+    Upsample,
 )
 from talon.ir.integrators import Integrator
 
-LINEAR = (Affine, SpikingAffine, Flatten, Skip, Scale, SumPool2d, Delay)
+PASSING = (Flatten, Skip, Dropout, HybridRegion)
+"""Nodes that leave values as they are, where they have one input."""
+
+_CONVOLUTIONS = (
+    *(Conv1d, Conv2d, SConv, SDConv, SepConv2d),
+    *(SGhostConv, SGhostEncoderLite, GhostBasicBlock1, GhostBasicBlock2, SDDetect),
+)
+WEIGHTED = (Affine, SpikingAffine, *_CONVOLUTIONS)
+"""Linear nodes that have weights of their own."""
+
+OVER_MAPS = (*_CONVOLUTIONS, AvgPool2d, SumPool2d, Upsample)
+"""Linear nodes that are kernels over feature maps."""
+
+LINEAR = (
+    *(Affine, SpikingAffine, *PASSING, Scale, Delay, Concat, ChannelSplit),
+    *(BatchNorm1d, BatchNorm2d, *OVER_MAPS),
+)
 """Nodes that become part of the synapses behind them."""
 
 FIRING = (LIF, IF, CubaLIF, Threshold)
 """Nodes that become populations that send spikes."""
 
-_MAPPED = (*LINEAR, *FIRING, *Integrator.__subclasses__(), Input, Output)
+_NEED_MAPS = (*_CONVOLUTIONS, AvgPool2d, Upsample, BatchNorm2d, MaxPool2d, ReLU)
+_MAPPED = (*LINEAR, MaxPool2d, ReLU, *FIRING, *Integrator.__subclasses__(), Input, Output)
+_CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU)
 _ELSEWHERE = (
     "leave it out of the graph and compute it on the host",
     "run the graph on the target 'reference'",
@@ -58,18 +102,58 @@ def mapped_types() -> tuple[type[Node], ...]:
     return _MAPPED
 
 
-def find_unmapped(graph: Graph) -> list[Unmapped]:
-    """Return the nodes that the array cannot execute, by their type or by where they stand."""
-    found = [_judge(graph, name, node) for name, node in graph.nodes.items()]
+def find_unmapped(graph: Graph, *, maps: bool = True) -> list[Unmapped]:
+    """Return the nodes that the array cannot execute, by their type or by where they stand.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    maps
+        Whether the array has feature maps.
+    """
+    found = [_judge(graph, name, node, maps=maps) for name, node in graph.nodes.items()]
     return [unmapped for unmapped in found if unmapped is not None]
 
 
-def _judge(graph: Graph, name: str, node: Node) -> Unmapped | None:
+def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | None:
     kind = type(node).__name__
+    if isinstance(node, _CURVED) or (isinstance(node, ReLU) and node.negative_slope):
+        what = "with a negative_slope " if isinstance(node, ReLU) else ""
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason=f"{what}it is a function that the array has not: graded values are rectified",
+            ways=("train with ReLU in its place", *_ELSEWHERE),
+        )
     if not isinstance(node, _MAPPED):
         known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
         ways = ("express it with these", *_ELSEWHERE)
         return Unmapped(node=name, type=kind, reason=f"the compiler lowers only {known}", ways=ways)
+    if isinstance(node, _NEED_MAPS) and not maps:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.has_maps)
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason="the cores of the array hold no feature maps",
+            ways=(f"use an array with n_axis > 0 (presets {able})", *_ELSEWHERE),
+        )
+    if isinstance(node, MaxPool2d) and node.kernel_size != (1, 1):
+        plain = node.stride == node.kernel_size and node.padding == (0, 0)
+        if not (plain and node.dilation == (1, 1)):
+            return Unmapped(
+                node=name,
+                type=kind,
+                reason=(
+                    f"windows of the array stand side by side, not kernel_size={node.kernel_size}, "
+                    f"stride={node.stride}, padding={node.padding}, dilation={node.dilation}"
+                ),
+                ways=(
+                    "train with stride=kernel_size, padding=0 and dilation=1",
+                    "take an AvgPool2d or a convolution with a stride",
+                    *_ELSEWHERE,
+                ),
+            )
     if isinstance(node, Integrator) and not _is_read_out(graph, name):
         return Unmapped(
             node=name,

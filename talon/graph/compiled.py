@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from talon.compiler.compile import quantize_graph
-from talon.compiler.lower import find_unmapped
+from talon.compiler.unmapped import find_unmapped
 from talon.compiler.mapping import Mapping, map_network
 from talon.compiler.wiring import HOST
 from talon.graph.layout import HELD, Layout
@@ -16,13 +16,11 @@ from talon.ir import Graph
 
 def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
     """Tell whether the compiler lowers every node, and there can be such an array."""
-    if find_unmapped(graph):
-        return False
     try:
-        hw.to_array()
+        params = hw.to_array()
     except ValueError:
         return False
-    return True
+    return not find_unmapped(graph, maps=params.has_maps)
 
 
 def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from talon.ir.checks import ParameterError, check_bool, check_pair
 from talon.ir.node import Node, register_node
-from talon.ir.types import Dims, Shape
+from talon.ir.types import Array, Dims, Shape
 from talon.ir.utils import pool2d_output_shape
 
 
@@ -119,6 +121,20 @@ class AvgPool2d(_Pool):
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(C, H', W')``."""
         return self._pooled(shape, (1, 1))
+
+    def window_sizes(self, shape: Dims) -> list[Array]:
+        """Return how many rows, and how many columns, count in the mean of each window."""
+        found: list[Array] = []
+        for n, n_out, kernel, stride, padding in zip(
+            shape[1:], self.output_shape(shape)[1:], self.kernel_size, self.stride, self.padding,
+            strict=True,
+        ):  # fmt: skip
+            start = np.arange(n_out) * stride - padding
+            stop = np.minimum(start + kernel, n + padding)
+            if not self.count_include_pad:
+                start, stop = np.maximum(start, 0), np.minimum(stop, n)
+            found.append(stop - start)
+        return found
 
 
 @register_node

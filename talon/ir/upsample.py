@@ -9,7 +9,7 @@ import numpy as np
 
 from talon.ir.checks import ParameterError, check_bool, check_pair
 from talon.ir.node import Node, register_node
-from talon.ir.types import Dims, Shape
+from talon.ir.types import Array, Dims, Shape
 
 
 class UpsampleMode(str, Enum):
@@ -82,3 +82,41 @@ class Upsample(Node):
         if self.size is not None:
             return (shape[0], *self.size)
         return (shape[0], *(math.floor(n * self.scale_factor) for n in shape[1:]))
+
+    def neighbours(self, shape: Dims) -> list[tuple[Array, Array, Array]]:
+        """Return for rows and columns the two source coordinates of each target coordinate.
+
+        The third array is the share of the second source; with ``"nearest"`` both are the same.
+        """
+        _, *sizes = self.output_shape(shape)
+        found: list[tuple[Array, Array, Array]] = []
+        for n, size in zip(shape[1:], sizes, strict=True):
+            scale = 1 / self.scale_factor if self.size is None else n / size
+            if self.mode == "nearest":
+                low = _nearest(n, size, scale)
+                found.append((low, low, np.zeros(size)))
+            else:
+                found.append(_between(n, size, scale, align_corners=self.align_corners))
+        return found
+
+
+def _nearest(n: int, size: int, scale: float) -> Array:
+    """Return where each output value comes from, with PyTorch's float32 arithmetic.
+
+    As there, the factor counts only where the size is neither the same nor exactly twice as large.
+    """
+    if size in (n, 2 * n):
+        return np.arange(size) * n // size
+    places = np.arange(size, dtype=np.float32) * np.float32(scale)
+    return np.minimum(np.floor(places).astype(np.intp), n - 1)
+
+
+def _between(n: int, size: int, scale: float, *, align_corners: bool) -> tuple[Array, Array, Array]:
+    """Return the two neighbours of each output value and the share of the second."""
+    at = np.arange(size)
+    if align_corners:
+        places = at * ((n - 1) / (size - 1) if size > 1 else 0.0)
+    else:
+        places = np.maximum(scale * (at + 0.5) - 0.5, 0)
+    low = np.minimum(places.astype(np.intp), n - 1)
+    return low, np.minimum(low + 1, n - 1), places - low

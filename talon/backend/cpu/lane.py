@@ -96,6 +96,7 @@ class Lane:
             self._recorder.keep_activity(plan, self._n_steps, self._gather(plan))
         self._values[name] = value
         self._recorder.keep_values(plan, self._window, value)
+        self._recorder.keep_peaks(plan, self._n_steps, value)
         if self._recorder.keeps_values(plan):
             self._check_finite(plan, value)
 
@@ -209,6 +210,7 @@ class Lane:
         elif seen is not None:
             self._recorder.keep_activity(plan, self._n_steps, seen)
         self._recorder.keep_values(plan, self._window, value)
+        self._recorder.keep_peaks(plan, self._n_steps, value)
 
     def _check_finite(self, plan: NodePlan, value: FloatArray) -> None:
         if not is_finite(value):

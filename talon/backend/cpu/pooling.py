@@ -36,15 +36,8 @@ def _build_max_pool(node: MaxPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
 
 @build_kernel.register
 def _build_mean_pool(node: AvgPool2d, shape: Dims, dtype: np.dtype) -> Kernel:
-    _, *sizes = node.output_shape(shape)
     add = _build_sum(node, shape, dtype)
-    counts = [
-        _count_window(*arguments, include=node.count_include_pad)
-        for arguments in zip(
-            shape[1:], sizes, node.kernel_size, node.stride, node.padding, strict=True
-        )
-    ]
-    divisor = np.multiply.outer(*counts).astype(dtype)
+    divisor = np.multiply.outer(*node.window_sizes(shape)).astype(dtype)
     return lambda x: add(x) / divisor
 
 
@@ -66,17 +59,6 @@ def _build_sum(node: AvgPool2d | SumPool2d, shape: Dims, dtype: np.dtype) -> Ker
         return y
 
     return pool
-
-
-def _count_window(
-    n: int, size: int, kernel: int, stride: int, padding: int, *, include: bool
-) -> np.ndarray:
-    """Return how many positions of each window along one dimension count in its mean."""
-    start = np.arange(size) * stride - padding
-    stop = np.minimum(start + kernel, n + padding)
-    if not include:
-        start, stop = np.maximum(start, 0), np.minimum(stop, n)
-    return stop - start
 
 
 def _build_pad(
@@ -135,23 +117,12 @@ def _reduce(
 
 @build_kernel.register
 def _build_upsample(node: Upsample, shape: Dims, dtype: np.dtype) -> Kernel:
-    _, *sizes = node.output_shape(shape)
-    scales = [
-        1 / node.scale_factor if node.size is None else n / size
-        for n, size in zip(shape[1:], sizes, strict=True)
-    ]
+    places = node.neighbours(shape)
     if node.mode == "nearest":
-        rows, columns = (
-            _nearest(n, size, scale)
-            for n, size, scale in zip(shape[1:], sizes, scales, strict=True)
-        )
+        (rows, *_), (columns, *_) = places
         return lambda x: (
             x.transpose(0, 2, 3, 1).take(rows, axis=1).take(columns, axis=2).transpose(0, 3, 1, 2)
         )
-    places = [
-        _between(n, size, scale, align_corners=node.align_corners)
-        for n, size, scale in zip(shape[1:], sizes, scales, strict=True)
-    ]
 
     def upsample(x: FloatArray) -> FloatArray:
         y = x.transpose(0, 2, 3, 1)
@@ -161,27 +132,3 @@ def _build_upsample(node: Upsample, shape: Dims, dtype: np.dtype) -> Kernel:
         return y.transpose(0, 3, 1, 2)
 
     return upsample
-
-
-def _nearest(n: int, size: int, scale: float) -> np.ndarray:
-    """Return where each output value comes from, with PyTorch's float32 arithmetic.
-
-    As there, the factor counts only where the size is neither the same nor exactly twice as large.
-    """
-    if size in (n, 2 * n):
-        return np.arange(size) * n // size
-    places = np.arange(size, dtype=np.float32) * np.float32(scale)
-    return np.minimum(np.floor(places).astype(np.intp), n - 1)
-
-
-def _between(
-    n: int, size: int, scale: float, *, align_corners: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the two neighbours of each output value and the share of the second."""
-    at = np.arange(size)
-    if align_corners:
-        places = at * ((n - 1) / (size - 1) if size > 1 else 0.0)
-    else:
-        places = np.maximum(scale * (at + 0.5) - 0.5, 0)
-    low = np.minimum(places.astype(np.intp), n - 1)
-    return low, np.minimum(low + 1, n - 1), places - low

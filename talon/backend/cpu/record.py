@@ -34,6 +34,8 @@ class Record:
         How long each node took.
     nodes
         Names of the nodes of which the above is kept; all if not given.
+    peaks
+        Names of nodes whose largest values are kept, which takes no memory for each timestep.
     """
 
     spikes: bool = True
@@ -44,6 +46,7 @@ class Record:
     activity: bool = False
     latency: bool = False
     nodes: Collection[str] | None = None
+    peaks: Collection[str] = ()
 
     @classmethod
     def nothing(cls) -> "Record":
@@ -82,6 +85,9 @@ class FloatTrace:
         ``(*shape)`` of their inputs together.
     latency_ns
         Wall time of each node in nanoseconds; the nodes of a cycle share its time equally.
+    peaks
+        The largest magnitude of each value of a node, as ``(*shape)``, and the share of its values
+        that were not zero.
     n_steps, n_samples
         Length of the run and number of samples.
     """
@@ -95,6 +101,7 @@ class FloatTrace:
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     activity: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     latency_ns: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, tuple[FloatArray, float]] = field(default_factory=dict)
     n_steps: int = 0
     n_samples: int = 0
 

@@ -1,5 +1,6 @@
 """Where the values of a run go that are to be kept."""
 
+import math
 from collections.abc import Mapping
 from threading import Lock
 
@@ -50,6 +51,7 @@ class Recorder:
         self._values: dict[str, FloatArray] = {}
         self._activity: dict[str, NDArray[np.int64]] = {}
         self._latency_ns: dict[str, float] = {}
+        self._peaks: dict[str, tuple[FloatArray, int]] = {}
         self._rules: dict[str, Rule] = {}
 
     def keeps_values(self, plan: NodePlan) -> bool:
@@ -123,6 +125,19 @@ class Recorder:
                 self._values[plan.name] = full_view(memory, plan.shape, axes)
         self._values[plan.name][window] = value
 
+    def keep_peaks(self, plan: NodePlan, n_steps: int, value: FloatArray) -> None:
+        """Keep the largest values of a node, which may be held for ``n_steps``."""
+        if plan.name not in self.record.peaks:
+            return
+        repeats = n_steps if len(value) == 1 else 1
+        count = repeats * int(np.count_nonzero(value))
+        largest = np.abs(value).max(axis=(0, 1), initial=0.0)
+        with self.lock:
+            known = self._peaks.get(plan.name)
+            if known is not None:
+                largest, count = np.maximum(known[0], largest), known[1] + count
+            self._peaks[plan.name] = largest, count
+
     def keep_latency(self, work: Work, time_ns: int) -> None:
         """Add the time that a step of work took; the nodes of a cycle share it."""
         share = time_ns / len(work.nodes)
@@ -143,6 +158,10 @@ class Recorder:
             spike_counts=self._counts,
             values={n: v for n, v in self._values.items() if wants_values and self.record.wants(n)},
             activity=self._activity,
+            peaks={
+                name: (largest, count / max(1, math.prod(self._size) * largest.size))
+                for name, (largest, count) in self._peaks.items()
+            },
             latency_ns=self._latency_ns,
             n_steps=self._size[0],
             n_samples=self._size[1],

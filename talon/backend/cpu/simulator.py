@@ -106,9 +106,10 @@ class FloatModel:
         return recorder.trace()
 
     def _check_names(self, record: Record) -> None:
-        unknown = [name for name in record.nodes or () if name not in self._plan.nodes]
-        if unknown:
-            raise ValueError(f"Record.nodes has names that the graph has not: {unknown}")
+        for field, names in (("nodes", record.nodes or ()), ("peaks", record.peaks)):
+            unknown = [name for name in names if name not in self._plan.nodes]
+            if unknown:
+                raise ValueError(f"Record.{field} has names that the graph has not: {unknown}")
 
     def _chunk(self, data: Inputs, n_threads: int) -> tuple[int, int]:
         """Return how many samples and timesteps go through the network together."""
