@@ -7,9 +7,9 @@ from typing import Any
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.core_words import CoreWords
-from talon.compiler.maps import manifest as maps
-from talon.compiler.maps.core_words import MapCoreWords
-from talon.compiler.maps.layout import Layout
+from talon.compiler.tiling import manifest as maps
+from talon.compiler.tiling.core_words import MapCoreWords
+from talon.compiler.tiling.layout import Layout
 from talon.compiler.network import InputPort, IntNetwork
 from talon.compiler.schedule import Plan, Route, slots_of
 from talon.compiler.wiring import HOST, Group, Wiring

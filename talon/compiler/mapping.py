@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.kernel import Kernel
-from talon.compiler.maps.costs import MapCosts
-from talon.compiler.maps.slicing import slice_network
-from talon.compiler.maps.wiring import wire_maps
+from talon.compiler.tiling.costs import MapCosts
+from talon.compiler.tiling.slicing import slice_network
+from talon.compiler.tiling.wiring import wire_maps
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import place

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from talon.arch.params import ArrayParams
 from talon.compiler.forms import pointer_words, sparse_counts
 from talon.compiler.lower import ONE_POPULATION
-from talon.compiler.maps.tile import Tile
+from talon.compiler.tiling.tile import Tile
 from talon.compiler.network import IntNetwork, Projection
 
 DEFAULT_RATE = 0.1

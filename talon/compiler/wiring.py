@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
-from talon.compiler.maps.edges import Region
+from talon.compiler.tiling.edges import Region
 from talon.compiler.network import IntNetwork, Projection
 from talon.compiler.pieces import Bin, Piece
 from talon.errors import MappingError

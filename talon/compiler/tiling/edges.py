@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.maps.layout import Layout
-from talon.compiler.maps.stepping import Stepping
-from talon.compiler.maps.tile import Shape, Tile
+from talon.compiler.tiling.layout import Layout
+from talon.compiler.tiling.stepping import Stepping
+from talon.compiler.tiling.tile import Shape, Tile
 from talon.compiler.network import Projection
 from talon.compiler.pieces import Feed
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.maps.costs import Limit, MapCosts
-from talon.compiler.maps.layout import check_shared
-from talon.compiler.maps.tile import Axis, Tile
-from talon.compiler.maps.tile import whole as whole_tile
+from talon.compiler.tiling.costs import Limit, MapCosts
+from talon.compiler.tiling.layout import check_shared
+from talon.compiler.tiling.tile import Axis, Tile
+from talon.compiler.tiling.tile import whole as whole_tile
 from talon.compiler.pieces import Bin, Feed, Piece
 from talon.errors import MappingError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from talon.compiler.maps.layout import Layout
+from talon.compiler.tiling.layout import Layout
 from talon.compiler.network import InputPort, Population
 from talon.compiler.schedule import Route
 from talon.compiler.wiring import Group

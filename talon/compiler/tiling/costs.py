@@ -10,7 +10,7 @@ from talon.arch.params import ArrayParams
 from talon.compiler.forms import pointer_words, sparse_counts
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import ONE_POPULATION
-from talon.compiler.maps.edges import (
+from talon.compiler.tiling.edges import (
     COUNT_MAX,
     channel_blocks,
     channels_of,
@@ -18,8 +18,8 @@ from talon.compiler.maps.edges import (
     map_edge,
     region_of,
 )
-from talon.compiler.maps.layout import Layout
-from talon.compiler.maps.tile import Tile
+from talon.compiler.tiling.layout import Layout
+from talon.compiler.tiling.tile import Tile
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import DEFAULT_RATE, Bin, Feed, Piece
 
