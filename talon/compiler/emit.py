@@ -7,11 +7,11 @@ from typing import Any
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.core_words import CoreWords
+from talon.compiler.network import InputPort, IntNetwork
+from talon.compiler.schedule import Plan, Route, slots_of
 from talon.compiler.tiling import manifest as maps
 from talon.compiler.tiling.core_words import MapCoreWords
 from talon.compiler.tiling.layout import Layout
-from talon.compiler.network import InputPort, IntNetwork
-from talon.compiler.schedule import Plan, Route, slots_of
 from talon.compiler.wiring import HOST, Group, Wiring
 from talon.image.container import Section
 

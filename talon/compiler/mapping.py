@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.kernel import Kernel
-from talon.compiler.tiling.costs import MapCosts
-from talon.compiler.tiling.slicing import slice_network
-from talon.compiler.tiling.wiring import wire_maps
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import place
 from talon.compiler.schedule import Plan, schedule
 from talon.compiler.tile import Objective, tile
+from talon.compiler.tiling.costs import MapCosts
+from talon.compiler.tiling.slicing import slice_network
+from talon.compiler.tiling.wiring import wire_maps
 from talon.compiler.wiring import Wiring, wire
 from talon.errors import MappingError
 

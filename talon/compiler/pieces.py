@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from talon.arch.params import ArrayParams
 from talon.compiler.forms import pointer_words, sparse_counts
 from talon.compiler.lower import ONE_POPULATION
-from talon.compiler.tiling.tile import Tile
 from talon.compiler.network import IntNetwork, Projection
+from talon.compiler.tiling.tile import Tile
 
 DEFAULT_RATE = 0.1
 """Events of a neuron or input line in a timestep where no samples tell."""

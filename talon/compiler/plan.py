@@ -14,10 +14,13 @@ from talon.compiler.compile import InputRanges, quantize_graph, rounded_rates
 from talon.compiler.float_network import Placed
 from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping, map_network
+from talon.compiler.pieces import Bin
 from talon.compiler.predict import Prediction, loads, predict
 from talon.compiler.report import LayerReport
 from talon.compiler.tile import Bounds, Objective, bounds
+from talon.compiler.tiling.costs import MapCosts
 from talon.compiler.unmapped import Unmapped, find_unmapped
+from talon.compiler.wiring import Group
 from talon.errors import MappingError, QuantizationError
 from talon.ir import Graph
 
@@ -175,19 +178,15 @@ def cores_of(mapping: Mapping) -> tuple[CorePlan, ...]:
         x, y = params.position(core)
         holds = []
         for group in groups:
-            first, last = group.range_of(lanes)
             suffix = " (partial sums)" if group.piece.partial else ""
-            holds.append(f"{group.piece.population} {first}-{last}{suffix}")
+            holds.append(f"{group.piece.population} {_range(group, lanes)}{suffix}")
         plans.append(
             CorePlan(
                 core=core,
                 x=x,
                 y=y,
                 resources={
-                    "weight words": (contents.words, params.weight_words),
-                    "accumulator rows": (contents.n_rows, params.n_rows),
-                    "groups": (len(groups), params.n_groups),
-                    "edges": (contents.n_edges, params.n_edges),
+                    **_held(mapping, contents),
                     "routes": (_total(mapping, groups, "routes"), params.n_routes),
                     "tokens": (_total(mapping, groups, "tokens"), params.n_tokens),
                 },
@@ -200,3 +199,31 @@ def cores_of(mapping: Mapping) -> tuple[CorePlan, ...]:
 
 def _total(mapping: Mapping, groups: list[Any], what: str) -> int:
     return sum(len(getattr(mapping.plans[group.id], what)) for group in groups)
+
+
+def _held(mapping: Mapping, contents: Bin) -> dict[str, tuple[int, int]]:
+    """Return what the contents of a core use of its memories."""
+    params, costs = mapping.params, mapping.costs
+    if isinstance(costs, MapCosts):
+        return {
+            limit.name: (limit.used, limit.there)
+            for limit in costs.limits(contents)
+            if limit.name != "rows of channels"
+        }
+    return {
+        "weight words": (contents.words, params.weight_words),
+        "accumulator rows": (contents.n_rows, params.n_rows),
+        "groups": (len(contents.pieces), params.n_groups),
+        "edges": (contents.n_edges, params.n_edges),
+    }
+
+
+def _range(group: Group, lanes: int) -> str:
+    """Return which neurons of a population a group holds."""
+    tile = group.piece.tile
+    if tile is None:
+        first, last = group.range_of(lanes)
+        return f"{first}-{last}"
+    spans = (tile.channels, tile.rows, tile.columns)
+    kept = spans if tile.size[1:] != (1, 1) else spans[:1]
+    return " x ".join(f"{low}-{high - 1}" for low, high in kept)

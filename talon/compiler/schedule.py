@@ -12,8 +12,8 @@ from typing import Protocol
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.cover import cover
-from talon.compiler.tiling.edges import Region
 from talon.compiler.network import IntNetwork
+from talon.compiler.tiling.edges import Region
 from talon.compiler.wiring import HOST, Group, Link, Wiring
 from talon.errors import MappingError
 

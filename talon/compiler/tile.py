@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs, Feed, Piece
+from talon.compiler.tiling.costs import MapCosts
+from talon.compiler.tiling.slicing import least_cores
 from talon.errors import MappingError
 
 Objective = Literal["latency", "cores"]
@@ -48,14 +50,15 @@ class Bounds:
     groups: tuple[int, int]
     edges: tuple[int, int]
     cores: int
+    others: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Further resources by name, on an array with feature maps."""
 
     @property
     def shares(self) -> dict[str, float]:
         """Share of each resource that the network needs, by name."""
         pairs = (self.weight_words, self.rows, self.groups, self.edges)
-        return {
-            name: used / max(1, there) for name, (used, there) in zip(_WAYS, pairs, strict=True)
-        }
+        named = {**dict(zip(_WAYS, pairs, strict=True)), **self.others}
+        return {name: used / max(1, there) for name, (used, there) in named.items()}
 
     @property
     def binding(self) -> str:
@@ -66,6 +69,8 @@ class Bounds:
 
 def bounds(network: IntNetwork, params: ArrayParams) -> Bounds:
     """Return the needs of a network and the least number of cores that they imply."""
+    if params.has_maps:
+        return _bounds_of_maps(network, params)
     costs = Costs(network, params)
     words = rows = 0
     for population in network.populations:
@@ -85,6 +90,19 @@ def bounds(network: IntNetwork, params: ArrayParams) -> Bounds:
         groups=whole[2],
         edges=whole[3],
         cores=max(1, *(-(-used // there) for used, there in needs)),
+    )
+
+
+def _bounds_of_maps(network: IntNetwork, params: ArrayParams) -> Bounds:
+    cores, limits = least_cores(MapCosts(network, params))
+    whole = {limit.name: (limit.used, limit.there * params.n_cores) for limit in limits}
+    return Bounds(
+        weight_words=whole.pop("weight words"),
+        rows=whole.pop("accumulator rows"),
+        groups=whole.pop("groups"),
+        edges=whole.pop("edges"),
+        cores=cores,
+        others=whole,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
-from talon.compiler.tiling.edges import Region
 from talon.compiler.network import IntNetwork, Projection
 from talon.compiler.pieces import Bin, Piece
+from talon.compiler.tiling.edges import Region
 from talon.errors import MappingError
 
 HOST = -1

@@ -13,12 +13,12 @@ from talon.arch.numerics import DECAY_ONE
 from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.core_words import SUMMING, CoreWords, Entry, pack_sparse, record_of
 from talon.compiler.forms import diagonal_of
-from talon.compiler.tiling.costs import MapCosts
-from talon.compiler.tiling.edges import Entries, MapEdge, map_edge, matrix_words
-from talon.compiler.tiling.tile import Code, Tile
 from talon.compiler.network import IntNetwork, Pool, Population, Projection
 from talon.compiler.pieces import Feed
 from talon.compiler.schedule import Plan, Route
+from talon.compiler.tiling.costs import MapCosts
+from talon.compiler.tiling.edges import Entries, MapEdge, map_edge, matrix_words
+from talon.compiler.tiling.tile import Code, Tile
 from talon.compiler.wiring import Group, Wiring
 from talon.errors import MappingError
 

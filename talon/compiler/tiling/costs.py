@@ -10,6 +10,8 @@ from talon.arch.params import ArrayParams
 from talon.compiler.forms import pointer_words, sparse_counts
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import ONE_POPULATION
+from talon.compiler.network import IntNetwork
+from talon.compiler.pieces import DEFAULT_RATE, Bin, Feed, Piece
 from talon.compiler.tiling.edges import (
     COUNT_MAX,
     channel_blocks,
@@ -20,8 +22,6 @@ from talon.compiler.tiling.edges import (
 )
 from talon.compiler.tiling.layout import Layout
 from talon.compiler.tiling.tile import Tile
-from talon.compiler.network import IntNetwork
-from talon.compiler.pieces import DEFAULT_RATE, Bin, Feed, Piece
 
 
 @dataclass(frozen=True, kw_only=True)

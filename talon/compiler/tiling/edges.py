@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
+from talon.compiler.network import Projection
+from talon.compiler.pieces import Feed
 from talon.compiler.tiling.layout import Layout
 from talon.compiler.tiling.stepping import Stepping
 from talon.compiler.tiling.tile import Shape, Tile
-from talon.compiler.network import Projection
-from talon.compiler.pieces import Feed
 
 COUNT_MAX = 63
 """Largest count of an axis entry."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from talon.compiler.forms import diagonal_of
 from talon.compiler.kernel import Kernel
+from talon.compiler.network import IntNetwork, Population, Projection
 from talon.compiler.tiling.stepping import Stepping, stepping_of
 from talon.compiler.tiling.tile import LINEAR, Code, Shape, code_bits, code_of
-from talon.compiler.network import IntNetwork, Population, Projection
 from talon.errors import MappingError
 
 INDEX_BITS = 16

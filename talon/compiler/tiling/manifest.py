@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from talon.compiler.tiling.layout import Layout
 from talon.compiler.network import InputPort, Population
 from talon.compiler.schedule import Route
+from talon.compiler.tiling.layout import Layout
 from talon.compiler.wiring import Group
 
 

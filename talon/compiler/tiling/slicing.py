@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from talon.compiler.kernel import Kernel
+from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.tiling.costs import Limit, MapCosts
 from talon.compiler.tiling.layout import check_shared
 from talon.compiler.tiling.tile import Axis, Tile
 from talon.compiler.tiling.tile import whole as whole_tile
-from talon.compiler.pieces import Bin, Feed, Piece
 from talon.errors import MappingError
 
 Home = tuple[str, Tile]
@@ -237,14 +235,15 @@ def _no_core(costs: MapCosts, pieces: list[Piece], piece: Piece) -> str:
     )
 
 
-def least_cores(costs: MapCosts) -> tuple[int, Limit]:
-    """Return the fewest cores that the network can take, and what decides it."""
+def least_cores(costs: MapCosts) -> tuple[int, list[Limit]]:
+    """Return the fewest cores that the network can take, and what it needs of everything.
+
+    Each population and each projection counts once.
+    """
+    lanes = costs.params.lanes
     pieces = [
-        costs.piece(
-            name, whole_tile(costs.layout.shape(name), costs.params.lanes), costs.feeds(name)
-        )
+        costs.piece(name, whole_tile(costs.layout.shape(name), lanes), costs.feeds(name))
         for name in costs.layout.populations
     ]
     limits = [x for x in costs.limits(Bin(pieces=pieces)) if x.name != "rows of channels"]
-    binding = max(limits, key=lambda limit: limit.used / limit.there)
-    return max(1, int(np.ceil(binding.used / binding.there))), binding
+    return max(1, *(-(-limit.used // limit.there) for limit in limits)), limits

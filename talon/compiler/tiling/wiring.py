@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from talon.arch.memories import Emit
 from talon.compiler.kernel import Kernel
+from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.tiling.costs import MapCosts
 from talon.compiler.tiling.edges import Region, clipped, region_of
 from talon.compiler.tiling.layout import Layout
 from talon.compiler.tiling.tile import Tile
-from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.wiring import HOST, Edge, Group, Link, Wiring, number_alike
 from talon.errors import MappingError
 
