@@ -80,4 +80,7 @@ class Kernel:
 
 def _counts(relation: NDArray[np.int16], n_taps: int, *, axis: int) -> NDArray[np.float64]:
     """Return how often each coordinate of the other axis meets each tap."""
-    return np.stack([(relation == tap).sum(axis=axis) for tap in range(n_taps)], 1).astype(float)
+    coordinate = np.nonzero(relation >= 0)[1 - axis]
+    counts = np.zeros((relation.shape[1 - axis], n_taps))
+    np.add.at(counts, (coordinate, relation[relation >= 0]), 1)
+    return counts

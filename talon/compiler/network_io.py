@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import DECAY_ONE, FRAC_MAX, PAYLOAD_MAX, V_MAX, V_MIN
-from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
-from talon.errors import ImageError
-from talon.image.fields import (
-    COUNT,
-    FLAG,
-    NAME,
-    OBJECT,
-    OBJECTS,
-    SCALE,
-    SHAPE,
-    Rule,
-    check_fields,
-    one_of,
-    whole,
+from talon.arch.numerics import DECAY_ONE, PAYLOAD_MAX, V_MAX, V_MIN
+from talon.compiler.kernel import Kernel
+from talon.compiler.network import (
+    InputPort,
+    IntNetwork,
+    OutputPort,
+    Pool,
+    Population,
+    Projection,
 )
+from talon.compiler.network_header import check_header
+from talon.errors import ImageError
 
 _MAGIC = b"TALONNET"
 _HEAD = struct.Struct("<8sII")  # magic, version, bytes of the JSON header
@@ -47,36 +43,6 @@ _RANGES = {
     "i_decay": (0, DECAY_ONE),
     "i_bias": (V_MIN, V_MAX),
 }
-_KINDS = one_of("spike", "readout")
-_RULES: dict[str, dict[str, Rule]] = {
-    "inputs": {
-        "name": NAME,
-        "shape": SHAPE,
-        "scale": SCALE,
-        "payload_max": whole(1, PAYLOAD_MAX),
-        "signed": FLAG,
-    },
-    "populations": {
-        "name": NAME,
-        "shape": SHAPE,
-        "kind": _KINDS,
-        "frac": whole(0, FRAC_MAX),
-        "reset": one_of("none", "zero", "subtract", "hold"),
-        "reset_next": FLAG,
-        "strict": FLAG,
-    },
-    "projections": {
-        "source": NAME,
-        "target": NAME,
-        "delay": COUNT,
-        "shape": SHAPE,
-        "form": one_of("dense", "sparse", "identity"),
-    },
-    "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": _KINDS},
-}
-_OPTIONAL: dict[str, dict[str, Rule]] = {
-    "populations": {"current": ("true, or not there", lambda value: value is True)}
-}
 
 
 def network_to_bytes(network: IntNetwork) -> bytes:
@@ -92,7 +58,7 @@ def network_to_bytes(network: IntNetwork) -> bytes:
             store(getattr(population, name), dtype)
         populations.append(
             {
-                **({"current": True} if population.current is not None else {}),
+                **_extras_of_population(population),
                 "name": population.name,
                 "shape": list(population.shape),
                 "kind": population.kind,
@@ -104,13 +70,21 @@ def network_to_bytes(network: IntNetwork) -> bytes:
         )
     projections: list[dict[str, Any]] = []
     for projection in network.projections:
-        store(projection.weight, "<i1")
+        taps, extras = projection.weight, _extras_of_projection(projection)
+        if isinstance(taps, Kernel):
+            store(taps.taps, "<i1")
+            store(taps.rows, "<i2")
+            store(taps.columns, "<i2")
+            taps = taps.taps
+        else:
+            store(taps, "<i1")
         projections.append(
             {
+                **extras,
                 "source": projection.source,
                 "target": projection.target,
                 "delay": projection.delay,
-                "shape": list(projection.weight.shape),
+                "shape": list(taps.shape),
                 "form": projection.form,
             }
         )
@@ -163,6 +137,10 @@ def network_from_bytes(data: bytes) -> IntNetwork:
         raise ImageError(f"Network section is not a network: {exc!r}") from exc
 
 
+Take = Callable[[tuple[int, ...], str], NDArray[Any]]
+"""Reads the next array, of a shape and a type."""
+
+
 def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
     def take(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         nonlocal position
@@ -179,7 +157,7 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         position += n_bytes
         return array.astype(np.dtype(dtype).newbyteorder("="))
 
-    _check_header(header)
+    check_header(header)
     populations: list[Population] = []
     for item in header["populations"]:
         shape = _shape(item["shape"])
@@ -187,12 +165,19 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         fields: dict[str, Any] = {**item, "shape": shape}
         arrays = _arrays_of(fields.pop("current", False))
         fields |= {name: take((n,), dtype) for name, dtype in arrays.items()}
+        if "pool" in fields:
+            kind, size = fields["pool"]["kind"], _shape(fields["pool"]["size"])
+            fields["pool"] = Pool(kind=kind, size=(size[0], size[1]))
         _check_ranges(item["name"], fields)
         populations.append(Population(**fields))
     projections = [
         Projection(
-            **{key: value for key, value in item.items() if key != "shape"},
-            weight=take(_shape(item["shape"]), "<i1"),
+            source=item["source"],
+            target=item["target"],
+            delay=item["delay"],
+            weight=_take_weight(item, take),
+            form=item["form"],
+            hold=item.get("hold", False),
         )
         for item in header["projections"]
     ]
@@ -211,36 +196,43 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
     )
 
 
-def _check_header(header: object) -> None:
-    """Require the types, the names and the shapes of a network; nothing is taken on trust."""
-    check_fields("Network section", header, {**dict.fromkeys(_RULES, OBJECTS), "metadata": OBJECT})
-    assert isinstance(header, dict)
-    for key, rules in _RULES.items():
-        for position, item in enumerate(header[key]):
-            check_fields(f"Network section {key}[{position}]", item, rules)
-            given = {k: rule for k, rule in _OPTIONAL.get(key, {}).items() if k in item}
-            check_fields(f"Network section {key}[{position}]", item, given)
-            if set(item) != {*rules, *given}:
-                raise ImageError(
-                    f"Network section {key}[{position}] must have the keys {sorted(rules)}, "
-                    f"not {sorted(item)}"
-                )
-    ports = [*header["inputs"], *header["populations"]]
-    sizes = {item["name"]: math.prod(item["shape"]) for item in ports}
-    if len(sizes) != len(ports):
-        raise ImageError("Network section must name inputs and populations apart")
-    order = {item["name"]: i for i, item in enumerate(header["populations"])}
-    for item in header["projections"]:
-        edge = f"Network section: projection {item['source']!r} -> {item['target']!r}"
-        if item["source"] not in sizes or item["target"] not in order:
-            raise ImageError(f"{edge} must join an input or population to a population")
-        if item["shape"] != [sizes[item["target"]], sizes[item["source"]]]:
-            raise ImageError(f"{edge} must have the shape of its ends, not {item['shape']}")
-        if item["delay"] == 0 and order.get(item["source"], -1) >= order[item["target"]]:
-            raise ImageError(f"{edge} has no delay, so its source must come before its target")
-    for item in header["outputs"]:
-        if item["population"] not in order:
-            raise ImageError(f"Network section has no population {item['population']!r}")
+def _extras_of_population(population: Population) -> dict[str, Any]:
+    """Return the keys that only some populations have."""
+    extras: dict[str, Any] = {}
+    if population.current is not None:
+        extras["current"] = True
+    if population.once:
+        extras["once"] = True
+    if population.pool is not None:
+        extras["pool"] = {"kind": population.pool.kind, "size": list(population.pool.size)}
+    return extras
+
+
+def _extras_of_projection(projection: Projection) -> dict[str, Any]:
+    """Return the keys that only some projections have."""
+    extras: dict[str, Any] = {"hold": True} if projection.hold else {}
+    if isinstance(projection.weight, Kernel):
+        extras["targets"] = list(projection.weight.target_shape[1:])
+        extras["sources"] = list(projection.weight.source_shape[1:])
+    return extras
+
+
+def _take_weight(item: dict[str, Any], take: Take) -> NDArray[np.int8] | Kernel:
+    """Read a matrix, or the taps and the tables of a kernel."""
+    weight = take(_shape(item["shape"]), "<i1")
+    if item["form"] != "map":
+        return weight
+    tables: list[NDArray[np.int16]] = []
+    for axis, (n_target, n_source) in enumerate(zip(item["targets"], item["sources"], strict=True)):
+        table = take((n_target, n_source), "<i2")
+        n_taps = weight.shape[axis]
+        if table.min() < -1 or table.max() >= n_taps:
+            raise ImageError(
+                f"Network section: tables of projection {item['source']!r} -> {item['target']!r} "
+                f"must hold taps from 0 to {n_taps - 1}, or -1, not {table.min()} to {table.max()}"
+            )
+        tables.append(table)
+    return Kernel(taps=weight, rows=tables[0], columns=tables[1])
 
 
 def _arrays_of(has_current: bool) -> dict[str, str]:
@@ -256,6 +248,14 @@ def _check_ranges(name: str, fields: dict[str, Any]) -> None:
             raise ImageError(
                 f"Network section: {field} of population {name!r} must be from {low} to {high}, "
                 f"not {values.min()} to {values.max()}"
+            )
+    if fields["kind"] == "graded":
+        largest, bias = fields["threshold"], fields["bias"]
+        top = int(largest[0])
+        if (largest != top).any() or not 1 <= top <= PAYLOAD_MAX or top & (top + 1) or bias.any():
+            raise ImageError(
+                f"Network section: graded population {name!r} must have no bias, and for threshold "
+                f"one largest payload, one less than a power of two from 1 to {PAYLOAD_MAX}"
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.network import IntNetwork, Population
-from talon_sim.golden.windows import payload_type
+from talon_sim.golden.windows import own_type, payload_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,8 @@ def arrays_for(
         name = population.name
         make = np.zeros if population.once else np.empty
         shape = (n_steps, n_samples, population.n)
-        dtype = np.uint8 if population.kind == "graded" else np.bool_
         if population.pool is None or name in observed:
-            arrays.own[name] = make(shape, dtype)
+            arrays.own[name] = make(shape, own_type(population))
         arrays.sent[name] = (
             arrays.own[name]
             if population.pool is None

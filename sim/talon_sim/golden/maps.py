@@ -167,7 +167,7 @@ class _Product:
     def __init__(self, taps: Maps) -> None:
         n_in, n_out = taps.shape[2:]
         self._n_out = n_out
-        self._n_groups = _groups_of(taps.any(axis=(0, 1)))
+        self._n_groups = _groups_of(np.asarray(taps.any(axis=(0, 1))))
         by_target = taps.transpose(3, 2, 0, 1)
         size = n_in // self._n_groups
         blocks = [

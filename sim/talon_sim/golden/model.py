@@ -78,7 +78,9 @@ class GoldenModel:
         observed = self._observed(probe)
         arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
         edges = [edge for into in self._edges.values() for edge in into]
-        counters = dict.fromkeys(("events", "sops", "spikes", "updates", "saturations"), 0)
+        counters: dict[str, int] = dict.fromkeys(
+            ("events", "sops", "spikes", "updates", "saturations"), 0
+        )
         widest = max((p.n for p in self.network.populations), default=1)
         block = max(1, _STATES // max(1, widest))
         for start in range(0, n_samples, block):

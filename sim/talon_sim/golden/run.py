@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from talon.compiler.network import Population
 from talon_sim.golden.arrays import Arrays
@@ -12,7 +14,7 @@ from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, is_held
 from talon_sim.golden.graded import GradedNeurons
 from talon_sim.golden.neurons import Neurons, Potentials
-from talon_sim.golden.windows import send_windows
+from talon_sim.golden.windows import own_type, send_windows
 
 _CHUNK = 1 << 17
 """Values of a layer's input or drive held at a time: they stay in the second-level cache."""
@@ -84,8 +86,9 @@ class Stage:
         self._drive(steps, drive)
         v = np.empty(shape) if name in arrays.potentials else None
         is_kept = name in arrays.own
-        dtype = np.uint8 if population.kind == "graded" else np.bool_
-        own = arrays.own[name][rows] if is_kept else np.empty(shape, dtype)
+        own: NDArray[Any] = (
+            arrays.own[name][rows] if is_kept else np.empty(shape, own_type(population))
+        )
         self._neurons.advance(drive, own, v)
         if v is not None:
             arrays.potentials[name][rows] = v

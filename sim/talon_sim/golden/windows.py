@@ -13,10 +13,15 @@ from talon.compiler.network import Population
 Payloads = NDArray[Any]
 
 
+def own_type(population: Population) -> type[np.generic]:
+    """Return the type of what neurons do: bool for spikes, uint8 for payloads."""
+    return np.uint8 if population.kind == "graded" else np.bool_
+
+
 def payload_type(population: Population) -> type[np.generic]:
-    """Return the type of what the population sends: bool for spikes, uint8 for payloads."""
+    """Return the type of what the population sends: that, or uint8 where windows are summed."""
     is_summed = population.pool is not None and population.pool.kind == "sum"
-    return np.uint8 if population.kind == "graded" or is_summed else np.bool_
+    return np.uint8 if is_summed else own_type(population)
 
 
 def send_windows(population: Population, values: Payloads, out: Payloads) -> None:
