@@ -212,6 +212,14 @@ def _check_names(manifest: dict[str, Any]) -> None:
     for item in (*manifest["outputs"], *manifest["groups"]):
         if item["population"] is not None and item["population"] not in populations:
             raise ImageError(f"Manifest names no population {item['population']!r}")
+    kinds = {item["name"]: item["kind"] for item in manifest["populations"]}
+    for item in manifest["outputs"]:
+        kind = kinds[item["population"]]
+        if item["kind"] != kind and kind != "graded":  # whose values the host reads out
+            raise ImageError(
+                f"Manifest output {item['name']!r} must be of the kind {kind!r} of its population, "
+                f"not {item['kind']!r}"
+            )
 
 
 def _check_populations(manifest: dict[str, Any]) -> None:

@@ -127,17 +127,19 @@ class Sender:
 
 def senders(manifest: Mapping[str, Any]) -> dict[str, Sender]:
     """Return all populations of a manifest by name, in its order."""
-    return {
-        item["name"]: Sender(
-            name=item["name"],
-            n=int(item["n"]),
-            kind=item["kind"],
-            shape=tuple(item.get("shape", (item["n"],))),
-            pool=None if item.get("pool") is None else tuple(item["pool"]),
-            once=item.get("once", False),
-        )
-        for item in manifest["populations"]
-    }
+    return {item["name"]: _sender(item) for item in manifest["populations"]}
+
+
+def _sender(item: Mapping[str, Any]) -> Sender:
+    pool = item.get("pool") or None
+    return Sender(
+        name=item["name"],
+        n=int(item["n"]),
+        kind=item["kind"],
+        shape=tuple(item["shape"]) if pool else (int(item["n"]),),
+        pool=(pool[0], pool[1], pool[2]) if pool else None,
+        once=bool(item.get("once")),
+    )
 
 
 def lines_of(route: Mapping[str, Any], shape: Sequence[int]) -> tuple[NDArray[np.bool_], Index]:

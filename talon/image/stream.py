@@ -225,12 +225,14 @@ class InputStream:
                     f"not {payload.min()} to {payload.max()}"
                 )
             if port.get("once", False):
-                _check_held(name, payload)
+                check_held(name, payload)
         return shape[0], shape[1]
 
 
-def _check_held(name: str, payload: Payloads) -> None:
-    """Raise a ValueError unless every timestep has the payloads of the first."""
+def check_held(name: str, payload: Payloads) -> None:
+    """Raise a ValueError unless every timestep of ``payload`` (T, B, n) is as the first."""
+    if payload.strides[0] == 0:  # one frame, held
+        return
     differs = np.argwhere(payload != payload[:1])
     if differs.size:
         t, sample, line = (int(i) for i in differs[0])

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from talon.arch.memories import Memory
 from talon.arch.params import ArrayParams
 from talon.errors import BackendError, ImageError
-from talon_sim.interpreter.core import COUNTERS, Core, Group
-from talon_sim.interpreter.host import Host, Place, places
+from talon.image.maps import Home, homes
+from talon.image.stream import check_held
+from talon_sim.interpreter.core import COUNTERS, Core, Result
+from talon_sim.interpreter.groups import Group
+from talon_sim.interpreter.host import Host, HostTables
 from talon_sim.interpreter.memories import CoreMemories, Words
 from talon_sim.interpreter.packets import HOST, Destinations, Packet
 from talon_sim.trace import Trace
@@ -30,22 +33,32 @@ _LONGEST_BURST = 8
 
 Queue = deque[Packet]
 
+Placed = tuple[str, NDArray[np.int64]]
+
 
 class Recorder:
-    """Copies the state of a group that has run into a trace."""
+    """Copies the state of a group that has run into a trace.
 
-    def __init__(self, placed: Mapping[tuple[int, int], Place], trace: Trace, sample: int) -> None:
+    ``placed`` has of each group the population, and its neurons in the order of the group's scan.
+    """
+
+    def __init__(self, placed: Mapping[tuple[int, int], Placed], trace: Trace, sample: int) -> None:
         self._placed, self._trace, self._sample = placed, trace, sample
 
-    def record(self, core: Core, group: Group, fired: NDArray[np.bool_]) -> None:
+    def record(self, core: Core, group: Group, result: Result) -> None:
         """Record potentials and spikes of the timestep that the group has just run."""
-        place = self._placed.get((core.number, group.number))
-        if place is None:
+        placed = self._placed.get((core.number, group.number))
+        if placed is None:
             return
-        at = (group.timestep - 1, self._sample, slice(place.first, place.first + place.count))
-        self._trace.potentials[place.population][at] = core.v[group.start : group.stop]
-        if place.population in self._trace.spikes:
-            self._trace.spikes[place.population][at] = fired
+        population, neurons = placed
+        t = group.timestep - 1
+        potentials = self._trace.potentials[population][:, self._sample]
+        if result is None:  # it updates once: V stays, and nothing fires
+            potentials[t, neurons] = potentials[t - 1, neurons]
+            return
+        potentials[t, neurons] = result[0]
+        if population in self._trace.spikes:
+            self._trace.spikes[population][t, self._sample, neurons] = result[1]
 
 
 class Interpreter:
@@ -78,8 +91,11 @@ class Interpreter:
             number: Core(number, params, CoreMemories.from_words(params, words, core=number))
             for number, words in sorted(memories.items())
         }
-        self._places = {(place.core, place.group): place for place in places(manifest)}
-        self._check_places()
+        self._host = HostTables(params, manifest)
+        self._placed = {
+            (home.core, home.group): (home.population, self._neurons_of(home))
+            for home in homes(manifest, params)
+        }
 
     def run(
         self,
@@ -92,43 +108,25 @@ class Interpreter:
 
         Raises
         ------
+        ValueError
+            An input is missing or unknown, or one that is sent once is not held.
         BackendError
             The program stalls, loses step with the host or breaks the protocol of tokens.
         """
         names = [port["name"] for port in self._manifest["inputs"]]
         if set(inputs) != set(names):
             raise ValueError(f"Inputs must be {sorted(names)}, not {sorted(inputs)}")
+        for name in self._host.once:
+            check_held(name, inputs[name])
         n_steps, n_samples = next(iter(inputs.values())).shape[:2]
-        sizes = {p["name"]: (p["n"], p["kind"]) for p in self._manifest["populations"]}
-        outputs = {output["population"] for output in self._manifest["outputs"]}
-        kept = sizes if probe else {name: sizes[name] for name in sizes if name in outputs}
-        trace = Trace(
-            target="interpreter",
-            n_steps=n_steps,
-            n_samples=n_samples,
-            spikes={
-                name: np.zeros((n_steps, n_samples, n), np.bool_)
-                for name, (n, kind) in kept.items()
-                if kind == "spike"
-            },
-            potentials={
-                name: np.zeros((n_steps, n_samples, n), np.int32)
-                for name, (n, kind) in kept.items()
-                if probe or kind == "readout"
-            },
-        )
+        trace = self._empty_trace(n_steps, n_samples, probe=probe)
         for core in self._cores.values():
             core.counters = dict.fromkeys(COUNTERS, 0)
         for sample in range(n_samples):
             frames = {name: payload[:, sample] for name, payload in inputs.items()}
-            run = _Sample(self._params, self._manifest, self._cores, frames, rng=self._rng)
-            run.run(Recorder(self._places, trace, sample) if probe else None)
-            for ours, theirs in (
-                (trace.spikes, run.host.spikes),
-                (trace.potentials, run.host.values),
-            ):
-                for name, array in theirs.items():
-                    ours[name][:, sample] = array
+            run = _Sample(self._host, self._cores, frames, rng=self._rng)
+            run.run(Recorder(self._placed, trace, sample) if probe else None)
+            self._take_outputs(run.host, trace, sample)
             if progress is not None:
                 progress(sample + 1, n_samples)
         trace.cores = [{"core": n, **core.counters} for n, core in self._cores.items()]
@@ -137,18 +135,47 @@ class Interpreter:
         }
         return trace
 
-    def _check_places(self) -> None:
-        for (number, group), place in self._places.items():
-            groups = self._cores[number].groups if number in self._cores else []
-            stated = (place.neuron_start, place.count)
-            if (number, group) not in [
-                (number, g.number) for g in groups if (g.start, g.n_neurons) == stated
-            ]:
-                raise ImageError(
-                    f"Manifest puts {place.count} neurons of {place.population!r} at neuron "
-                    f"{place.neuron_start} of core {number}, in group {group}, but the GROUP "
-                    "memory of the core does not"
-                )
+    def _empty_trace(self, n_steps: int, n_samples: int, *, probe: bool) -> Trace:
+        senders = self._host.senders
+        kept = senders if probe else {name: senders[name] for name in self._host.outputs}
+        shapes = {n: (n_steps, n_samples, s.n if probe else s.n_sent) for n, s in kept.items()}
+        silent = "readout" if probe else ("readout", "graded")
+        return Trace(
+            target="interpreter",
+            n_steps=n_steps,
+            n_samples=n_samples,
+            spikes={n: np.zeros(shapes[n], np.bool_) for n in kept if kept[n].kind not in silent},
+            potentials={
+                n: np.zeros(shapes[n], np.int32) for n in kept if probe or kept[n].kind in silent
+            },
+        )
+
+    def _take_outputs(self, host: Host, trace: Trace, sample: int) -> None:
+        """Put what the host got into the trace; windows of a recorded run are compared with it."""
+        for ours, theirs in ((trace.spikes, host.spikes), (trace.potentials, host.values)):
+            for name, array in theirs.items():
+                sender = self._host.senders[name]
+                if array.shape[1:] == ours[name].shape[2:]:
+                    ours[name][:, sample] = array
+                elif np.any(wrong := array != sender.sent(ours[name][:, sample])):
+                    t, window = (int(i) for i in np.argwhere(wrong)[0])
+                    raise BackendError(
+                        f"Window {window} of {name!r} gave the host {array[t, window]} in timestep "
+                        f"{t}, which is not what its neurons have"
+                    )
+
+    def _neurons_of(self, home: Home) -> NDArray[np.int64]:
+        """Return the neurons of a group in the order of its scan."""
+        where = (
+            f"Manifest puts {len(home.numbers)} neurons of {home.population!r} at neuron "
+            f"{home.numbers.min()} of core {home.core}, in group {home.group}"
+        )
+        group = self._cores[home.core].groups[home.group] if home.core in self._cores else None
+        numbers = np.array([], np.int64) if group is None or not group.n_neurons else group.numbers
+        order = np.argsort(home.numbers)
+        if not np.array_equal(home.numbers[order], np.sort(numbers)):
+            raise ImageError(f"{where}, but the GROUP memory of the core does not")
+        return home.neurons[order][np.searchsorted(home.numbers[order], numbers)]
 
 
 class _Sample:
@@ -156,8 +183,7 @@ class _Sample:
 
     def __init__(
         self,
-        params: ArrayParams,
-        manifest: Mapping[str, Any],
+        tables: HostTables,
         cores: Mapping[int, Core],
         frames: Mapping[str, NDArray[Any]],
         *,
@@ -165,7 +191,7 @@ class _Sample:
     ) -> None:
         self._cores = cores
         self._rng = rng
-        self.host = Host(params, manifest, frames, rng=rng)
+        self.host = Host(tables, frames, rng=rng)
         self._queues: dict[tuple[int, int], Queue] = {}
         self._active: list[tuple[int, int]] = []
         for core in cores.values():
@@ -224,10 +250,10 @@ class _Sample:
                 f"Core {core.number} group {group.number} could run timestep {group.timestep}, "
                 f"which the host has not ended"
             )
-        fired = core.update(group)
+        result = core.update(group)
         if recorder is not None:
-            recorder.record(core, group, fired)
-        self._send(core.number, core.packets(group, fired))
+            recorder.record(core, group, result)
+        self._send(core.number, core.packets(group, result))
         if group.is_ready:
             self._ready.append((core, group))
 
@@ -240,7 +266,7 @@ class _Sample:
             if not self.host.has_everything:
                 waiting.append(self.host.waits_for())
             raise BackendError(f"The program stalls; waiting are {'; '.join(waiting)}")
-        self.host.check_complete()
+        self.host.finish()
         for c, g in groups:
             _check_balance(f"Core {c.number} group {g.number}", n_steps, g.init[0], g.sources)
             _check_balance(f"Core {c.number} group {g.number}", n_steps, g.init[1], g.dests)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind, Emit
-from talon.arch.params import ArrayParams, bits_for
-from talon.errors import BackendError, ImageError
-from talon_sim.interpreter.memories import CoreMemories, entry
-from talon_sim.interpreter.neurons import update, wrap
+from talon.arch.memories import Emit
+from talon.arch.params import ArrayParams
+from talon.errors import BackendError
+from talon_sim.interpreter.groups import Group
+from talon_sim.interpreter.memories import CoreMemories
+from talon_sim.interpreter.neurons import grade, update, wrap
 from talon_sim.interpreter.packets import (
-    HOST,
+    HOST_ONLY,
     Destinations,
     HostSpike,
     HostValue,
@@ -21,93 +22,36 @@ from talon_sim.interpreter.packets import (
     PartialSum,
     Spike,
     Token,
-    product,
 )
+from talon_sim.interpreter.synapses import Synapses
 
 COUNTERS = ("events", "rows", "sops", "spikes", "updates", "saturations")
 
-Gathered = tuple[NDArray[np.int64], NDArray[np.int64]]
+Values = NDArray[np.int64]
 
-
-class Group:
-    """A run of neurons with its timestep, its tokens and its decoded tables."""
-
-    def __init__(self, number: int, core: int, params: ArrayParams, memories: CoreMemories) -> None:
-        facts = entry(memories.group, number)
-        self.number = number
-        self.n_neurons, self.frac = facts["n_neurons"], facts["frac"]
-        self.n_sources, self.n_dests = facts["n_sources"], facts["n_dests"]
-        self.start = facts["row_start"] * params.lanes
-        self.stop = self.start + self.n_neurons
-        self.cleared = self.start + -(-self.n_neurons // params.lanes) * params.lanes
-        where = f"Core {core} group {number}"
-        if facts["emit"] not in list(Emit):
-            raise ImageError(
-                f"{where} emit must be one of {[*map(int, Emit)]}, not {facts['emit']}"
-            )
-        self.emit = Emit(facts["emit"])
-        if self.cleared > params.n_neurons:
-            raise ImageError(f"{where} must end by neuron {params.n_neurons}, not {self.stop}")
-        if self.n_neurons and self.stop > len(memories.record["threshold"]):
-            raise ImageError(f"{where} has neurons without a record: RECORD ends before them")
-        self.record = {k: v[self.start : self.stop] for k, v in memories.record.items()}
-        self.routes = [
-            (HOST_ONLY if r["host"] else product(params, r["xmask"], r["ymask"]), r)
-            for r in _table(memories.route, facts["route_start"], facts["n_routes"], where, "ROUTE")
-        ]
-        self.tokens = [
-            (HOST_ONLY if r["host"] else product(params, r["xmask"], r["ymask"]), r)
-            for r in _table(memories.token, facts["token_start"], facts["n_tokens"], where, "TOKEN")
-        ]
-        slots = slice(number * params.n_slots, (number + 1) * params.n_slots)
-        self.init = [memories.init[name][slots].tolist() for name in ("sources", "dests")]
-        self.reset()
-
-    def reset(self) -> None:
-        """Go back to timestep 0, with the tokens that are granted at start."""
-        self.timestep = 0
-        self.sources, self.dests = list(self.init[0]), list(self.init[1])
-
-    @property
-    def slot(self) -> int:
-        """Slot of the timestep that is next."""
-        return self.timestep % len(self.sources)
-
-    @property
-    def is_ready(self) -> bool:
-        """All tokens of the next timestep are there."""
-        slot = self.slot
-        return (
-            self.n_neurons > 0
-            and self.sources[slot] == self.n_sources
-            and self.dests[slot] == self.n_dests
-        )
-
-    def waits_for(self) -> str:
-        """Name what is missing for the next timestep."""
-        slot = self.slot
-        return (
-            f"timestep {self.timestep}: {self.sources[slot]} of {self.n_sources} END_OF_STEP, "
-            f"{self.dests[slot]} of {self.n_dests} CREDIT"
-        )
-
-
-HOST_ONLY: Destinations = (HOST,)
+Result = tuple[Values, NDArray[np.bool_]] | None
+"""Of each neuron of a group, in the order of its scan: its potential, partial sum or payload, and
+whether it fired. None of a group that updates once, and has."""
 
 
 class Core:
-    """State and behavior of one configured core."""
+    """State and behavior of one configured core.
+
+    The accumulators are one memory of ``n_slots`` pages, as in hardware: groups that overlap in it
+    get wrong sums.
+    """
 
     def __init__(self, number: int, params: ArrayParams, memories: CoreMemories) -> None:
         self.number = number
         self._params = params
-        self._memories = memories
-        self._address_mask = (1 << bits_for(params.weight_words)) - 1
-        self._flat = memories.weights.reshape(-1).astype(np.int64)
-        self._edges = [entry(memories.edge, i) for i in range(len(memories.edge["kind"]))]
-        self._gathered: dict[tuple[int, int], Gathered] = {}
+        self._synapses = Synapses(number, params, memories)
         self.groups = [Group(i, number, params, memories) for i in range(params.n_groups)]
         self.counters = dict.fromkeys(COUNTERS, 0)
+        # Pages of a power of two rows: a page is then chosen by an exclusive or with the row.
+        page = 1 << (params.n_rows - 1).bit_length()
+        width = params.n_slots.bit_length() - 1
+        self._page_of = [_mirrored(slot, width) * page for slot in range(params.n_slots)]
+        self._n_rows = params.n_slots * page
         self.reset()
 
     def reset(self) -> None:
@@ -115,7 +59,8 @@ class Core:
         self.v = np.zeros(self._params.n_neurons, np.int64)
         self.i = np.zeros(self._params.n_neurons, np.int64)
         # Sums are wrapped when they are taken: addition modulo 2^24 does not care when.
-        self.acc = np.zeros((self._params.n_slots, self._params.n_neurons), np.int64)
+        self._acc = np.zeros((self._n_rows, self._params.lanes), np.int64)
+        self._flat = self._acc.reshape(-1)
         for group in self.groups:
             group.reset()
 
@@ -124,7 +69,9 @@ class Core:
         if type(packet) is Spike:
             self._take_spike(packet)
         elif type(packet) is PartialSum:
-            self.acc[packet.slot, packet.neuron] += packet.value
+            self._flat[packet.neuron ^ self._page_of[packet.slot] * self._params.lanes] += (
+                packet.value
+            )
             self._count(rows=1, sops=1)
         elif type(packet) is Token:
             return self._take_token(packet)
@@ -132,61 +79,64 @@ class Core:
             raise TypeError(f"Core {self.number} cannot take {packet!r}")
         return None
 
-    def update(self, group: Group) -> NDArray[np.bool_]:
-        """Run the next timestep of a ready group and return who fired."""
-        slot = group.slot
+    def update(self, group: Group) -> Result:
+        """Run the next timestep of a ready group."""
+        slot, first = group.slot, group.timestep == 0
         group.sources[slot] = group.dests[slot] = 0
         group.timestep += 1
-        acc = wrap(self.acc[slot, group.start : group.stop])
-        self.acc[slot, group.start : group.cleared] = 0
-        neurons = slice(group.start, group.stop)
-        self.v[neurons], self.i[neurons], fired, saturated = update(
-            self.v[neurons], self.i[neurons], acc, group.record, frac=group.frac
-        )
+        if group.once and not first:
+            return None
+        rows = group.scan.rows ^ self._page_of[0 if group.hold else slot % (1 << group.slots)]
+        acc = wrap(self._acc[rows][group.scan.used])
+        if not group.hold:
+            self._acc[rows] = 0
+        values, fired = self._advance(group, acc)
         self.counters["spikes"] += int(np.count_nonzero(fired))
         self.counters["updates"] += group.n_neurons
-        self.counters["saturations"] += saturated
-        return fired
+        return values, fired
 
-    def packets(
-        self, group: Group, fired: NDArray[np.bool_]
-    ) -> Iterator[tuple[Destinations, Packet]]:
+    def _advance(self, group: Group, acc: Values) -> tuple[Values, NDArray[np.bool_]]:
+        if group.emit is Emit.GRADED:
+            payloads = grade(acc, group.record)
+            return payloads, payloads > 0
+        # Partial sums have no state: they may stand where no potentials are.
+        at = group.numbers
+        v, i = (self.v[at], self.i[at]) if group.has_state else (np.zeros_like(acc),) * 2
+        v, i, fired, saturated = update(v, i, acc, group.record, frac=group.frac)
+        if group.has_state:
+            self.v[at], self.i[at] = v, i
+        self.counters["saturations"] += saturated
+        return v, fired
+
+    def packets(self, group: Group, result: Result) -> Iterator[tuple[Destinations, Packet]]:
         """Yield what a group sends after an update, in order."""
         t, n_slots = group.timestep - 1, self._params.n_slots
-        if group.emit is Emit.SPIKE:
-            yield from self._spikes(group, np.flatnonzero(fired), t)
-        elif group.emit is Emit.READOUT:
-            for neuron in range(group.start, group.stop):
-                yield HOST_ONLY, HostValue(t % n_slots, neuron, int(self.v[neuron]))
-        else:
-            yield from self._partial_sums(group, t)
+        if result is not None and group.emit is Emit.READOUT:
+            for number, value in zip(group.numbers.tolist(), result[0].tolist(), strict=True):
+                yield HOST_ONLY, HostValue(t % n_slots, number, value)
+        elif result is not None:
+            yield from self._values(group, result, t)
         for to, token in group.tokens:
             number = group.number if token["host"] else token["group"]
             at = (t + token["delta"]) % n_slots
             yield to, Token(at, number, bool(token["credit"]))
 
-    def _spikes(
-        self, group: Group, fired: NDArray[np.intp], t: int
+    def _values(
+        self, group: Group, result: tuple[Values, NDArray[np.bool_]], t: int
     ) -> Iterator[tuple[Destinations, Packet]]:
-        n_slots = self._params.n_slots
-        for neuron in (fired + group.start).tolist():
-            for to, route in group.routes:
-                if not route["first"] <= neuron <= route["last"]:
-                    continue
-                if route["host"]:
-                    yield to, HostSpike(t % n_slots, neuron)
+        n_slots, emit = self._params.n_slots, group.emit
+        values = group.windows(result[1].astype(np.int64) if emit is Emit.SPIKE else result[0])
+        for lane in np.flatnonzero(values).tolist():
+            value = int(values[lane])
+            for to, host, delay, edge, target in group.sends(lane):
+                if emit is Emit.PSUM:
+                    yield to, PartialSum((t + delay) % (1 << group.slots), target, value)
+                elif not host:
+                    yield to, Spike((t + delay) % n_slots, edge, target, value)
+                elif emit is Emit.GRADED:
+                    yield to, HostValue(t % n_slots, target, value)
                 else:
-                    index = neuron + route["offset"] & 0xFFFF
-                    yield to, Spike((t + route["delay"]) % n_slots, route["edge"], index, 1)
-
-    def _partial_sums(self, group: Group, t: int) -> Iterator[tuple[Destinations, Packet]]:
-        slots, size = self._params.n_slots, self._params.n_neurons
-        for neuron in range(group.start, group.stop):
-            value = int(self.v[neuron])
-            for to, route in group.routes if value else ():
-                if route["first"] <= neuron <= route["last"]:
-                    target = (neuron + route["offset"]) % size
-                    yield to, PartialSum((t + route["delay"]) % slots, target, value)
+                    yield to, HostSpike(t % n_slots, target)
 
     def _take_token(self, token: Token) -> Group:
         group = self.groups[token.group]
@@ -200,68 +150,31 @@ class Core:
                 f"Core {self.number} group {token.group} got more {kind} tokens for slot "
                 f"{token.slot} than the {limit} of a timestep (at timestep {group.timestep})"
             )
+        ahead = (token.slot - group.timestep) % self._params.n_slots
+        if not token.credit and ahead >= 1 << group.slots:
+            raise BackendError(
+                f"Core {self.number} group {token.group} keeps {1 << group.slots} slots and is at "
+                f"timestep {group.timestep}, but a sender has ended timestep "
+                f"{group.timestep + ahead}: it was permitted too early"
+            )
         counts[token.slot] += 1
         return group
 
     def _take_spike(self, spike: Spike) -> None:
-        if spike.edge >= len(self._edges):
-            raise ImageError(f"Core {self.number} got an event on edge {spike.edge}, not loaded")
-        edge = self._edges[spike.edge]
-        if edge["kind"] == EdgeKind.DENSE:
-            self._add_dense(spike, edge)
-        elif edge["kind"] == EdgeKind.SPARSE:
-            self._add_sparse(spike, edge)
-        elif edge["kind"] == EdgeKind.IDENTITY:
-            neuron = (spike.source + edge["offset"] & 0xFFFF) % self._params.n_neurons
-            self.acc[spike.slot, neuron] += edge["weight"] * spike.payload
-            self._count(rows=1, sops=1)
+        found = self._synapses.rows(spike)
+        page = self._page_of[spike.slot % (1 << found.slots)]
+        if found.words is not None:
+            memory, at = self._acc, found.targets ^ page
+            weights = self._synapses.words[found.words]
         else:
-            raise ImageError(f"Core {self.number} edge {spike.edge} has no kind {edge['kind']}")
-
-    def _add_dense(self, spike: Spike, edge: dict[str, int]) -> None:
-        lanes, rows = self._params.lanes, edge["rows"]
-        start = edge["row_start"] * lanes
-        if start + rows * lanes > self._params.n_neurons:
-            raise ImageError(f"Core {self.number} edge {spike.edge} adds to rows past the last")
-        first = self._address(edge["base"] + spike.source * rows, rows, spike)
-        words = self._flat[first * lanes : (first + rows) * lanes]
-        self.acc[spike.slot, start : start + rows * lanes] += words * spike.payload
-        self._count(rows=rows, sops=(rows - 1) * lanes + edge["last_lanes"])
-
-    def _add_sparse(self, spike: Spike, edge: dict[str, int]) -> None:
-        key = (spike.edge, spike.source)
-        if key not in self._gathered:
-            self._gathered[key] = self._gather(spike, edge)
-        neurons, weights = self._gathered[key]
-        np.add.at(self.acc[spike.slot], neurons.reshape(-1), weights.reshape(-1) * spike.payload)
-        self._count(rows=len(weights), sops=int(np.count_nonzero(weights)))
-
-    def _gather(self, spike: Spike, edge: dict[str, int]) -> Gathered:
-        """Return neurons and weights, a row for each word, of one source of a SPARSE edge."""
-        lanes = self._params.lanes
-        pointer = spike.source + edge["offset"] & 0xFFFF
-        word, position = divmod(pointer, lanes // 4)
-        found = int(self._memories.pointers[self._address(edge["base"] + word, 1, spike), position])
-        count = found >> 16
-        first = self._address(found & 0xFFFF, count, spike)
-        packed = self._memories.packed[first : first + count].astype(np.int64)
-        weights = (packed & 0xFF ^ 0x80) - 0x80
-        row, half = packed >> 8 & 0x7F, packed >> 15
-        lane = np.arange(lanes // 2) + half * (lanes // 2)
-        used = weights != 0
-        if np.any(row[used] >= self._params.n_rows):
-            raise ImageError(f"Core {self.number} edge {spike.edge} adds to rows past the last")
-        return np.where(used, row * lanes + lane, 0), weights
-
-    def _address(self, address: int, count: int, spike: Spike) -> int:
-        """Return a weight address as the hardware computes it; refuse one that is not loaded."""
-        address &= self._address_mask
-        if count and address + count > len(self._memories.weights):
-            raise ImageError(
-                f"Core {self.number} edge {spike.edge} index {spike.source} reads weight words "
-                f"{address} to {address + count - 1}, but {len(self._memories.weights)} are loaded"
-            )
-        return address
+            memory, at = self._flat, found.targets ^ page * self._params.lanes
+            weights = found.weights
+        assert weights is not None
+        if found.distinct:
+            memory[at] += weights * spike.payload
+        else:
+            np.add.at(memory, at, weights * spike.payload)
+        self._count(rows=found.n_rows, sops=found.sops)
 
     def _count(self, *, rows: int, sops: int) -> None:
         self.counters["events"] += 1
@@ -269,9 +182,6 @@ class Core:
         self.counters["sops"] += sops
 
 
-def _table(
-    fields: dict[str, NDArray[np.int64]], start: int, count: int, where: str, memory: str
-) -> list[dict[str, int]]:
-    if count and start + count > len(fields["host"]):
-        raise ImageError(f"{where} uses entries of {memory} that are not loaded")
-    return [entry(fields, start + i) for i in range(count)]
+def _mirrored(number: int, width: int) -> int:
+    """Return a number of ``width`` bits with its bits in the opposite order."""
+    return int(f"{number:0{width}b}"[::-1], 2)

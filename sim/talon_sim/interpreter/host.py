@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from talon.arch.params import ArrayParams
 from talon.errors import BackendError
+from talon.image.maps import Sender, homes, lines_of, senders
 from talon_sim.interpreter.packets import (
     Destinations,
     HostSpike,
@@ -22,60 +22,54 @@ from talon_sim.interpreter.packets import (
     product,
 )
 
+Route = tuple[Destinations, NDArray[np.bool_], NDArray[np.int64], int, int]
+"""Receivers, lines taken, index of each line, edge and delay."""
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where neurons of a population stand: one group of one core."""
 
-    core: int
-    group: int
-    population: str
-    neuron_start: int
-    first: int
-    count: int
+class HostTables:
+    """What a manifest tells the host, made ready once for all samples."""
+
+    def __init__(self, params: ArrayParams, manifest: Mapping[str, Any]) -> None:
+        self.n_slots = params.n_slots
+        self.init = [int(count) for count in manifest["permit_init"]]
+        self.n_dests = int(manifest["n_dests"])
+        self.routes = {port["name"]: _routes(params, port) for port in manifest["inputs"]}
+        self.once = {port["name"] for port in manifest["inputs"] if port.get("once", False)}
+        self.tokens = [
+            (product(params, token["xmask"], token["ymask"]), token["group"], token["delta"])
+            for token in manifest["host_tokens"]
+        ]
+        self.ends = [(end["core"], end["group"]) for end in manifest["end_of_step"]]
+        self.senders = senders(manifest)
+        self.outputs = {output["population"]: output["kind"] for output in manifest["outputs"]}
+        self.homes = _by_number(manifest, params, self.senders)
 
 
 class Host:
     """Sender of the inputs of one sample, and receiver of its outputs.
 
-    ``spikes`` and ``values`` are the arrays (T, n) by population into which outputs go.
+    ``spikes`` and ``values`` are the arrays (T, n) by population into which outputs go, of windows
+    where the population has a pool.
     """
 
     def __init__(
-        self,
-        params: ArrayParams,
-        manifest: Mapping[str, Any],
-        frames: Mapping[str, NDArray[Any]],
-        *,
-        rng: random.Random,
+        self, tables: HostTables, frames: Mapping[str, NDArray[Any]], *, rng: random.Random
     ) -> None:
-        self._n_slots = params.n_slots
-        self._frames = frames
-        self._rng = rng
+        self._tables, self._frames, self._rng = tables, frames, rng
+        self._n_slots, self.n_dests, self.init = tables.n_slots, tables.n_dests, tables.init
         self.n_steps = len(next(iter(frames.values())))
         self.timestep = 0
-        self.init = [int(count) for count in manifest["permit_init"]]
-        self.permits = list(self.init)
-        self.n_dests = int(manifest["n_dests"])
-        self._routes = {port["name"]: _routes(params, port) for port in manifest["inputs"]}
-        self._tokens = [
-            (product(params, token["xmask"], token["ymask"]), token["group"], token["delta"])
-            for token in manifest["host_tokens"]
-        ]
-        self._ended = {(end["core"], end["group"]): 0 for end in manifest["end_of_step"]}
-        self._places = places(manifest)
-        outputs = {output["population"]: output["kind"] for output in manifest["outputs"]}
-        sizes = {population["name"]: population["n"] for population in manifest["populations"]}
-        self.spikes = {
-            name: np.zeros((self.n_steps, sizes[name]), np.bool_)
-            for name, kind in outputs.items()
-            if kind == "spike"
-        }
-        self.values = {
-            name: np.zeros((self.n_steps, sizes[name]), np.int32)
-            for name, kind in outputs.items()
-            if kind == "readout"
-        }
+        self.permits = list(tables.init)
+        self._ended = dict.fromkeys(tables.ends, 0)
+        self.spikes: dict[str, NDArray[np.bool_]] = {}
+        self.values: dict[str, NDArray[np.int32]] = {}
+        for name, kind in tables.outputs.items():
+            sender = tables.senders[name]
+            shape = (self.n_steps, sender.n_sent)
+            if kind == "spike" and sender.kind != "graded":
+                self.spikes[name] = np.zeros(shape, np.bool_)
+            else:
+                self.values[name] = np.zeros(shape, np.int32)
         self._received = {
             name: np.zeros(array.shape, np.bool_) for name, array in self.values.items()
         }
@@ -110,15 +104,18 @@ class Host:
         self.timestep += 1
         events: list[tuple[Destinations, Packet]] = []
         for name, frames in self._frames.items():
-            for line in np.flatnonzero(frames[t]).tolist():
-                payload = int(frames[t, line])
-                for to, first, last, edge, offset, delay in self._routes[name]:
-                    if first <= line <= last:
-                        slot = (t + delay) % self._n_slots
-                        events.append((to, Spike(slot, edge, line + offset & 0xFFFF, payload)))
+            if t and name in self._tables.once:
+                continue
+            lines = np.flatnonzero(frames[t])
+            for to, inside, index, edge, delay in self._tables.routes[name]:
+                slot = (t + delay) % self._n_slots
+                mine = lines[inside[lines]]
+                payloads = frames[t, mine].tolist()
+                for source, payload in zip(index[mine].tolist(), payloads, strict=True):
+                    events.append((to, Spike(slot, edge, source, int(payload))))
         self._rng.shuffle(events)
         yield from events
-        for to, group, delta in self._tokens:
+        for to, group, delta in self._tables.tokens:
             yield to, Token((t + delta) % self._n_slots, group, credit=False)
 
     def take(self, core: int, packet: Packet) -> None:
@@ -126,29 +123,33 @@ class Host:
         if isinstance(packet, Token):
             self._take_token(core, packet)
         elif isinstance(packet, HostSpike):
-            t, place, neuron = self._locate(core, packet)
-            spikes = self._of(self.spikes, place, packet)
-            if spikes[t, neuron]:
+            t, population, window = self._locate(core, packet)
+            spikes = self._of(self.spikes, population, core, packet)
+            if spikes[t, window]:
                 raise BackendError(f"{_where(core, packet)} came twice in timestep {t}")
-            spikes[t, neuron] = True
+            spikes[t, window] = True
         elif isinstance(packet, HostValue):
-            t, place, neuron = self._locate(core, packet)
-            values = self._of(self.values, place, packet)
-            if self._received[place.population][t, neuron]:
+            t, population, window = self._locate(core, packet)
+            values = self._of(self.values, population, core, packet)
+            if self._received[population][t, window]:
                 raise BackendError(f"{_where(core, packet)} came twice in timestep {t}")
-            self._received[place.population][t, neuron] = True
-            values[t, neuron] = packet.value
+            self._received[population][t, window] = True
+            values[t, window] = packet.value
         else:
-            raise TypeError(f"The host cannot take {packet!r}")
+            raise BackendError(f"{_where(core, packet)} went to the host, which cannot take it")
 
-    def check_complete(self) -> None:
-        """Raise a BackendError unless every read-out value has come."""
+    def finish(self) -> None:
+        """Complete what is only sent once; raise a BackendError if a read-out value is missing."""
         for name, received in self._received.items():
-            if not received.all():
-                t, neuron = np.argwhere(~received)[0]
+            sender = self._tables.senders[name]
+            expected = received[:1] if sender.once else received
+            if sender.kind == "readout" and not expected.all():
+                t, neuron = np.argwhere(~expected)[0]
                 raise BackendError(
                     f"No read-out value came for population {name!r} neuron {neuron} timestep {t}"
                 )
+            if sender.once:
+                self.values[name][1:] = self.values[name][0]
 
     def _take_token(self, core: int, token: Token) -> None:
         if token.credit:
@@ -174,49 +175,43 @@ class Host:
             )
         return t
 
-    def _locate(self, core: int, packet: HostSpike | HostValue) -> tuple[int, Place, int]:
-        for place in self._places:
-            local = packet.neuron - place.neuron_start
-            if place.core == core and 0 <= local < place.count:
-                return self._date(core, place.group, packet), place, place.first + local
-        raise BackendError(f"{_where(core, packet)} is of no group of the manifest")
+    def _locate(self, core: int, packet: HostSpike | HostValue) -> tuple[int, str, int]:
+        """Return timestep, population and window of a packet."""
+        found = self._tables.homes.get((core, packet.neuron))
+        if found is None:
+            raise BackendError(f"{_where(core, packet)} is of no output of the manifest")
+        group, population, window = found
+        return self._date(core, group, packet), population, window
 
-    def _of(self, arrays: dict[str, NDArray[Any]], place: Place, packet: Packet) -> NDArray[Any]:
-        if place.population not in arrays:
-            raise BackendError(f"{_where(place.core, packet)} is of no such output")
-        return arrays[place.population]
-
-
-def places(manifest: Mapping[str, Any]) -> list[Place]:
-    """Return the place of every group that holds neurons of a population."""
-    return [
-        Place(
-            core=group["core"],
-            group=group["group"],
-            population=group["population"],
-            neuron_start=group["neuron_start"],
-            first=group["first"],
-            count=group["count"],
-        )
-        for group in manifest["groups"]
-        if group["population"] is not None
-    ]
+    def _of(
+        self, arrays: dict[str, NDArray[Any]], population: str, core: int, packet: Packet
+    ) -> NDArray[Any]:
+        if population not in arrays:
+            raise BackendError(f"{_where(core, packet)} is of no such output")
+        return arrays[population]
 
 
-def _routes(
-    params: ArrayParams, port: Mapping[str, Any]
-) -> list[tuple[Destinations, int, int, int, int, int]]:
-    return [
-        (
-            product(params, route["xmask"], route["ymask"]),
-            route["first"],
-            route["last"],
-            route["edge"],
-            route["offset"],
-            route["delay"],
-        )
-        for route in port["routes"]
-    ]
+def _by_number(
+    manifest: Mapping[str, Any], params: ArrayParams, populations: Mapping[str, Sender]
+) -> dict[tuple[int, int], tuple[int, str, int]]:
+    """Return group, population and window of each neuron of an output, by core and number."""
+    outputs = {output["population"] for output in manifest["outputs"]}
+    found: dict[tuple[int, int], tuple[int, str, int]] = {}
+    for home in homes(manifest, params):
+        if home.population in outputs:
+            windows = populations[home.population].windows()[home.neurons]
+            for number, window in zip(home.numbers.tolist(), windows.tolist(), strict=True):
+                found[home.core, number] = home.group, home.population, window
+    return found
+
+
+def _routes(params: ArrayParams, port: Mapping[str, Any]) -> list[Route]:
+    routes: list[Route] = []
+    for route in port["routes"]:
+        inside, index = lines_of(route, port["shape"])
+        to = product(params, route["xmask"], route["ymask"])
+        routes.append((to, inside, index & 0xFFFF, route["edge"], route["delay"]))
+    return routes
 
 
 def _where(core: int, packet: Packet) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.layout import Layout
-from talon.arch.memories import LOADED, Memory, MemoryLayouts, depth_of, words_per_entry
+from talon.arch.memories import Memory, MemoryLayouts, depth_of, loaded, words_per_entry
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 
@@ -43,6 +43,7 @@ class CoreMemories:
 
     ``weights`` has a row of ``lanes`` signed bytes for each loaded word; ``packed`` shows the same
     bytes as ``lanes / 2`` synapses of 16 bits, ``pointers`` as ``lanes / 4`` pointers of 32.
+    ``axis`` is None in an array without feature maps.
     """
 
     weights: NDArray[np.int8]
@@ -54,6 +55,7 @@ class CoreMemories:
     route: Fields
     token: Fields
     init: Fields
+    axis: Fields | None = None
 
     @classmethod
     def from_words(
@@ -68,7 +70,7 @@ class CoreMemories:
             not complete.
         """
         layouts = MemoryLayouts(params).of_memory
-        for memory in LOADED:
+        for memory in loaded(params):
             _check_length(params, words, memory, core)
         weights = np.ascontiguousarray(words[Memory.WEIGHT], "<u4")
         decoded = {

@@ -48,6 +48,14 @@ def update(
     return after, after_i, fired, int(np.count_nonzero(clamped))
 
 
+def grade(acc: Integers, record: Fields) -> Integers:
+    """Return the payloads of graded neurons, zero where there is no event."""
+    factor = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
+    scaled = (acc + record["v_reset"]) * factor
+    # Half a unit up, then the floor: the arithmetic shift of a negative number is one.
+    return np.clip(scaled + numerics.DECAY_ONE // 2 >> 16, 0, record["threshold"])
+
+
 def _current(i: Integers, drive: Integers, record: Fields) -> tuple[Integers, Integers, Flags]:
     """Return currents to store, what drives the potentials, and which currents were clamped."""
     if "has_current" not in record:

@@ -43,7 +43,7 @@ class HostSpike(NamedTuple):
 
 
 class HostValue(NamedTuple):
-    """A read-out value."""
+    """A read-out value, or the payload of a graded neuron."""
 
     slot: int
     neuron: int
@@ -53,6 +53,8 @@ class HostValue(NamedTuple):
 Packet = Spike | PartialSum | Token | HostSpike | HostValue
 
 Destinations = tuple[int, ...]
+
+HOST_ONLY: Destinations = (HOST,)
 
 
 def product(params: ArrayParams, xmask: int, ymask: int) -> Destinations:
