@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from talon.compiler.compile import quantize_graph
-from talon.compiler.unmapped import find_unmapped
 from talon.compiler.mapping import Mapping, map_network
+from talon.compiler.unmapped import find_unmapped
 from talon.compiler.wiring import HOST
 from talon.graph.layout import HELD, Layout
 from talon.graph.spec import HardwareSpec
