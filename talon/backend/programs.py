@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import find_unmapped
 from talon.ir import Graph, Input, Node, Output, ReLU
+
+Hoist: TypeAlias = Literal["auto"] | bool
 
 
 class Program(compiled.Program):
@@ -79,6 +81,7 @@ def compile(
     layout: Layout | None = None,
     input_range: Mapping[str, tuple[float, float]] | None = None,
     objective: Objective = "latency",
+    hoist: Hoist = "auto",
 ) -> Program:
     """Compile a graph for an array.
 
@@ -97,6 +100,10 @@ def compile(
         Ranges (low, high) of graded inputs by name.
     objective
         ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest.
+    hoist
+        Whether what depends on held frames alone is computed once: ``True`` if all inputs will be
+        held in every run, ``"auto"`` if the samples are held (``layout="images"``). Such a program
+        takes nothing but held frames. Arrays without feature maps compute in every timestep.
 
     Returns
     -------
@@ -109,7 +116,7 @@ def compile(
         The graph cannot become a program; the message names the node and the ways out.
     """
     params = _array_of(graph, hw)
-    statistics = None
+    statistics, data = None, None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
         statistics = statistics_of(graph, data)
@@ -119,6 +126,7 @@ def compile(
         calibration=statistics,
         input_range=input_range,
         objective=objective,
+        held=_held(graph, data, hoist),
     )
     return Program(program.image)
 
@@ -132,13 +140,14 @@ def plan(
     layout: Layout | None = None,
     input_range: Mapping[str, tuple[float, float]] | None = None,
     objective: Objective = "latency",
+    hoist: Hoist = "auto",
 ) -> Plan:
     """Return whether a graph fits an array, why or why not, where, and how fast it will run.
 
     The arguments are those of :func:`compile`; ``n_steps`` is also the length of an inference.
     """
     params = _array_of(graph, hw)
-    statistics = None
+    statistics, data = None, None
     if calibration is not None and not find_unmapped(graph, maps=params.has_maps):
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
         statistics = statistics_of(graph, data)
@@ -150,7 +159,18 @@ def plan(
         input_range=input_range,
         objective=objective,
         n_steps=n_steps,
+        held=_held(graph, data, hoist),
     )
+
+
+def _held(graph: Graph, samples: Inputs | None, hoist: Hoist) -> list[str]:
+    """Return the names of the inputs that are the same in every timestep."""
+    if hoist not in (True, False, "auto"):
+        raise ValueError(f"hoist must be True, False or 'auto', not {hoist!r}")
+    if hoist == "auto":
+        values = samples.values if samples is not None else {}
+        return [name for name, x in values.items() if len(x) > 1 and x.strides[0] == 0]
+    return list(graph.inputs) if hoist else []
 
 
 def _array_of(graph: object, hw: object) -> ArrayParams:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from talon.compiler.check import check_program
 from talon.compiler.digest import graph_hash
 from talon.compiler.emit import emit_sections, manifest_of
 from talon.compiler.float_network import FloatNetwork
+from talon.compiler.hoist import hoist
 from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping as Placement
 from talon.compiler.mapping import map_network
@@ -33,12 +34,18 @@ def quantize_graph(
     *,
     calibration: Calibration | None = None,
     input_range: InputRanges | None = None,
+    held: Collection[str] = (),
 ) -> tuple[IntNetwork, FloatNetwork, list[LayerReport]]:
-    """Return the integer network of a graph, the float one, and a report a population."""
+    """Return the integer network of a graph, the float one, and a report a population.
+
+    ``held`` names the inputs whose frames are the same in every timestep.
+    """
     lowered = lower(graph, max_delay=params.max_delay, maps=params.has_maps)
     network, layers = quantize(
         lowered, calibration=calibration, input_range=input_range, lanes=params.lanes
     )
+    if params.has_maps:
+        network = hoist(network, held)
     steps = graph.metadata.get("n_steps")
     if isinstance(steps, int):
         network = with_metadata(network, n_steps=steps)
@@ -52,6 +59,7 @@ def compile_graph(
     calibration: Calibration | None = None,
     input_range: InputRanges | None = None,
     objective: Objective = "latency",
+    held: Collection[str] = (),
 ) -> Program:
     """Return the program of ``graph`` for the array ``params``, checked.
 
@@ -65,6 +73,9 @@ def compile_graph(
         Ranges of inputs by name, where samples are not at hand.
     objective
         ``"latency"`` or ``"cores"``, see :func:`talon.compiler.tile.tile`.
+    held
+        Names of the inputs whose frames are the same in every timestep: what depends on them alone
+        is computed once, on an array with feature maps.
 
     Raises
     ------
@@ -72,7 +83,7 @@ def compile_graph(
         The graph cannot become a program; the message names the node and the ways out.
     """
     network, lowered, layers = quantize_graph(
-        graph, params, calibration=calibration, input_range=input_range
+        graph, params, calibration=calibration, input_range=input_range, held=held
     )
     rates = rounded_rates(calibration)
     placement = map_network(network, params, objective=objective, rates=rates)

@@ -62,6 +62,14 @@ class FloatPopulation:
         """Number of neurons."""
         return math.prod(self.shape)
 
+    @property
+    def sent_shape(self) -> tuple[int, ...]:
+        """Shape of what it sends: that of its windows, if it has a pool."""
+        if self.pool is None:
+            return self.shape
+        channels, height, width = self.shape
+        return channels, height // self.pool.size[0], width // self.pool.size[1]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FloatSynapses:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.compiler.hoist import held_inputs
 from talon.compiler.network import InputPort, IntNetwork
 from talon.errors import QuantizationError
 
@@ -38,12 +39,20 @@ def quantize_inputs(
         An input is missing or unknown, or has another shape.
     QuantizationError
         A value is not finite, or the port cannot express it: anything but 0 and 1 on a port of
-        spikes, a negative value on an unsigned port.
+        spikes, a negative value on an unsigned port; or an input changes that must be held.
     """
     ports = {port.name: port for port in network.inputs}
     if set(inputs) != set(ports):
         raise ValueError(f"Inputs must be {sorted(ports)}, not {sorted(inputs)}")
     payloads = {name: quantize_port(port, inputs[name]) for name, port in ports.items()}
+    for name in sorted(held_inputs(network)):
+        frames = payloads[name]
+        if len(frames) > 1 and frames.strides[0] and (frames[1:] != frames[:1]).any():
+            raise QuantizationError(
+                f"Input {name!r} must be the same in every timestep, since the program computes "
+                "once what depends on it; give held frames (layout='images'), or compile with "
+                "hoist=False"
+            )
     shapes = {payload.shape[:2] for payload in payloads.values()}
     if len(shapes) > 1:
         given = {name: payload.shape[:2] for name, payload in payloads.items()}

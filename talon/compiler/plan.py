@@ -5,6 +5,7 @@ Data only; the command line and the reports render it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -122,6 +123,7 @@ def plan_graph(
     input_range: InputRanges | None = None,
     objective: Objective = "latency",
     n_steps: int | None = None,
+    held: Collection[str] = (),
 ) -> Plan:
     """Return the plan of ``graph`` on the array ``params``; one that does not fit says why.
 
@@ -141,7 +143,7 @@ def plan_graph(
         try:
             nodes = lower(graph, maps=params.has_maps).placed
             network, _, reports = quantize_graph(
-                graph, params, calibration=calibration, input_range=input_range
+                graph, params, calibration=calibration, input_range=input_range, held=held
             )
             layers, limits = tuple(reports), bounds(network, params)
             mapping = map_network(network, params, objective=objective, rates=rates)

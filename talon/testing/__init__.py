@@ -5,6 +5,7 @@ The hypothesis strategies import hypothesis when they are called; it is not need
 
 from talon.testing.equality import assert_same, assert_same_graph
 from talon.testing.exchange import random_exchange_graph
+from talon.testing.map_graphs import random_map_graph
 from talon.testing.maps import (
     MapLimits,
     map_networks,
@@ -36,6 +37,7 @@ __all__ = [
     "random_graph",
     "random_graph_of_primitives",
     "random_inputs",
+    "random_map_graph",
     "random_map_network",
     "random_map_payloads",
     "random_raster",

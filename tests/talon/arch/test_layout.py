@@ -95,12 +95,20 @@ def test_slips_are_named():
 def test_the_layouts_of_every_preset_hold_its_sizes(params):
     memories, packets = MemoryLayouts(params), PacketLayouts(params)
     edge = memories.edge.pack
-    edge({"base": params.weight_words - 1, "rows": params.n_rows, "row_start": params.n_rows - 1})
+    last_row = params.acc_rows - 1
+    edge({"base": params.weight_words - 1, "rows": params.acc_rows, "row_start": last_row})
     edge({"last_lanes": params.lanes, "offset": 65535, "weight": -128})
+    if params.has_maps:
+        whole = {"n_y": params.acc_rows, "n_x": params.acc_rows, "n_c": params.acc_rows}
+        extent = {**whole, "y_step": last_row, "record_start": params.n_rows - 1}
+        edge({"y_axis": params.n_axis - 1, "y_shift": 16, "y_row": last_row})
+        memories.axis.pack({"weight": params.weight_words - 1, "row": last_row, "count": 63})
+    else:
+        extent = {"n_neurons": params.n_neurons}
     memories.group.pack(
         {
-            "row_start": params.n_rows - 1,
-            "n_neurons": params.n_neurons,
+            "row_start": last_row,
+            **extent,
             "frac": 7,
             "n_routes": params.n_routes,
             "n_tokens": params.n_tokens,

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from talon.arch import numerics
+from talon.compiler.kernel import Kernel
 from talon.ir import LIF, Affine, Graph, Input, Output
 
 
@@ -34,17 +36,33 @@ def mlp(*sizes, seed=0, **options):
     return Graph(nodes, list(itertools.pairwise(names)))
 
 
+def pooled(values, population):
+    """Return the largest of each window of a population that has a pool."""
+    if population.pool is None:
+        return values
+    rows, columns = population.pool.size
+    c, h, w = population.shape
+    windows = values.reshape(-1, c, h // rows, rows, w // columns, columns)
+    return windows.max(axis=(3, 5)).reshape(len(values), -1)
+
+
 def run_lowered(network, inputs, n_steps, n_samples):
     """Execute a lowered network as its docstrings say."""
     values = {
         n: np.asarray(x, np.float64).reshape(n_steps, n_samples, -1) for n, x in inputs.items()
     }
     shape = {p.name: (n_steps, n_samples, p.n) for p in network.populations}
-    values |= {name: np.zeros(dims) for name, dims in shape.items()}
+    sizes = {p.name: (n_steps, n_samples, p.sent_shape) for p in network.populations}
+    values |= {name: np.zeros((t, b, int(np.prod(s)))) for name, (t, b, s) in sizes.items()}
     spikes = {name: np.zeros(dims, bool) for name, dims in shape.items()}
     potentials = {name: np.zeros(dims) for name, dims in shape.items()}
 
     currents = {p.name: np.zeros((n_samples, p.n)) for p in network.populations if p.current}
+
+    matrices = {
+        id(s): s.weight.dense() if isinstance(s.weight, Kernel) else s.weight
+        for s in network.synapses
+    }
 
     def fires(p, v):
         return v > p.threshold if p.strict else v >= p.threshold
@@ -55,7 +73,7 @@ def run_lowered(network, inputs, n_steps, n_samples):
             drive = np.zeros(v.shape)
             for s in network.synapses:
                 if s.target == p.name and t >= s.delay:
-                    drive = drive + values[s.source][t - s.delay] @ s.weight.T
+                    drive = drive + values[s.source][t - s.delay] @ matrices[id(s)].T
             if p.current:
                 decay, bias = p.current
                 drive = currents[p.name] = currents[p.name] * decay + drive + bias
@@ -73,14 +91,93 @@ def run_lowered(network, inputs, n_steps, n_samples):
                 reset = p.v_reset if p.reset == "zero" else total - p.threshold
                 total = np.where(fired, reset, total)
             potentials[p.name][t], spikes[p.name][t] = total, fired
-            values[p.name][t] = fired
+            sent = np.maximum(total, 0) if p.kind == "graded" else fired
+            values[p.name][t] = pooled(sent, p)
     return spikes, potentials
+
+
+def run_integers(network, inputs, n_steps, n_samples):
+    """Execute an integer network as its docstrings and the numeric contract say.
+
+    Return what each source sends, V and spikes, as (T, B, n) by name.
+    """
+    sent = {name: np.asarray(x).reshape(n_steps, n_samples, -1) for name, x in inputs.items()}
+    sizes = {p.name: (n_steps, n_samples) for p in network.populations}
+    sent |= {p.name: np.zeros((*sizes[p.name], p.n_sent), np.int64) for p in network.populations}
+    v = {p.name: np.zeros((*sizes[p.name], p.n), np.int64) for p in network.populations}
+    spikes = {name: np.zeros(values.shape, bool) for name, values in v.items()}
+    weights = [
+        (p, (p.weight.dense() if isinstance(p.weight, Kernel) else p.weight).astype(np.int64))
+        for p in network.projections
+    ]
+    for t in range(n_steps):
+        for p in network.populations:
+            acc = np.zeros((n_samples, p.n), np.int64)
+            for projection, matrix in weights:
+                if projection.target == p.name and t >= projection.delay:
+                    at = 0 if projection.hold else t - projection.delay
+                    acc += sent[projection.source][at] @ matrix.T
+            assert np.abs(acc).max(initial=0) <= numerics.ACC_MAX, f"{p.name} wraps"
+            if p.once and t:
+                v[p.name][t] = v[p.name][0]
+                continue
+            before = v[p.name][t - 1] if t else np.zeros_like(acc)
+            if p.kind == "graded":
+                now = graded(acc, p)
+                fired = now > 0
+                events = now
+            else:
+                now, fired = updated(before, acc, p)
+                events = fired.astype(np.int64) if p.kind == "spike" else np.zeros_like(now)
+            v[p.name][t], spikes[p.name][t] = now, fired & (p.kind != "readout")
+            sent[p.name][t] = windows(events, p)
+    return sent, v, spikes
+
+
+def graded(acc, p):
+    total = acc + p.v_reset
+    assert np.abs(total).max(initial=0) <= numerics.ACC_MAX, f"{p.name} wraps"
+    return np.clip((total * p.decay + 32768) >> 16, 0, p.threshold)
+
+
+def updated(v, acc, p):
+    assert p.current is None
+    drive = (acc << p.frac) + p.bias
+
+    def fires(x):
+        return x > p.threshold if p.strict else x >= p.threshold
+
+    total = np.sign(v) * (np.abs(v) * p.decay >> 16) + drive
+    if p.reset_next and p.reset != "none":
+        late = {"zero": p.v_reset + drive, "subtract": total - p.threshold, "hold": p.v_reset}
+        total = np.where(fires(v), late[p.reset], total)
+    now = np.clip(total, numerics.V_MIN, numerics.V_MAX)
+    fired = fires(now)
+    if not p.reset_next and p.reset in ("zero", "subtract"):
+        after = p.v_reset if p.reset == "zero" else now - p.threshold
+        now = np.clip(np.where(fired, after, now), numerics.V_MIN, numerics.V_MAX)
+    return now, fired
+
+
+def windows(events, p):
+    if p.pool is None:
+        return events
+    (rows, columns), (c, h, w) = p.pool.size, p.shape
+    parts = events.reshape(-1, c, h // rows, rows, w // columns, columns)
+    found = parts.max(axis=(3, 5)) if p.pool.kind == "max" else parts.sum(axis=(3, 5))
+    return np.minimum(found, numerics.PAYLOAD_MAX).reshape(len(events), -1)
 
 
 @pytest.fixture(name="run_lowered")
 def fixture_run_lowered():
     """Lowered networks in floats: ``run_lowered(network, inputs, n_steps, n_samples)``."""
     return run_lowered
+
+
+@pytest.fixture(name="run_integers")
+def fixture_run_integers():
+    """Integer networks, plainly: ``run_integers(network, payloads, n_steps, n_samples)``."""
+    return run_integers
 
 
 @pytest.fixture(name="make_affine")
