@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.kernel import Kernel
@@ -12,6 +12,7 @@ from talon.compiler.place import place
 from talon.compiler.schedule import Plan, schedule
 from talon.compiler.tile import Objective, tile
 from talon.compiler.tiling.costs import MapCosts
+from talon.compiler.tiling.layout import Layout
 from talon.compiler.tiling.slicing import slice_network
 from talon.compiler.tiling.wiring import wire_maps
 from talon.compiler.wiring import Wiring, wire
@@ -112,6 +113,7 @@ def _attempt(
 ) -> Mapping:
     costs: Costs | MapCosts
     if params.has_maps:
+        network = replace(network, projections=Layout(network).projections)
         costs = MapCosts(network, params, rates)
         bins = slice_network(costs, objective=objective)
         wiring = wire_maps(costs, bins)

@@ -125,7 +125,8 @@ class Projection:
     ``weight`` is int8 of shape (n_target, n_source), or a :class:`~talon.compiler.kernel.Kernel`
     of int8 between two maps; ``n_source`` counts what the source sends. ``delay`` counts timesteps.
     ``form`` is how the array stores it: ``"dense"``, ``"sparse"``, ``"identity"`` (one constant on
-    a diagonal or shifted diagonal) or, of a kernel, ``"map"``. With ``hold`` what arrives in
+    a diagonal or shifted diagonal), ``"rows"`` (dense, on an array with feature maps)
+    or, of a kernel, ``"map"``. With ``hold`` what arrives in
     timestep 0 counts in every timestep: the source is ``once``, or an input whose events of
     timestep 0 alone are sent.
     """

@@ -52,7 +52,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "target": NAME,
         "delay": COUNT,
         "shape": SHAPE,
-        "form": one_of("dense", "sparse", "identity", "map"),
+        "form": one_of("dense", "sparse", "identity", "map", "rows"),
     },
     "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": _OUTPUT_KINDS},
 }

@@ -24,7 +24,7 @@ _OF_CURRENT = (
     ("i_decay", 0, numerics.DECAY_ONE),
     ("i_bias", numerics.V_MIN, numerics.V_MAX),
 )
-_FORMS = ("dense", "sparse", "identity", "map")
+_FORMS = ("dense", "sparse", "identity", "map", "rows")
 _LARGEST_PAYLOADS = tuple((1 << bits) - 1 for bits in range(1, 9))
 
 Ends = dict[str, InputPort | Population]

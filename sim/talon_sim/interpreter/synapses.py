@@ -90,21 +90,22 @@ class Synapses:
         return kinds[EdgeKind(edge["kind"])](spike, edge)
 
     def _dense(self, spike: Spike, edge: Edge) -> Rows:
-        n, last = edge["rows"], edge["last_lanes"]
-        if last > self._params.lanes:
+        n, last, lanes = edge["rows"], edge["last_lanes"], self._params.lanes
+        maps = self._params.has_maps
+        if last > lanes:
             raise ImageError(
-                f"Core {self._core} edge {spike.edge} last_lanes must be at most "
-                f"{self._params.lanes}, not {last}"
+                f"Core {self._core} edge {spike.edge} last_lanes must be at most {lanes}, "
+                f"not {last}"
             )
         targets = self._checked(edge["row_start"] + np.arange(n), spike, edge)
-        first = self._addresses(edge["base"] + spike.source * n, n, spike)
+        words = self._addresses(edge["base"] + spike.source * n, n, spike) + np.arange(n)
         return Rows(
             targets=targets,
-            words=first + np.arange(n),
+            words=words,
             distinct=n <= self._params.acc_rows,
             slots=edge["slots"],
             n_rows=n,
-            sops=(n - 1) * self._params.lanes + last,
+            sops=int(np.count_nonzero(self.words[words])) if maps else (n - 1) * lanes + last,
         )
 
     def _sparse(self, spike: Spike, edge: Edge) -> Rows:

@@ -74,7 +74,7 @@ class MapCoreWords(CoreWords):
         form, tile = self.costs.form(feed), group.piece.tile
         assert tile is not None
         slots = {"slots": self.kept[group.id].bit_length() - 1}
-        if form == "map":
+        if self.costs.uses_tables(feed):
             code = self.layout.code(projection.source)
             return {**slots, **self.map_edge(group, map_edge(self.layout, feed, tile), code)}
         weight = projection.weight

@@ -75,25 +75,21 @@ class MapCosts:
         )
 
     def form(self, feed: Feed) -> str:
-        """Return ``"map"``, ``"dense"``, ``"sparse"`` or ``"identity"``: the kind of its edge."""
-        projection = self.layout.projections[feed.projection]
-        if self.layout.is_map(projection.source):
-            return "map"
-        if projection.form == "sparse" and not self.is_stateful(projection.target):
-            return "dense"  # sparse words name rows that a core has potentials for
-        return projection.form
+        """Return the form of a feed's projection."""
+        return self.layout.projections[feed.projection].form
+
+    def uses_tables(self, feed: Feed) -> bool:
+        """Tell whether the edge of a feed is a MAP edge."""
+        return self.layout.is_map(self.layout.projections[feed.projection].source)
 
     def words(self, feed: Feed, tile: Tile) -> int:
         """Return the weight words that a feed takes for a tile."""
         form = self.form(feed)
         if form == "identity":
             return 0
-        projection = self.layout.projections[feed.projection]
-        if form == "dense" or not isinstance(projection.weight, Kernel | np.ndarray):
-            return feed.n * tile.n_rows
         if form == "sparse":
             return pointer_words(feed.n, lanes=tile.lanes) + self._packed(feed, tile)
-        if not isinstance(projection.weight, Kernel):
+        if form != "map":
             return feed.n * tile.n_rows
         key = (feed, tile.channels)
         if key not in self._words:
@@ -105,7 +101,7 @@ class MapCosts:
         return sum(
             sum(self.layout.sent_shape(self.layout.projections[feed.projection].source))
             for feed in piece.feeds
-            if self.form(feed) == "map"
+            if self.uses_tables(feed)
         )
 
     def n_records(self, piece: Piece) -> int:
@@ -194,7 +190,7 @@ class MapCosts:
     def events(self, feed: Feed, tile: Tile) -> float:
         """Return the events of a feed in a timestep that a tile takes."""
         rate = self.rate(self.layout.projections[feed.projection].source)
-        n = region_of(self.layout, feed, tile).n if self.form(feed) == "map" else feed.n
+        n = region_of(self.layout, feed, tile).n if self.uses_tables(feed) else feed.n
         return n * rate
 
     def cycles(self, feed: Feed, tile: Tile) -> float:
@@ -235,7 +231,7 @@ class MapCosts:
             region = region_of(self.layout, feed, tile)
             _, _, used = channel_blocks(projection.weight, tile, region.channels)
             return region.n > 0 and bool(used.any())
-        if self.form(feed) in ("dense", "map"):
+        if self.form(feed) == "rows":
             return True
         order = tile.order(self.layout.shape(projection.target))
         return bool(projection.weight[order[order >= 0], feed.first : feed.last + 1].any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -99,28 +100,24 @@ class Layout:
         return self.populations[source].n_sent if port is None else port.n
 
     def _adapted(self, projection: Projection) -> Projection:
-        """Return an identity between maps as a kernel; a form that a map cannot have as dense."""
-        if isinstance(projection.weight, Kernel):
+        """Return a projection with the form that the array stores; identities of maps as kernels.
+
+        Sparse words name rows that a core has potentials for, so graded neurons have none.
+        """
+        weight, source = projection.weight, projection.source
+        if isinstance(weight, Kernel):
             return projection
-        source_is_map = self.is_map(projection.source)
-        target_is_map = projection.target in self._map_shapes
-        if not (source_is_map or target_is_map):
+        target = self.populations[projection.target]
+        joins_maps = self.is_map(source) and self.sent_shape(source) == self.shape(target.name)
+        if joins_maps and (found := diagonal_of(weight)) is not None and found[0] == 0:
+            kernel = _identity(self.sent_shape(source), int(found[1]))
+            return replace(projection, weight=kernel, form="map")
+        may_keep = not (self.is_map(source) or self.has_pixels(target.name))
+        if may_keep and projection.form == "identity":
             return projection
-        shape = self.sent_shape(projection.source)
-        weight: Kernel | np.ndarray = projection.weight
-        form = "dense"
-        if shape == self.shape(projection.target) and projection.form == "identity":
-            found = diagonal_of(projection.weight)
-            if found is not None and found[0] == 0:
-                weight, form = _identity(shape, int(found[1])), "map"
-        return Projection(
-            source=projection.source,
-            target=projection.target,
-            delay=projection.delay,
-            weight=weight,
-            form=form,
-            hold=projection.hold,
-        )
+        if may_keep and projection.form == "sparse" and target.kind != "graded":
+            return projection
+        return replace(projection, form="rows")
 
     def _check_codes(self) -> None:
         for name, shape in self._sent_shapes.items():

@@ -241,7 +241,7 @@ def _carries(
             and along_x.count[columns[0] : columns[1] + 1].any()
             and projection.weight.taps[:, :, channels[0] : channels[1] + 1, targets].any()
         )
-    if layout.is_map(projection.source) or projection.form == "dense":
+    if projection.form == "rows":
         return True
     order = tile.order(layout.shape(projection.target))
     return bool(projection.weight[order[order >= 0], channels[0] : channels[1] + 1].any())
