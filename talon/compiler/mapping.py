@@ -88,6 +88,13 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
 def _check_maps(network: IntNetwork, params: ArrayParams) -> None:
     """Refuse kernels, pools and graded neurons where cores have no feature maps."""
     if params.has_maps:
+        for port in network.inputs:
+            holds = {p.hold for p in network.projections if p.source == port.name}
+            if len(holds) > 1:
+                raise MappingError(
+                    f"Input {port.name!r} must hold in all its projections or in none, since the "
+                    "host sends its events in the first timestep or in all of them; split it"
+                )
         return
     needy = [
         *(f"Population {p.name!r}" for p in network.populations if p.kind == "graded" or p.pool),
