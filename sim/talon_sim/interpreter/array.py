@@ -31,6 +31,9 @@ from talon_sim.trace import Trace
 _LONGEST_BURST = 8
 """Most packets that are taken from one queue before the dice are thrown again."""
 
+_DELAYS = (0.0, 0.9, 0.99)
+"""How likely a group that could run does not, as long as something else can happen; of a sample."""
+
 Queue = deque[Packet]
 
 Placed = tuple[str, NDArray[np.int64]]
@@ -192,6 +195,8 @@ class _Sample:
         self._cores = cores
         self._rng = rng
         self.host = Host(tables, frames, rng=rng)
+        # Groups that rarely run let packets of later timesteps pile up before them.
+        self._delay = rng.choice(_DELAYS)
         self._queues: dict[tuple[int, int], Queue] = {}
         self._active: list[tuple[int, int]] = []
         for core in cores.values():
@@ -209,6 +214,8 @@ class _Sample:
             if choice < n_active:
                 self._deliver(choice)
             elif choice < n_active + n_ready:
+                if n_choices > n_ready and self._rng.random() < self._delay:
+                    continue
                 self._run_group(choice - n_active, recorder)
             else:
                 self._send(HOST, self.host.send())
