@@ -24,10 +24,18 @@ def page(params: ArrayParams, row: Value, slot: Value, slots: Value) -> Value:
     Value
         ``bits_for(n_slots)`` bits.
     """
+    return (high_of(params, row) ^ mirrored(params, slot, slots))[: bits_for(params.n_slots)]
+
+
+def mirrored(params: ArrayParams, slot: Value, slots: Value) -> Value:
+    """Return the part of a page that its slot gives: ``reverse(slot mod 2^slots)``."""
     n_bits = bits_for(params.n_slots)
-    high = row[_low_bits(params) :]
-    mirrored = (slot[i] & (slots > i) for i in reversed(range(n_bits)))
-    return (high ^ Cat(mirrored))[:n_bits]
+    return Cat(slot[i] & (slots > i) for i in reversed(range(n_bits)))
+
+
+def high_of(params: ArrayParams, row: Value) -> Value:
+    """Return the part of a page that its row gives: ``row div n_rows``."""
+    return row[_low_bits(params) :]
 
 
 def row_in_page(params: ArrayParams, row: Value) -> Value:
