@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import (
-    LOADED,
     Counter,
     Memory,
     MemoryLayouts,
     depth_of,
+    loaded,
     words_per_entry,
 )
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
@@ -35,8 +35,8 @@ class ConfigUnit(wiring.Component):
         CONFIG packets. A WRITE takes two cycles, others one; none is taken during a read back.
     o : :py:`Out(stream.Signature(packet width))`
         HOST_CONFIG packets.
-    weight, record, edge, group, route, token, init
-        A :class:`~talon_hdl.core.table.ConfigPortSignature` for each memory.
+    weight, record, edge, group, route, token, init, axis
+        A :class:`~talon_hdl.core.table.ConfigPortSignature` for each memory of the array.
     counter, count : :py:`Out`, :py:`In`
         Counter to read, and its value.
     core : :py:`In(range(n_cores))`
@@ -66,6 +66,7 @@ class ConfigUnit(wiring.Component):
     route: ConfigPort
     token: ConfigPort
     init: ConfigPort
+    axis: ConfigPort
     core: Signal
     unarmed: Signal
     armed: Signal
@@ -80,7 +81,8 @@ class ConfigUnit(wiring.Component):
         self._params = params
         self._packets = PacketLayouts(params)
         self._layouts = MemoryLayouts(params)
-        self._n_words = {memory: words_per_entry(memory, params) for memory in LOADED}
+        self._loaded = loaded(params)
+        self._n_words = {memory: words_per_entry(memory, params) for memory in self._loaded}
         widths = {memory: layout.width for memory, layout in self._layouts.of_memory.items()}
         widths[Memory.WEIGHT] = params.lanes * params.weight_width
         super().__init__(
@@ -89,7 +91,7 @@ class ConfigUnit(wiring.Component):
                 "o": Out(stream.Signature(self._packets.width)),
                 **{
                     memory.name.lower(): Out(ConfigPortSignature(widths[memory]))
-                    for memory in LOADED
+                    for memory in self._loaded
                 },
                 "counter": Out(range(len(Counter))),
                 "count": In(_WORD),
@@ -183,7 +185,7 @@ class ConfigUnit(wiring.Component):
                 m.d.comb += self.clear_counters.eq(command.data[1])
 
     def _mark(self, m: Module, *, good: bool) -> None:
-        for i, memory in enumerate(LOADED):
+        for i, memory in enumerate(self._loaded):
             with m.If(self._memory == memory):
                 m.d.sync += self._status.good[i].eq(good)
 
@@ -207,16 +209,16 @@ class ConfigUnit(wiring.Component):
         n_words = max(self._n_words.values())
         words = Signal(data.ArrayLayout(_WORD, n_words))
         entry = Signal(ENTRY_WIDTH)
-        strobe, lend = Signal(len(LOADED)), Signal(len(LOADED))
-        chosen = Cat(self._memory == memory for memory in LOADED)
+        strobe, lend = Signal(len(self._loaded)), Signal(len(self._loaded))
+        chosen = Cat(self._memory == memory for memory in self._loaded)
         m.d.sync += [
             entry.eq(self._entry),
-            strobe.eq(chosen & (is_write & self._last_word).replicate(len(LOADED))),
+            strobe.eq(chosen & (is_write & self._last_word).replicate(len(self._loaded))),
         ]
-        m.d.comb += lend.eq(strobe | (chosen & self._reading.replicate(len(LOADED))))
+        m.d.comb += lend.eq(strobe | (chosen & self._reading.replicate(len(self._loaded))))
         with m.If(is_write):
             m.d.sync += words[self._word].eq(command.data)
-        for i, memory in enumerate(LOADED):
+        for i, memory in enumerate(self._loaded):
             port = getattr(self, memory.name.lower())
             m.d.comb += [
                 port.en.eq(lend[i]),

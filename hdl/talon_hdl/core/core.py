@@ -101,6 +101,8 @@ class NeuronCore(wiring.Component):
     def _connect_memories(
         self, m: Module, config: ConfigUnit, synapses: SynapseEngine, neurons: NeuronEngine
     ) -> None:
+        if self._params.has_maps:
+            wiring.connect(m, config.axis, synapses.axis)
         for port, memory in (
             (config.weight, synapses.weights),
             (config.edge, synapses.edges),

@@ -165,7 +165,9 @@ class Accumulators(wiring.Component):
         same_slot = Signal(3)
         m.d.comb += [
             same_slot.eq(Cat(valid[i] & (slots[i + 1] == self.i.slot) for i in range(3))),
-            self.busy.eq(self.i.valid | valid.any() | self.fetched_stb),
+            self.busy.eq(
+                self.i.valid | self.i.clear | valid.any() | clear.any() | self.fetched_stb
+            ),
         ]
         for lane in range(self._params.lanes):
             part = AccumulatorLane(self._params, synthesis=self._synthesis)

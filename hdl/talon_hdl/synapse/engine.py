@@ -10,7 +10,7 @@ from talon.arch.params import ArrayParams
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.shapes import view
 from talon_hdl.synapse.accumulator import Accumulators
-from talon_hdl.synapse.decode import Decoder
+from talon_hdl.synapse.decode import Decoder, axis_port
 from talon_hdl.synapse.expand import LaneExpander
 from talon_hdl.synapse.job import fetch_layout, row_layout, token_layout
 from talon_hdl.synapse.memory import WeightMemory
@@ -34,11 +34,13 @@ class SynapseEngine(wiring.Component):
     token : :py:`Out(stream.Signature(token_layout))`
         Tokens, behind the rows of all events before them.
     fetch : :py:`In(stream.Signature(fetch_layout, always_ready=True))`
-        Accumulator row to fetch and clear; it goes before events.
+        Accumulator row to fetch and clear, or to keep; it goes before events.
     fetched, fetched_stb : :py:`Out`
         Its accumulators, six cycles later; held until the next one.
     edges, weights : :class:`~talon_hdl.core.table.ConfigPortSignature`
         The two memories.
+    axis : :class:`~talon_hdl.core.table.ConfigPortSignature`
+        The axis tables, in arrays with feature maps.
     event : :py:`Out(1)`
         A SPIKE or PSUM packet was taken.
     row : :py:`Out(1)`
@@ -57,6 +59,7 @@ class SynapseEngine(wiring.Component):
     fetched: data.View
     fetched_stb: Signal
     edges: ConfigPort
+    axis: ConfigPort
     weights: ConfigPort
     event: Signal
     row: Signal
@@ -75,6 +78,7 @@ class SynapseEngine(wiring.Component):
                 "fetched": Out(data.ArrayLayout(signed(params.acc_width), params.lanes)),
                 "fetched_stb": Out(1),
                 "edges": In(ConfigPortSignature(MemoryLayouts(params).edge.width)),
+                **axis_port(params),
                 "weights": In(ConfigPortSignature(params.lanes * params.weight_width)),
                 "event": Out(1),
                 "row": Out(1),
@@ -95,6 +99,8 @@ class SynapseEngine(wiring.Component):
 
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
         wiring.connect(m, wiring.flipped(self.edges), decoder.edges)
+        if params.has_maps:
+            wiring.connect(m, wiring.flipped(self.axis), decoder.axis)
         wiring.connect(m, decoder.o, streamer.i)
         wiring.connect(m, wiring.flipped(self.fetch), streamer.fetch)
         wiring.connect(m, streamer.token, wiring.flipped(self.token))

@@ -1,6 +1,6 @@
 """From a row and its weight word to what every lane multiplies, and where it adds."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,8 @@ from talon_hdl.synapse.job import RowKind, row_layout
 def lanes_layout(params: ArrayParams) -> data.StructLayout:
     """Return one row of work for all lanes: ``acc[row of the lane] += value * weight``.
 
-    ``clear`` sets the accumulators to zero instead.
+    ``clear`` shows the accumulators, and sets them to zero instead; without ``valid`` they are
+    only shown.
     """
     return data.StructLayout(
         {
@@ -67,6 +68,7 @@ class LaneExpander(wiring.Component):
         lanes, width = self._params.lanes, self._params.weight_width
         layout = MemoryLayouts(self._params).synapse
         sparse = self.i.kind == RowKind.SPARSE
+        keep = self.i.keep if self._params.has_maps else Const(0)
         # Which of word, synapse, single weight and zero a lane takes: two bits, known a cycle
         # before, so that a bit of a weight is one LUT of six inputs.
         single, chosen = Signal(), Signal(lanes)
@@ -75,7 +77,8 @@ class LaneExpander(wiring.Component):
             one = (self.ahead.kind == RowKind.SINGLE) & (self.ahead.lane == lane)
             m.d.sync += chosen[lane].eq(one | (self.ahead.kind == RowKind.SPARSE))
         m.d.sync += [
-            self.o.valid.eq(self.i.valid),
+            # A row that keeps what it fetches is none to those behind it: nothing is written.
+            self.o.valid.eq(self.i.valid & ~keep),
             self.o.clear.eq(self.i.valid & (self.i.kind == RowKind.CLEAR)),
             self.o.slot.eq(self.i.slot),
             self.o.value.eq(self.i.value),
@@ -98,14 +101,24 @@ class LaneExpander(wiring.Component):
         return m
 
     def _count(self, m: Module, layout, sparse) -> None:
-        nonzero = Cat(
+        """Count synapses; weights that are not zero where the row does not say how many it has."""
+        params = self._params
+        nonzero = [
             view(layout, self.word.word_select(k, layout.width)).weight != 0
-            for k in range(self._params.lanes // 2)
-        )
-        n_entries = sum(nonzero[k] for k in range(len(nonzero)))
+            for k in range(params.lanes // 2)
+        ]
+        by_weight = sparse
+        if params.has_maps:  # the weights between those of the synapses count as well
+            width = params.weight_width
+            nonzero += [
+                self.i.counted & (self.word.word_select(lane, width) != 0)
+                for lane in range(1, params.lanes, 2)
+            ]
+            by_weight |= self.i.counted
+        n_weights = sum(nonzero, Const(0, 1))
         with m.If(~self.i.valid | (self.i.kind == RowKind.CLEAR)):
             m.d.sync += self.n_synapses.eq(0)
-        with m.Elif(sparse):
-            m.d.sync += self.n_synapses.eq(n_entries)
+        with m.Elif(by_weight):
+            m.d.sync += self.n_synapses.eq(n_weights)
         with m.Else():
             m.d.sync += self.n_synapses.eq(self.i.n_synapses)

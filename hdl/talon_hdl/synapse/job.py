@@ -1,8 +1,9 @@
 """What the parts of the synapse engine hand to each other."""
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data, enum
 
+from talon.arch.memories import MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
 
 
@@ -25,8 +26,13 @@ class RowKind(enum.Enum, shape=2):
 
 
 def job_layout(params: ArrayParams) -> data.StructLayout:
-    """Return a decoded packet; ``value`` is the payload, or the partial sum."""
-    row = bits_for(params.n_rows)
+    """Return a decoded packet; ``value`` is the payload, or the partial sum.
+
+    With feature maps ``slot`` is its part of the page, but for tokens. If ``map``, the ``rows``
+    words of a DENSE job are those of a tap: there are ``n_x`` times ``n_y`` taps, apart by the
+    steps of their axis.
+    """
+    row = bits_for(params.acc_rows)
     lane = bits_for(params.lanes)
     return data.StructLayout(
         {
@@ -39,16 +45,35 @@ def job_layout(params: ArrayParams) -> data.StructLayout:
             "last_lanes": unsigned(lane + 1),
             "weight": signed(params.weight_width),
             "value": signed(params.acc_width),
+            **(_taps(params) if params.has_maps else {}),
         }
     )
+
+
+def _taps(params: ArrayParams) -> dict[str, Shape]:
+    """Return the fields of a job with taps."""
+    count = next(field for field in MemoryLayouts(params).axis.fields if field.name == "count")
+    row, address = unsigned(bits_for(params.acc_rows)), unsigned(bits_for(params.weight_words))
+    return {
+        "map": unsigned(1),
+        "n_y": unsigned(count.width),
+        "n_x": unsigned(count.width),
+        "y_weight": address,
+        "x_weight": address,
+        "y_row": row,
+        "x_row": row,
+    }
 
 
 def row_layout(params: ArrayParams) -> data.StructLayout:
     """Return a row on its way to the accumulators.
 
     ``valid`` marks a row, ``pointer`` a pointer fetch (never both); ``n_synapses`` is the count for
-    DENSE and SINGLE rows. ``lane`` is the position of a pointer in its word, too.
+    DENSE and SINGLE rows. ``lane`` is the position of a pointer in its word, too. With feature maps
+    ``slot`` is a page, ``keep`` spares the accumulators of a CLEAR row, and ``counted`` says that
+    the synapses of a DENSE row are its weights that are not zero.
     """
+    options = ("keep", "counted") if params.has_maps else ()
     lane = bits_for(params.lanes)
     return data.StructLayout(
         {
@@ -61,6 +86,7 @@ def row_layout(params: ArrayParams) -> data.StructLayout:
             "n_synapses": unsigned(lane + 1),
             "weight": signed(params.weight_width),
             "value": signed(params.acc_width),
+            **dict.fromkeys(options, 1),
         }
     )
 
@@ -77,10 +103,16 @@ def token_layout(params: ArrayParams) -> data.StructLayout:
 
 
 def fetch_layout(params: ArrayParams) -> data.StructLayout:
-    """Return the name of an accumulator row."""
+    """Return the name of an accumulator row.
+
+    With feature maps ``slot`` is its page and ``row`` the row in it, see
+    :mod:`talon_hdl.synapse.page`; ``keep`` reads the accumulators without clearing them.
+    """
+    keep: dict[str, int] = {"keep": 1} if params.has_maps else {}
     return data.StructLayout(
         {
             "slot": unsigned(bits_for(params.n_slots)),
             "row": unsigned(bits_for(params.n_rows)),
+            **keep,
         }
     )

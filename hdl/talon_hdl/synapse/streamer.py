@@ -14,6 +14,8 @@ from talon_hdl.synapse.job import (
     row_layout,
     token_layout,
 )
+from talon_hdl.synapse.page import high_of, row_in_page
+from talon_hdl.synapse.walk import RowWalk
 
 _POINTERS = 4  # fetched ahead: covers the latency of the weight memory
 
@@ -105,23 +107,18 @@ class RowStreamer(wiring.Component):
             self.waiting.eq(job_valid | ~all_listed),
         ]
 
-        rows_left = ~job.rows  # the job at hand holds the complement, which counts up
-        last_row = (job.kind == JobKind.SINGLE) | (rows_left == 1)
+        m.submodules.walk = walk = RowWalk(self._params)
+        last_row = (job.kind == JobKind.SINGLE) | walk.last
         done = pointer_go | (row_go & last_row) | (self.token.valid & self.token.ready) | ~job_valid
-        m.d.comb += self.i.ready.eq(done)
+        m.d.comb += [
+            self.i.ready.eq(done),
+            walk.job.eq(self.i.payload),
+            walk.load.eq(done),
+            walk.step.eq(row_go),
+        ]
         with m.If(done):
-            m.d.sync += [
-                job.eq(self.i.payload),
-                job.rows.eq(~self.i.payload.rows),
-                job_valid.eq(self.i.valid),
-            ]
-        with m.Elif(row_go):
-            m.d.sync += [
-                job.address.eq(job.address + 1),
-                job.row.eq(job.row + 1),
-                job.rows.eq(job.rows + 1),
-            ]
-        self._issue(m, job, current, pointer_go=pointer_go, list_go=list_go, row_go=row_go)
+            m.d.sync += [job.eq(self.i.payload), job_valid.eq(self.i.valid)]
+        self._issue(m, job, walk, current, pointer_go=pointer_go, list_go=list_go, row_go=row_go)
         return m
 
     def _lists(self, m: Module, pointer_go: Signal, list_go: Signal):
@@ -154,18 +151,28 @@ class RowStreamer(wiring.Component):
         all_listed = (self._credits == _POINTERS) & ~current_valid
         return current, current_valid, all_listed
 
-    def _issue(self, m: Module, job, current, *, pointer_go, list_go, row_go) -> None:
+    def _issue(
+        self, m: Module, job, walk: RowWalk, current, *, pointer_go, list_go, row_go
+    ) -> None:
+        params = self._params
+        slot, row = job.slot, walk.row
+        if params.has_maps:
+            slot, row = high_of(params, row) ^ job.slot, row_in_page(params, row)
+            m.d.sync += [
+                self.o.keep.eq(self.fetch.valid & self.fetch.payload.keep),
+                self.o.counted.eq(job.map & ~list_go),
+            ]
         m.d.sync += [
             self.o.valid.eq(self.fetch.valid | list_go | row_go),
             self.o.pointer.eq(pointer_go),
-            self.o.slot.eq(job.slot),
-            self.o.row.eq(job.row),
+            self.o.slot.eq(slot),
+            self.o.row.eq(row),
             self.o.lane.eq(job.lane),
             self.o.weight.eq(job.weight),
             self.o.value.eq(job.value),
-            self.o.n_synapses.eq(self._params.lanes),
+            self.o.n_synapses.eq(params.lanes),
             self.o.kind.eq(RowKind.DENSE),
-            self.addr.eq(Mux(list_go, current.address, job.address)),
+            self.addr.eq(Mux(list_go, current.address, walk.address)),
         ]
         with m.If(self.fetch.valid):
             m.d.sync += [
@@ -181,5 +188,5 @@ class RowStreamer(wiring.Component):
             ]
         with m.Elif(job.kind == JobKind.SINGLE):
             m.d.sync += [self.o.kind.eq(RowKind.SINGLE), self.o.n_synapses.eq(1)]
-        with m.Elif(~job.rows == 1):
+        with m.Elif(walk.last_word):
             m.d.sync += self.o.n_synapses.eq(job.last_lanes)

@@ -24,7 +24,7 @@ EDGE = MemoryLayouts(PARAMS).edge
 GROUP, SLOT = bits_for(PARAMS.n_groups), bits_for(PARAMS.n_slots)
 ACC = PARAMS.acc_width
 BINS = (
-    *(f"edge {kind.name}" for kind in EdgeKind),
+    *(f"edge {kind.name}" for kind in EdgeKind if kind is not EdgeKind.MAP),
     "partial sum",
     "token waits for the receiver",
     "token behind sparse rows",
