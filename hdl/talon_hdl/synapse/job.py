@@ -77,10 +77,16 @@ def token_layout(params: ArrayParams) -> data.StructLayout:
 
 
 def fetch_layout(params: ArrayParams) -> data.StructLayout:
-    """Return the name of an accumulator row."""
+    """Return the name of an accumulator row.
+
+    With feature maps ``slot`` is its page and ``row`` the row in it, see
+    :mod:`talon_hdl.synapse.page`; ``keep`` reads the accumulators without clearing them.
+    """
+    keep: dict[str, int] = {"keep": 1} if params.has_maps else {}
     return data.StructLayout(
         {
             "slot": unsigned(bits_for(params.n_slots)),
             "row": unsigned(bits_for(params.n_rows)),
+            **keep,
         }
     )
