@@ -2,7 +2,8 @@
 
 A spike has payload 1, a graded value up to 255, and all synapses of a neuron have one scale: next
 to spikes, the weights of a source resolved in 255 levels may round to nothing. Fewer levels make
-its weights larger. The number chosen is that of the least expected error.
+its weights larger. So do they where an accumulator must hold very many graded values. The number
+chosen is that of the least expected error.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import PAYLOAD_MAX, WEIGHT_MAX
+from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX, WEIGHT_MAX
 from talon.compiler import weights
 from talon.compiler.calibration import Calibration, InputRange
 from talon.compiler.float_network import FloatNetwork, FloatPopulation
@@ -90,7 +91,7 @@ def payload_limits(
     for source in graded:
         units = {name: value / limits.get(name, 1) for name, value in largest.items()}
         errors = [
-            _expected_error(network, source, {**units, source: largest[source] / levels}, levels)
+            _expected_error(network, source, largest, {**units, source: largest[source] / levels})
             for levels in LEVELS
         ]
         limits[source] = LEVELS[int(np.argmin(errors))]
@@ -98,7 +99,10 @@ def payload_limits(
 
 
 def _expected_error(
-    network: FloatNetwork, source: str, units: Mapping[str, float], levels: int
+    network: FloatNetwork,
+    source: str,
+    largest: Mapping[str, float],
+    units: Mapping[str, float],
 ) -> float:
     """Return the mean square error of the sums that a source takes part in, summed over neurons.
 
@@ -106,16 +110,24 @@ def _expected_error(
     """
     error = 0.0
     targets = {s.target for s in network.synapses if s.source == source}
-    peaks: dict[str, NDArray[np.float64]] = {}
+    scales: dict[str, NDArray[np.float64]] = {}
     for s in network.synapses:
         if s.target in targets:
-            peak = weights.peaks(s.weight) * units[s.source] / WEIGHT_MAX
-            known = peaks.get(s.target)
-            peaks[s.target] = peak if known is None else np.maximum(known, peak)
+            scale = weights.peaks(s.weight) * units[s.source] / WEIGHT_MAX
+            scales[s.target] = np.maximum(scales.get(s.target, 0.0), scale)
+    graded = {p.name for p in network.populations if p.kind == "graded"}
+    for target in targets if source in graded else ():
+        reach = sum(
+            weights.sums(s.weight, np.abs) * largest[s.source] / 2
+            for s in network.synapses
+            if s.target == target
+        )
+        scales[target] = np.maximum(scales[target], reach / ACC_MAX)
     for s in network.synapses:
         if s.source != source:
             continue
+        typical = _TYPICAL * largest[source] / units[source]
         of_values = weights.sums(s.weight, np.square) * units[source] ** 2
-        of_weights = weights.fan_in(s.weight) * (peaks[s.target] * levels * _TYPICAL) ** 2
+        of_weights = weights.fan_in(s.weight) * (scales[s.target] * typical) ** 2
         error += float((of_values + of_weights).sum())
     return error

@@ -1,0 +1,276 @@
+"""Known networks over maps become integers; what the array has not is refused by name."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talon import nir
+from talon.arch.params import preset
+from talon.backend.cpu.simulator import simulate_float
+from talon.backend.inputs import prepare_inputs
+from talon.backend.programs import statistics_of
+from talon.compiler.compile import quantize_graph
+from talon.compiler.inputs import quantize_inputs
+from talon.compiler.kernel import Kernel
+from talon.compiler.lower import lower
+from talon.compiler.network import Pool
+from talon.compiler.unmapped import find_unmapped
+from talon.errors import MappingError
+from talon.ir import (
+    IF,
+    LIF,
+    Affine,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv1d,
+    Conv2d,
+    Flatten,
+    Graph,
+    Input,
+    MaxPool2d,
+    Output,
+    ReLU,
+    SDDetect,
+    Sigmoid,
+    Tanh,
+)
+
+HW = preset("zynq_us_plus_map")
+SHARED = Path(os.environ.get("TALON_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
+
+
+def conv(n_out, n_in, k=3, *, bias=False, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(n_out, n_in, k, k)) / np.sqrt(n_in * k * k)
+    return Conv2d(weight.astype(np.float32), np.full(n_out, 0.1 * bias, np.float32), **options)
+
+
+def spiking(n, level=0.5):
+    return IF(np.full(n, level, np.float32), reset="subtract")
+
+
+def chain(shape, *nodes):
+    """Return nodes one after the other, by name or as n0, n1, ..., and an output."""
+    named = {"input": Input(shape)}
+    for k, node in enumerate(nodes):
+        named[f"n{k}"] = node
+        shape = node.output_shape(shape)
+    named["output"] = Output(shape)
+    return Graph(named, list(pairwise(named)))
+
+
+def tutorial_network():
+    """Return the network of the end-to-end tutorial, with weights of its size."""
+    rng = np.random.default_rng(0)
+
+    def weight(*shape):
+        return (rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    def leaky(n):
+        tau = np.full(n, 10, np.float32)
+        options = {"reset": "subtract", "reset_delay": True, "strict": True}
+        return LIF(tau, tau.copy(), 0 * tau, np.ones(n, np.float32), **options)
+
+    nodes = {
+        "input": Input((1, 28, 28)),
+        "conv1": Conv2d(weight(16, 1, 3, 3), np.zeros(16, np.float32), padding=1),
+        "relu": ReLU(12544),
+        "pool": MaxPool2d(2),
+        "flatten": Flatten(),
+        "fc1": Affine(weight(128, 3136), np.zeros(128, np.float32)),
+        "lif1": leaky(128),
+        "fc2": Affine(weight(10, 128), np.zeros(10, np.float32)),
+        "lif2": leaky(10),
+        "output": Output((10,)),
+    }
+    return Graph(nodes, list(pairwise(nodes)))
+
+
+def test_network_of_the_tutorial(run_integers):
+    graph, rng = tutorial_network(), np.random.default_rng(1)
+    frames = rng.random((8, 1, 28, 28)).astype(np.float32)
+    data = prepare_inputs(graph, {"input": frames}, 10, layout="images")
+    network, lowered, reports = quantize_graph(
+        graph, HW, calibration=statistics_of(graph, data), held=["input"]
+    )
+    relu, lif1, _ = network.populations
+    assert (relu.kind, relu.shape, relu.pool) == (
+        "graded",
+        (16, 28, 28),
+        Pool(kind="max", size=(2, 2)),
+    )
+    assert (relu.once, lif1.once) == (True, False)
+    assert [(p.source, p.target, p.form, p.hold) for p in network.projections] == [
+        ("input", "relu", "map", True),
+        ("relu", "lif1", "dense", True),
+        ("lif1", "lif2", "dense", False),
+    ]
+    assert network.projections[0].weight.taps.shape == (3, 3, 1, 16)
+    where = {placed.node: placed.where for placed in lowered.placed}
+    assert where == {
+        "input": "host",
+        "flatten": "folded",
+        "output": "host",
+        **dict.fromkeys(("conv1", "relu", "pool", "fc1", "lif1", "fc2", "lif2"), "chip"),
+    }
+    assert reports[0].payload_unit == pytest.approx(relu.v_scale[0])
+    assert reports[0].weight_snr_db > 40
+    payloads = quantize_inputs(network, data.values)
+    sent, _, spikes = run_integers(network, payloads, 10, 8)
+    trace = simulate_float(graph, data)
+    assert sent["relu"][0].max() == relu.payload_max == 127  # more would cost weights of fc1
+    for name, least in (("lif1", 0.975), ("lif2", 0.94)):
+        wanted = trace.spikes[name].reshape(spikes[name].shape)
+        assert 0.02 < wanted.mean() < 0.5
+        assert (spikes[name] == wanted).mean() > least
+
+
+def test_file_of_sinabs_becomes_integers(run_integers):
+    path = SHARED / "nir" / "cnn_sinabs.nir"
+    if not path.exists():
+        pytest.skip(f"no test data at {path}; TALON_SHARED_DATA names their folder")
+    graph = nir.read(path)
+    rng = np.random.default_rng(0)
+    raster = (rng.random((12, 2, 2, 34, 34)) < 0.1).astype(np.float32)
+    data = prepare_inputs(graph, {"input": raster})
+    network, _, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    kernels = [p for p in network.projections if isinstance(p.weight, Kernel)]
+    assert [(p.source, p.target) for p in kernels] == [("input", "1"), ("1", "3"), ("3", "6")]
+    # A sum over 2 x 2 before a convolution of 3 x 3 takes no more words than the convolution.
+    assert kernels[2].weight.taps.shape == (3, 3, 16, 8)
+    assert all(p.once is False for p in network.populations)
+    _, _, spikes = run_integers(network, quantize_inputs(network, data.values), 12, 2)
+    trace = simulate_float(graph, data)
+    for name, found in spikes.items():
+        wanted = trace.spikes[name].reshape(found.shape)
+        assert (found == wanted).mean() > 0.98, name
+    assert spikes["3"].any()
+
+
+def test_sequences_are_maps_of_one_row():
+    weight = np.random.default_rng(0).normal(size=(3, 2, 3)).astype(np.float32)
+    node = Conv1d(weight, np.zeros(3, np.float32), stride=2, padding=1)
+    network = lower(chain((2, 9), node, spiking(3)), maps=True)
+    (population,), (synapses,) = network.populations, network.synapses
+    assert population.shape == (3, 1, 5)
+    assert synapses.weight.source_shape == (2, 1, 9)
+
+
+def test_flattened_maps_of_neurons_stay_maps():
+    graph = chain((1, 4, 4), conv(2, 1, padding=1), Flatten(), spiking(32), Flatten(), spiking(32))
+    network = lower(graph, maps=True)
+    assert [p.shape for p in network.populations] == [(2, 4, 4)] * 2
+    assert all(isinstance(s.weight, Kernel) for s in network.synapses)
+
+
+def test_a_population_that_feeds_more_than_its_pool_has_a_copy():
+    graph = chain((1, 7, 7), conv(2, 1, padding=1), ReLU(2), MaxPool2d(2), conv(1, 2), spiking(1))
+    nodes = {**graph.nodes, "all": conv(1, 2), "wide": spiking(1), "end": Output((1, 5, 5))}
+    edges = [*graph.edges, ("n1", "all"), ("all", "wide"), ("wide", "end")]
+    network = lower(Graph(nodes, edges), maps=True)
+    shapes = {p.name: (p.shape, p.pool) for p in network.populations}
+    pool = Pool(kind="max", size=(2, 2))
+    assert shapes["n1"] == ((2, 7, 7), None)
+    assert shapes["n2/of"] == ((2, 6, 6), pool)  # the last row and column are in no window
+    assert {(s.source, s.target) for s in network.synapses} == {
+        ("input", "n1"),
+        ("input", "n2/of"),
+        ("n2/of", "n4"),
+        ("n1", "wide"),
+    }
+    alone = lower(graph, maps=True)
+    assert {p.name: (p.shape, p.pool) for p in alone.populations}["n1"] == ((2, 6, 6), pool)
+
+
+def test_pools_of_pools_are_one():
+    graph = chain((1, 9, 9), conv(2, 1, padding=1), MaxPool2d(2), ReLU(2), MaxPool2d(2), spiking(2))
+    network = lower(graph, maps=True)
+    assert network.populations[0].pool == Pool(kind="max", size=(4, 4))
+    assert network.populations[0].shape == (2, 8, 8)
+
+
+def test_rectified_values_at_an_output_are_graded():
+    network = lower(chain((1, 4, 4), conv(2, 1), ReLU(2)), maps=True)
+    assert [(o.population, o.kind) for o in network.outputs] == [("n1", "graded")]
+    pooled = lower(chain((1, 4, 4), conv(2, 1), ReLU(2), MaxPool2d(2)), maps=True)
+    assert [(o.population, o.kind) for o in pooled.outputs] == [("output", "readout")]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        (
+            [MaxPool2d(2)],
+            r"^Node 'n0' \(MaxPool2d\) takes the largest of values that are no events",
+        ),
+        ([conv(1, 1), MaxPool2d(2)], r"^Node 'n1' \(MaxPool2d\) takes the largest .* put a ReLU"),
+        (
+            [ReLU(1), MaxPool2d(2, ceil_mode=True)],
+            r"^Node 'n1' \(MaxPool2d\) has windows beyond the edge .* set ceil_mode=False",
+        ),
+        (
+            [ReLU(1), MaxPool2d(3, stride=2)],
+            r"^Node 'n1' \(MaxPool2d\) cannot be mapped: .*side by side.*stride=\(2, 2\).*; train",
+        ),
+        ([ReLU(1), MaxPool2d(2, padding=1)], r"padding=\(1, 1\)"),
+        ([ReLU(1, 0.1)], r"^Node 'n0' \(ReLU\) cannot be mapped: with a negative_slope"),
+        ([Sigmoid(1)], r"^Node 'n0' \(Sigmoid\) cannot be mapped: .*; train with ReLU"),
+        ([Tanh(1)], r"^Node 'n0' \(Tanh\) cannot be mapped"),
+        (
+            [conv(2, 1, bias=True), conv(2, 2, padding=1), ReLU(2), conv(1, 2), spiking(1)],
+            r"^Node 'n2' is a feature map, .* their bias differs between pixels; .* set padding=0$",
+        ),
+    ],
+)
+def test_what_the_array_has_not_is_refused_by_name(nodes, message):
+    with pytest.raises(MappingError, match=message):
+        lower(chain((1, 9, 9), *nodes), maps=True)
+
+
+def test_parameters_that_differ_between_pixels_need_a_vector():
+    level = np.linspace(0.1, 1, 2 * 7 * 7, dtype=np.float32)
+    neurons = IF(level.reshape(2, 7, 7))
+    vector = lower(chain((1, 9, 9), conv(2, 1), neurons, Flatten()), maps=True)
+    assert vector.synapses[0].weight.shape == (98, 81)
+    with pytest.raises(MappingError, match=r"'n1' is a feature map.* their threshold differs"):
+        lower(chain((1, 9, 9), conv(2, 1), neurons, conv(1, 2), ReLU(1)), maps=True)
+
+
+def test_matrices_that_are_too_large_are_refused_by_name():
+    graph = chain(
+        (4, 64, 64), conv(4, 4), Flatten(), Affine(np.ones((1300, 15376)), np.zeros(1300))
+    )
+    with pytest.raises(MappingError, match=r"^Node 'n2' \(Affine\) needs 1300 x 16384 synapses"):
+        lower(graph, maps=True)
+
+
+def test_arrays_without_maps_name_one_that_has_them():
+    graph = chain((1, 9, 9), conv(2, 1), BatchNorm2d(2, *np.ones((4, 2))), AvgPool2d(2), spiking(2))
+    found = find_unmapped(graph, maps=False)
+    assert [unmapped.node for unmapped in found] == ["n0", "n1", "n2"]
+    assert "zynq_us_plus_map" in found[0].ways[0]
+    with pytest.raises(MappingError, match=r"hold no feature maps; use an array with n_axis > 0"):
+        lower(graph)
+    assert find_unmapped(graph) == []
+
+
+def test_a_head_of_a_detector_is_one_kernel_a_branch():
+    rng = np.random.default_rng(0)
+
+    def arrays(n_out, n_in, k):
+        weight = rng.normal(size=(n_out, n_in, k, k)).astype(np.float32)
+        return weight, np.zeros(n_out, np.float32)
+
+    box = [*arrays(3, 2, 3), *arrays(3, 3, 1), *arrays(8, 3, 1)]
+    classes = [*arrays(3, 2, 3), *arrays(3, 3, 1), *arrays(4, 3, 1)]
+    node = SDDetect(4, 2, 8, *box, *classes)
+    network = lower(chain((2, 5, 6), node), maps=True)
+    (synapses,) = network.synapses
+    assert synapses.weight.taps.shape == (3, 3, 2, 12)
+    x = rng.normal(size=(1, 1, 2, 5, 6))
+    wanted = simulate_float(chain((2, 5, 6), node), {"input": x}, dtype=np.float64)
+    found = synapses.weight.dense() @ x.reshape(-1)
+    np.testing.assert_allclose(found, wanted.outputs["output"].reshape(-1), rtol=1e-5, atol=1e-5)
