@@ -160,7 +160,7 @@ class RowStreamer(wiring.Component):
             slot, row = high_of(params, row) ^ job.slot, row_in_page(params, row)
             m.d.sync += [
                 self.o.keep.eq(self.fetch.valid & self.fetch.payload.keep),
-                self.o.counted.eq(job.map & ~list_go),
+                self.o.counted.eq((job.kind == JobKind.DENSE) & ~list_go),
             ]
         m.d.sync += [
             self.o.valid.eq(self.fetch.valid | list_go | row_go),
