@@ -194,13 +194,11 @@ def _synapses(
         )
     entry = tables.edges[edge]
     if entry["kind"] != EdgeKind.MAP:
-        first, last = int(index.min()), int(index.max())
-        start, block = synapses_of(tables, edge, first, last)
+        first = int(index.min())
+        start, block = synapses_of(tables, edge, first, int(index.max()))
+        block = block[:, index - first]
         accumulator, event = np.nonzero(np.ones_like(block))
-        order = np.argsort(index, kind="stable")
-        if len(order) != last - first + 1:
-            raise ImageError(f"Edge {edge} of core {tables.core} must take a run of indices")
-        return order[event], accumulator + start, block.reshape(-1)
+        return event, accumulator + start, block.reshape(-1)
     try:
         rows = map_rows(entry, tables.axis, index, params, bits_for(params.weight_words))
     except IndexError:

@@ -120,7 +120,7 @@ def _attempt(
 ) -> Mapping:
     costs: Costs | MapCosts
     if params.has_maps:
-        network = replace(network, projections=Layout(network).projections)
+        network = replace(network, projections=Layout(network).adapted)
         costs = MapCosts(network, params, rates)
         bins = slice_network(costs, objective=objective)
         wiring = wire_maps(costs, bins)

@@ -122,8 +122,8 @@ class MapCoreWords(CoreWords):
             "kind": EdgeKind.MAP,
             "base": self.store(edge.words.view(np.uint8)) & self.address_mask,
             "row_start": group.row_start,
-            "y_shift": code.y_shift,
-            "x_shift": code.x_shift,
+            "y_shift": code.shifts[0],
+            "x_shift": code.shifts[1],
             "y_axis": self.store_axis(edge.y),
             "x_axis": self.store_axis(edge.x),
             "c_axis": self.store_axis(edge.c),
@@ -197,7 +197,7 @@ def scan_of(tile: Tile, pool: Pool | None, code: Code) -> Scan:
     line = width * tile.blocks
     strides = (rows * line, columns * tile.blocks, 1, line, tile.blocks)
     names = ("y_step", "x_step", "c_step", "pool_y_step", "pool_x_step")
-    position = (1 << code.y_shift, 1 << code.x_shift, tile.lanes)
+    position = (code.y_stride, code.x_stride, tile.lanes)
     index = _steps(position, list(counts.values())[:3])
     return Scan(
         counts=counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class MapCosts:
         self, population: str, tile: Tile, feeds: tuple[Feed, ...], *, partial: bool = False
     ) -> Piece:
         """Return the piece of a tile, without the feeds that have no synapse there."""
-        here = tuple(feed for feed in feeds if self._reaches(feed, tile))
+        here = tuple(kept for feed in feeds if (kept := self._narrowed(feed, tile)) is not None)
         return Piece(
             population=population,
             row=0,
@@ -225,16 +225,23 @@ class MapCosts:
         """Return the cycles in a timestep for which the contents of a core keep it busy."""
         return sum(self.load(piece) for piece in contents.pieces)
 
-    def _reaches(self, feed: Feed, tile: Tile) -> bool:
+    def _narrowed(self, feed: Feed, tile: Tile) -> Feed | None:
+        """Return the part of a feed that has synapses in a tile; rows of words are whole."""
         projection = self.layout.projections[feed.projection]
         if isinstance(projection.weight, Kernel):
             region = region_of(self.layout, feed, tile)
             _, _, used = channel_blocks(projection.weight, tile, region.channels)
-            return region.n > 0 and bool(used.any())
-        if self.form(feed) == "rows":
-            return True
+            return feed if region.n > 0 and used.any() else None
+        if projection.form == "rows":
+            return feed
         order = tile.order(self.layout.shape(projection.target))
-        return bool(projection.weight[order[order >= 0], feed.first : feed.last + 1].any())
+        block = projection.weight[order[order >= 0], feed.first : feed.last + 1]
+        used = np.flatnonzero(block.any(axis=0))
+        if not used.size:
+            return None
+        if projection.form == "sparse":  # one multicast serves all tiles while ranges are equal
+            return feed
+        return replace(feed, first=feed.first + int(used[0]), last=feed.first + int(used[-1]))
 
     def _packed(self, feed: Feed, tile: Tile) -> int:
         key = (feed, tile)

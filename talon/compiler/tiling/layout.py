@@ -11,7 +11,7 @@ from talon.compiler.forms import diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, Population, Projection
 from talon.compiler.tiling.stepping import Stepping, stepping_of
-from talon.compiler.tiling.tile import LINEAR, Code, Shape, code_bits, code_of
+from talon.compiler.tiling.tile import LINEAR, Code, Shape, code_bits, fields_of, flat_of
 from talon.errors import MappingError
 
 INDEX_BITS = 16
@@ -33,26 +33,35 @@ class Layout:
         return found if found is not None else (self.populations[population].n, 1, 1)
 
     def sent_shape(self, source: str) -> Shape:
-        """Return (C, H, W) of what an input or population sends."""
-        found = self._sent_shapes.get(source)
-        return found if found is not None else (self._n_sent(source), 1, 1)
+        """Return (C, H, W) of what an input or population sends; (n, 1, 1) without coordinates."""
+        return self._sent_shapes[source] if self.is_map(source) else (self._n_sent(source), 1, 1)
 
     def is_map(self, source: str) -> bool:
-        """Tell whether events of a source name three coordinates."""
-        return source in self._sent_shapes
+        """Tell whether events of a source name three coordinates, since some kernel takes them."""
+        return source in self._named
 
     def has_pixels(self, population: str) -> bool:
         """Tell whether a population is a map, and no vector."""
         return population in self._map_shapes
 
     def code(self, source: str) -> Code:
-        """Return how events of a source name it."""
-        return code_of(self.sent_shape(source)) if self.is_map(source) else LINEAR
+        """Return how events of a source name it.
+
+        A map that only matrices take is counted without a gap, so that it is a vector to them.
+        """
+        if self.is_map(source):
+            return fields_of(self._sent_shapes[source])
+        return flat_of(self._sent_shapes[source]) if source in self._sent_shapes else LINEAR
+
+    @cached_property
+    def adapted(self) -> tuple[Projection, ...]:
+        """The projections with the forms that the array stores; identities of maps as kernels."""
+        return tuple(self._adapted(p) for p in self.network.projections)
 
     @cached_property
     def projections(self) -> tuple[Projection, ...]:
-        """The projections; identities between maps are kernels of one tap."""
-        return tuple(self._adapted(p) for p in self.network.projections)
+        """What is ``adapted``, with the sources of a matrix in the order of their codes."""
+        return tuple(self._in_order_of_codes(p) for p in self.adapted)
 
     def steppings(self, projection: int) -> tuple[Stepping, Stepping]:
         """Return the steppings of rows and columns of a projection that is a kernel."""
@@ -99,28 +108,57 @@ class Layout:
         port = self.ports.get(source)
         return self.populations[source].n_sent if port is None else port.n
 
+    @cached_property
+    def _named(self) -> set[str]:
+        """Sources whose events name coordinates."""
+        return {
+            p.source
+            for p in self.network.projections
+            if isinstance(p.weight, Kernel) or self._identity_of(p) is not None
+        }
+
+    def _identity_of(self, projection: Projection) -> int | None:
+        """Return the weight of a projection that is an identity between maps, else None."""
+        source, target = projection.source, projection.target
+        if isinstance(projection.weight, Kernel) or target not in self._map_shapes:
+            return None
+        if self._sent_shapes.get(source) != self._map_shapes[target]:
+            return None
+        found = diagonal_of(projection.weight)
+        return int(found[1]) if found is not None and found[0] == 0 else None
+
     def _adapted(self, projection: Projection) -> Projection:
-        """Return a projection with the form that the array stores; identities of maps as kernels.
+        """Return a projection in its form on the array.
 
         Sparse words name rows that a core has potentials for, so graded neurons have none.
         """
-        weight, source = projection.weight, projection.source
-        if isinstance(weight, Kernel):
+        if isinstance(projection.weight, Kernel):
             return projection
-        target = self.populations[projection.target]
-        joins_maps = self.is_map(source) and self.sent_shape(source) == self.shape(target.name)
-        if joins_maps and (found := diagonal_of(weight)) is not None and found[0] == 0:
-            kernel = _identity(self.sent_shape(source), int(found[1]))
+        weight = self._identity_of(projection)
+        if weight is not None:
+            kernel = _identity(self._sent_shapes[projection.source], weight)
             return replace(projection, weight=kernel, form="map")
-        may_keep = not (self.is_map(source) or self.has_pixels(target.name))
-        if may_keep and projection.form == "identity":
+        has_target_pixels = projection.target in self._map_shapes
+        is_vector = not has_target_pixels and projection.source not in self._sent_shapes
+        if is_vector and projection.form == "identity":
             return projection
-        if may_keep and projection.form == "sparse" and target.kind != "graded":
+        is_graded = self.populations[projection.target].kind == "graded"
+        may_be_sparse = not (has_target_pixels or is_graded or self.is_map(projection.source))
+        if may_be_sparse and projection.form == "sparse":
             return projection
         return replace(projection, form="rows")
 
+    def _in_order_of_codes(self, projection: Projection) -> Projection:
+        shape = self._sent_shapes.get(projection.source)
+        weight = projection.weight
+        if shape is None or self.is_map(projection.source) or isinstance(weight, Kernel):
+            return projection
+        order = np.arange(weight.shape[1]).reshape(shape).transpose(1, 2, 0).reshape(-1)
+        return replace(projection, weight=weight[:, order])
+
     def _check_codes(self) -> None:
-        for name, shape in self._sent_shapes.items():
+        for name in sorted(self._named):
+            shape = self._sent_shapes[name]
             if code_bits(shape) > INDEX_BITS:
                 raise MappingError(
                     f"Map {name!r} of shape {shape} has coordinates of {code_bits(shape)} bits, "

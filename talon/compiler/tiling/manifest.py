@@ -44,8 +44,8 @@ def route_item(layout: Layout, port: InputPort, route: Route) -> dict[str, Any]:
         "channels": list(route.region.channels),
         "rows": list(route.region.rows),
         "columns": list(route.region.columns),
-        "y_shift": code.y_shift,
-        "x_shift": code.x_shift,
+        "y_shift": code.shifts[0],
+        "x_shift": code.shifts[1],
     }
 
 

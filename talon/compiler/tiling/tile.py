@@ -78,17 +78,22 @@ def whole(shape: Shape, lanes: int) -> Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """How an event of a map names its coordinates in the 16 bits of its index."""
+    """How an event of a map names its coordinates: ``y_stride * y + x_stride * x + c``."""
 
-    y_shift: int
-    x_shift: int
+    y_stride: int
+    x_stride: int
 
     def __call__(self, c: int, y: int, x: int) -> int:
         """Return the code of a coordinate."""
-        return (y << self.y_shift) + (x << self.x_shift) + c
+        return y * self.y_stride + x * self.x_stride + c
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """Lowest bits of y and x, where the strides are powers of two."""
+        return self.y_stride.bit_length() - 1, self.x_stride.bit_length() - 1
 
 
-LINEAR = Code(y_shift=16, x_shift=16)
+LINEAR = Code(y_stride=1 << 16, x_stride=1 << 16)
 """The code of a vector: the number of the neuron."""
 
 
@@ -97,7 +102,13 @@ def code_bits(shape: Shape) -> int:
     return sum((n - 1).bit_length() for n in shape)
 
 
-def code_of(shape: Shape) -> Code:
-    """Return the code of a map (C, H, W)."""
+def fields_of(shape: Shape) -> Code:
+    """Return the code of a map (C, H, W) whose coordinates are bit fields, for kernels."""
     x_shift = (shape[0] - 1).bit_length()
-    return Code(y_shift=x_shift + (shape[2] - 1).bit_length(), x_shift=x_shift)
+    y_shift = x_shift + (shape[2] - 1).bit_length()
+    return Code(y_stride=1 << y_shift, x_stride=1 << x_shift)
+
+
+def flat_of(shape: Shape) -> Code:
+    """Return the code of a map (C, H, W) that counts it without a gap, channels first."""
+    return Code(y_stride=shape[2] * shape[0], x_stride=shape[0])

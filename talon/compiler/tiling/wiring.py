@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from talon.arch.memories import Emit
 from talon.compiler.kernel import Kernel
 from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.tiling.costs import MapCosts
 from talon.compiler.tiling.edges import Region, clipped, region_of
 from talon.compiler.tiling.layout import Layout
-from talon.compiler.tiling.tile import Tile
+from talon.compiler.tiling.tile import Code, Tile
 from talon.compiler.wiring import HOST, Edge, Group, Link, Wiring, number_alike
 from talon.errors import MappingError
 
@@ -186,28 +188,20 @@ def _link(
 ) -> Link | None:
     """Return the link of a sender to an edge, or None if nothing of it is needed.
 
-    Positions are a sender's codes from its corner on. A link holds whole rows of a map, or some
-    channels of a vector; what it brings beyond the region finds no target in the axis tables.
+    Positions are a sender's codes from its corner on.
     """
     source = layout.projections[feed.projection].source
     code = layout.code(source)
     assert sender.piece.tile is not None
     tile = sent_tile(layout, source, sender.piece.tile)
-    channels = _common(tile.channels, region.channels)
-    rows = _common(tile.rows, region.rows)
-    columns = _common(tile.columns, region.columns)
-    if channels[0] > channels[1] or rows[0] > rows[1] or columns[0] > columns[1]:
+    found = (
+        _span_of_map(layout, receiver, feed, region, tile, code)
+        if layout.is_map(source)
+        else _span_of_vector(layout, receiver, feed, tile, code)
+    )
+    if found is None:
         return None
-    if not _carries(layout, feed, receiver, channels, rows, columns):
-        return None
-    corner = code(tile.channels[0], tile.rows[0], tile.columns[0])
-    if layout.is_map(source):
-        first = code(tile.channels[0], rows[0], tile.columns[0]) - corner
-        last = code(tile.channels[1] - 1, rows[1], tile.columns[1] - 1) - corner
-        n = tile.size[0] * (rows[1] - rows[0] + 1) * tile.size[2]
-    else:
-        first, last = channels[0] - tile.channels[0], channels[1] - tile.channels[0]
-        n = last - first + 1
+    first, last, n = found
     return Link(
         sender=sender.id,
         source=source,
@@ -216,35 +210,63 @@ def _link(
         first=first,
         last=last,
         delay=layout.projections[feed.projection].delay,
-        shift=corner,
+        shift=code(tile.channels[0], tile.rows[0], tile.columns[0]),
         n=n,
     )
+
+
+def _span_of_map(
+    layout: Layout, receiver: Group, feed: Feed, region: Region, tile: Tile, code: Code
+) -> tuple[int, int, int] | None:
+    """Return the first and last position of whole rows of a map that are needed, and their number.
+
+    What they bring beyond the region finds no target in the axis tables.
+    """
+    channels = _common(tile.channels, region.channels)
+    rows = _common(tile.rows, region.rows)
+    columns = _common(tile.columns, region.columns)
+    if channels[0] > channels[1] or rows[0] > rows[1] or columns[0] > columns[1]:
+        return None
+    weight = layout.projections[feed.projection].weight
+    target = receiver.piece.tile
+    assert target is not None
+    if isinstance(weight, Kernel):
+        along_y, along_x = clipped(layout, feed, target)
+        if not (
+            along_y.count[rows[0] : rows[1] + 1].any()
+            and along_x.count[columns[0] : columns[1] + 1].any()
+            and weight.taps[:, :, channels[0] : channels[1] + 1, slice(*target.channels)].any()
+        ):
+            return None
+    corner = code(tile.channels[0], tile.rows[0], tile.columns[0])
+    first = code(tile.channels[0], rows[0], tile.columns[0]) - corner
+    last = code(tile.channels[1] - 1, rows[1], tile.columns[1] - 1) - corner
+    return first, last, tile.size[0] * (rows[1] - rows[0] + 1) * tile.size[2]
+
+
+def _span_of_vector(
+    layout: Layout, receiver: Group, feed: Feed, tile: Tile, code: Code
+) -> tuple[int, int, int] | None:
+    """Return the first and last position of what a feed takes of a vector, and their number."""
+    projection = layout.projections[feed.projection]
+    c, y, x = (np.arange(*span) for span in (tile.channels, tile.rows, tile.columns))
+    codes = y[:, None, None] * code.y_stride + x[:, None] * code.x_stride + c
+    needed = codes[(feed.first <= codes) & (codes <= feed.last)]
+    target = receiver.piece.tile
+    assert target is not None and isinstance(projection.weight, np.ndarray)
+    if not needed.size:
+        return None
+    if projection.form != "rows":  # rows of words are read whatever their weights are
+        order = target.order(layout.shape(projection.target))
+        if not projection.weight[order[order >= 0]][:, needed].any():
+            return None
+    corner = int(codes.min())
+    return int(needed.min()) - corner, int(needed.max()) - corner, needed.size
 
 
 def _common(part: Span, needed: Span) -> Span:
     """Return the first and last coordinate of a part (its end excluded) that is needed."""
     return max(part[0], needed[0]), min(part[1] - 1, needed[1])
-
-
-def _carries(
-    layout: Layout, feed: Feed, receiver: Group, channels: Span, rows: Span, columns: Span
-) -> bool:
-    """Tell whether some coordinates of a source have rows in a tile; dense ones always have."""
-    projection = layout.projections[feed.projection]
-    tile = receiver.piece.tile
-    assert tile is not None
-    if isinstance(projection.weight, Kernel):
-        along_y, along_x = clipped(layout, feed, tile)
-        targets = slice(*tile.channels)
-        return bool(
-            along_y.count[rows[0] : rows[1] + 1].any()
-            and along_x.count[columns[0] : columns[1] + 1].any()
-            and projection.weight.taps[:, :, channels[0] : channels[1] + 1, targets].any()
-        )
-    if projection.form == "rows":
-        return True
-    order = tile.order(layout.shape(projection.target))
-    return bool(projection.weight[order[order >= 0], channels[0] : channels[1] + 1].any())
 
 
 def _partial_links(groups: list[Group], lanes: int) -> list[Link]:
