@@ -7,6 +7,7 @@ the proof is about, or meets weights of zero alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import gcd
 from typing import Any
 
@@ -41,18 +42,42 @@ class MapSynapses:
 
     def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
-        if self._is_empty:
-            return
+        targets = drive.reshape(-1, *self._target_shape)
+        for part, sums in self._sums(events):
+            if sums is not None:
+                np.add(targets[part], sums, out=targets[part])
+
+    def write_to(
+        self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
+    ) -> None:
+        """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
+        targets = drive.reshape(-1, *self._target_shape)
+        base = base.reshape(self._target_shape) if base.ndim else base
+        is_zero = not base.any()
+        for part, sums in self._sums(events):
+            if sums is None:
+                targets[part] = base
+            elif is_zero:
+                targets[part] = sums
+            else:
+                np.add(sums, base, out=targets[part])
+
+    def _sums(self, events: NDArray[Any]) -> Iterator[tuple[slice, Maps | None]]:
+        """Yield frames and their sums (m, O, P, Q), or None where nothing is sent.
+
+        Sums are a view that the next ones overwrite.
+        """
         # Whoever runs takes a workspace for the time, so that several threads may.
         workspace = self._spare.pop() if self._spare else self._workspace()
         sources = events.reshape(-1, *self._source_shape)
-        targets = drive.reshape(-1, *self._target_shape)
         for start in range(0, len(events), self._frames):
-            maps = sources[start : start + self._frames]
-            if maps.any():
-                sums = workspace(_merged(maps, self._y, self._x))
-                target = targets[start : start + self._frames]
-                np.add(target, self._repeated(sums), out=target)
+            part = slice(start, start + self._frames)
+            maps = sources[part]
+            is_silent = self._is_empty or not maps.any()
+            yield (
+                part,
+                None if is_silent else self._repeated(workspace(_merged(maps, self._y, self._x))),
+            )
         self._spare.append(workspace)
 
     def _workspace(self) -> _Product | _Passes:

@@ -142,7 +142,8 @@ class Neurons:
         return clamped
 
     def _saturate(self) -> Spikes:
-        np.clip(self._v, numerics.V_MIN, numerics.V_MAX, out=self._spare)
+        np.minimum(self._v, numerics.V_MAX, out=self._spare)
+        np.maximum(self._spare, numerics.V_MIN, out=self._spare)
         clamped = self._spare != self._v
         self._v, self._spare = self._spare, self._v
         return clamped
