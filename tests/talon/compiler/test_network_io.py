@@ -233,7 +233,10 @@ def item(key, position, **changes):
         (item("projections", 0, targets=[1, 4]), r"'x' -> 'a' must be between maps of its ends"),
         (item("projections", 0, shape=[9, 1, 2]), "'x' -> 'a' taps must have four dimensions"),
         (item("projections", 0, shape=[257, 1, 1, 2]), "the first two at most 256"),
-        (item("projections", 0, shape=[1, 9, 1, 2]), "must hold taps from 0 to 0, or -1, not 0 to 2"),
+        (
+            item("projections", 0, shape=[1, 9, 1, 2]),
+            "must hold taps from 0 to 0, or -1, not 0 to 2",
+        ),
         (item("projections", 0, shape=[1 << 12, 1 << 12, 1, 2]), "shape must be a list of posi"),
     ],
 )
