@@ -2,7 +2,8 @@
 
 A few frames at a time are padded, gathered and multiplied, so that what is gathered stays in the
 second-level cache. Sums of payloads that share a tap are exact as well: each is at most a sum that
-the proof is about, or meets weights of zero alone.
+the proof is about, or meets weights of zero alone. Events that are few in large maps are taken one
+by one instead (``scatter``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from talon.compiler.kernel import Kernel
 from talon_sim.golden.axes import Axis, axis_of
 from talon_sim.golden.gather import Maps, Selection, Windows
+from talon_sim.golden.scatter import Scatter
 
 _CHUNK = 1 << 16
 """Gathered values held at a time."""
@@ -39,9 +41,13 @@ class MapSynapses:
         size = max(1, taps[..., 0].size) * self._y.n_target * self._x.n_target
         self._frames = max(1, _CHUNK // size)
         self._spare: list[_Product | _Passes] = []
+        self._scatter = Scatter(kernel, frac=frac)
 
     def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
+        if self._scatter.pays(events):
+            self._scatter.add_to(drive, events)
+            return
         targets = drive.reshape(-1, *self._target_shape)
         for part, sums in self._sums(events):
             if sums is not None:
@@ -51,6 +57,10 @@ class MapSynapses:
         self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
     ) -> None:
         """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
+        if self._scatter.pays(events):
+            drive[:] = base
+            self._scatter.add_to(drive, events)
+            return
         targets = drive.reshape(-1, *self._target_shape)
         base = base.reshape(self._target_shape) if base.ndim else base
         is_zero = not base.any()

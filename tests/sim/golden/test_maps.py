@@ -25,6 +25,7 @@ from talon.testing.kernels import (
 from talon_sim.golden import GoldenModel, golden_run
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.reach import NetworkError, accumulator_span
+from talon_sim.golden.scatter import Scatter
 from talon_sim.trace import compare
 
 _spec = importlib.util.spec_from_file_location("scalar", Path(__file__).with_name("scalar.py"))
@@ -105,8 +106,8 @@ def test_any_table_is_the_matrix_that_it_stands_for(seed):
 
 def geometry(rng):
     """Return the kernel of a random geometry, large enough for every path, with its channels."""
-    n_in, n_out = (int(n) for n in rng.integers(1, 24, 2))
-    size = rng.integers(3, 12, 2)
+    n_in, n_out = (int(n) for n in rng.integers(1, 22, 2))
+    size = rng.integers(3, 10, 2)
     kind = str(rng.choice(["conv", "transposed", "upsample", "sum", "flip"]))
     relations = []
     for n in size:
@@ -153,6 +154,43 @@ def test_kernel_paths_are_the_matrix_product(seed):
     np.testing.assert_array_equal(drive, expected)
     fan_out = np.count_nonzero(kernel.dense(), axis=0)
     np.testing.assert_array_equal(synapses.fan_out, fan_out)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_events_one_by_one_are_the_matrix_product(seed, monkeypatch):
+    monkeypatch.setattr("talon_sim.golden.scatter._CHUNK", 500)
+    rng = np.random.default_rng(seed)
+    kernel = geometry(rng) if seed % 2 else with_tables(rng, geometry(rng))
+    payloads = rng.integers(-255, 256, (7, kernel.n_source))
+    payloads *= rng.random(payloads.shape) < 0.02
+    drive = np.full((7, kernel.n_target), 5.0)
+    Scatter(kernel, frac=3).add_to(drive, payloads.astype(np.int16))
+    expected = (payloads @ kernel.dense().T.astype(np.float64)) * 8 + 5
+    np.testing.assert_array_equal(drive, expected)
+
+
+def test_few_events_in_many_frames_are_taken_one_by_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    taps = rng.integers(-9, 10, (3, 3, 2, 4))
+    network = one_map(taps, (24, 24), padding=1, v_reset=np.full(4 * 24 * 24, 3, np.int32))
+    kernel = network.projections[0].weight
+    few, many = ((rng.random((60, 1, kernel.n_source)) < rate) for rate in (1e-3, 0.2))
+    taken = []
+    monkeypatch.setattr(Scatter, "add_to", spy(Scatter.add_to, taken))
+    for events, is_few in ((few, True), (many, False)):
+        potentials = golden_run(network, {"in": events.astype(np.uint8)}).potentials["a"]
+        expected = events[:, 0].astype(float) @ kernel.dense().T.astype(float) + 3
+        np.testing.assert_array_equal(potentials[:, 0], np.clip(expected, 0, 255))
+        assert bool(taken) == is_few
+        taken.clear()
+
+
+def spy(function, calls):
+    def call(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return call
 
 
 def test_every_way_to_gather_and_to_weigh_is_taken():
