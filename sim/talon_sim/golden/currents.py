@@ -15,26 +15,28 @@ class SynapticNeurons(Neurons):
     def __init__(self, population: Population, *, reach: float) -> None:
         super().__init__(population, reach=reach)
         assert population.i_decay is not None
-        self._i_factor = constant(population.i_decay / numerics.DECAY_ONE, self.layout)
-        self._bias = constant(population.bias, self.layout)
+        self._i_factor = constant(population.i_decay / numerics.DECAY_ONE)
+        self._bias = constant(population.bias)
 
-    def _rest(self, shape: tuple[int, ...]) -> None:
+    def _rest(self, shape: tuple[int, int]) -> None:
         super()._rest(shape)
         self._i: Potentials = np.zeros(shape)
         self._clipped: Potentials = np.empty_like(self._i)
 
-    def _advance(
-        self,
-        drive: Potentials,
-        spikes: Spikes,
-        v: Potentials | None,
-        clamped: Spikes | None = None,
-    ) -> None:
-        """Turn sums plus the bias of the current into drives, and go on with them."""
+    def advance(self, drive: Potentials, spikes: Spikes, v: Potentials | None = None) -> None:
+        """Advance by as many timesteps as ``drive`` has.
+
+        Parameters
+        ----------
+        drive
+            Scaled sums plus the bias of the current, (steps, samples, n); overwritten.
+        spikes, v
+            As in :meth:`Neurons.advance`.
+        """
         clamped = np.empty(drive.shape, np.bool_)
         for t in range(len(drive)):
             self._integrate_current(drive[t], clamped[t])
-        super()._advance(drive, spikes, v, clamped)
+        self._advance(drive, spikes, v, clamped)
 
     def _integrate_current(self, drive: Potentials, clamped: Spikes) -> None:
         """Put current plus bias of the potential in place of the sum."""

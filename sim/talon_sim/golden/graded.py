@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from talon.arch import numerics
 from talon.compiler.network import Population
-from talon_sim.golden.neurons import Potentials, constant, layout_of
+from talon_sim.golden.neurons import Potentials, constant
 
 
 class GradedNeurons:
@@ -22,8 +22,7 @@ class GradedNeurons:
     saturations = 0  # its limits are no saturation
 
     def __init__(self, population: Population) -> None:
-        self._layout = layout_of(population)
-        self._multiplier = constant(population.decay / numerics.DECAY_ONE, self._layout)
+        self._multiplier = constant(population.decay / numerics.DECAY_ONE)
         self._largest = float(population.threshold[0])
 
     def start(self, n_samples: int) -> GradedNeurons:
@@ -38,10 +37,9 @@ class GradedNeurons:
 
         ``v`` receives the payloads too, if wanted.
         """
-        drive = drive.reshape(*drive.shape[:2], *self._layout)
         np.multiply(drive, self._multiplier, out=drive)
         np.add(drive, 0.5, out=drive)
         np.clip(drive, 0.0, self._largest, out=drive)
-        np.copyto(payloads.reshape(drive.shape), drive, casting="unsafe")
+        np.copyto(payloads, drive, casting="unsafe")
         if v is not None:
             v[:] = payloads

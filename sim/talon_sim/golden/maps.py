@@ -2,28 +2,29 @@
 
 A few frames at a time are padded, gathered and multiplied, so that what is gathered stays in the
 second-level cache. Sums of payloads that share a tap are exact as well: each is at most a sum that
-the proof is about, or meets weights of zero alone.
+the proof is about, or meets weights of zero alone. Events that are few in large maps are taken one
+by one instead (``scatter``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import gcd
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
 from talon_sim.golden.axes import Axis, axis_of
-
-Maps = NDArray[np.float32]
+from talon_sim.golden.gather import Maps, Selection, Windows
+from talon_sim.golden.scatter import Scatter
 
 _CHUNK = 1 << 16
 """Gathered values held at a time."""
 
-_FEW_CHANNELS = 16
-"""Below so many source channels a matrix product is faster than a pass for each tap (measured)."""
+_MANY_CHANNELS = 16
+"""From so many source channels on a pass for each tap beats a matrix of zeros (measured)."""
 
 
 class MapSynapses:
@@ -36,36 +37,77 @@ class MapSynapses:
         self._y, self._x = axis_of(kernel.rows), axis_of(kernel.columns)
         taps = kernel.taps[np.ix_(self._y.taps, self._x.taps)]
         self._is_empty = not taps.any()
-        scaled = taps.astype(np.float32) * np.float32(1 << frac)
-        self._gather = (
-            _Windows(self._y, self._x)
-            if self._y.even is not None and self._x.even is not None
-            else _Selection(self._y, self._x)
-        )
-        is_single = np.count_nonzero(taps.any(axis=(0, 1)), axis=0).max(initial=0) <= 1
-        many = taps.shape[2] >= _FEW_CHANNELS or taps.shape[:2] == (1, 1)
-        self._weigh = _SingleChannel(scaled) if is_single and many else _Product(scaled)
+        self._taps = taps.astype(np.float32) * np.float32(1 << frac)
         size = max(1, taps[..., 0].size) * self._y.n_target * self._x.n_target
         self._frames = max(1, _CHUNK // size)
+        self._spare: list[_Product | _Passes] = []
+        self._scatter = Scatter(kernel, frac=frac)
 
     def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
-        if self._is_empty:
+        if self._scatter.pays(events):
+            self._scatter.add_to(drive, events)
             return
+        targets = drive.reshape(-1, *self._target_shape)
+        for part, sums in self._sums(events):
+            if sums is not None:
+                np.add(targets[part], sums, out=targets[part])
+
+    def write_to(
+        self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
+    ) -> None:
+        """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
+        if self._scatter.pays(events):
+            drive[:] = base
+            self._scatter.add_to(drive, events)
+            return
+        targets = drive.reshape(-1, *self._target_shape)
+        base = base.reshape(self._target_shape) if base.ndim else base
+        is_zero = not base.any()
+        for part, sums in self._sums(events):
+            if sums is None:
+                targets[part] = base
+            elif is_zero:
+                targets[part] = sums
+            else:
+                np.add(sums, base, out=targets[part])
+
+    def _sums(self, events: NDArray[Any]) -> Iterator[tuple[slice, Maps | None]]:
+        """Yield frames and their sums (m, O, P, Q), or None where nothing is sent.
+
+        Sums are a view that the next ones overwrite.
+        """
+        # Whoever runs takes a workspace for the time, so that several threads may.
+        workspace = self._spare.pop() if self._spare else self._workspace()
+        sources = events.reshape(-1, *self._source_shape)
         for start in range(0, len(events), self._frames):
             part = slice(start, start + self._frames)
-            if events[part].any():
-                self._add_frames(drive[part], events[part])
+            maps = sources[part]
+            is_silent = self._is_empty or not maps.any()
+            yield (
+                part,
+                None if is_silent else self._repeated(workspace(_merged(maps, self._y, self._x))),
+            )
+        self._spare.append(workspace)
 
-    def _add_frames(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
-        maps = _merged(events.reshape(-1, *self._source_shape), self._y, self._x)
-        sums = self._weigh(self._gather, maps)
+    def _workspace(self) -> _Product | _Passes:
+        y, x = self._y, self._x
+        kind = Windows if y.even is not None and x.even is not None else Selection
+        gather = kind(y, x, n_frames=self._frames, n_channels=self._taps.shape[2])
+        joined = np.asarray(self._taps.any(axis=(0, 1)))
+        is_single = np.count_nonzero(joined, axis=0).max(initial=0) <= 1
+        many = len(joined) >= _MANY_CHANNELS or self._taps.shape[:2] == (1, 1)
+        if is_single and many:
+            return _Passes(gather, self._taps)
+        return _Product(gather, self._taps, n_frames=self._frames)
+
+    def _repeated(self, sums: Maps) -> Maps:
+        """Give targets that share all their taps the same sum."""
         if self._y.repeat is not None:
             sums = sums[:, :, self._y.repeat]
         if self._x.repeat is not None:
             sums = sums[:, :, :, self._x.repeat]
-        target = drive.reshape(-1, *self._target_shape)
-        np.add(target, sums, out=target)
+        return sums
 
 
 def _merged(maps: NDArray[Any], y: Axis, x: Axis) -> NDArray[Any]:
@@ -77,132 +119,51 @@ def _merged(maps: NDArray[Any], y: Axis, x: Axis) -> NDArray[Any]:
     return maps
 
 
-class _Windows:
-    """Gather windows that lie evenly: views of a padded map."""
-
-    def __init__(self, y: Axis, x: Axis) -> None:
-        assert y.even is not None and x.even is not None
-        self._y, self._x = y, x
-        self._inside = tuple(_overlap(-axis.even[0], axis) for axis in (y, x) if axis.even)
-        self._steps = (y.even[1], x.even[1])
-        self._spacing = (y.even[2], x.even[2])
-        self._is_dense = self._steps == (1, 1)
-        self.shape = (y.n_target, x.n_target)
-
-    def padded(self, maps: NDArray[Any]) -> Maps:
-        """Return the maps with the zeros around them that windows reach, float32."""
-        extent = (self._y.extent, self._x.extent)
-        out = np.zeros((*maps.shape[:2], *extent), np.float32)
-        (to_y, from_y), (to_x, from_x) = self._inside
-        out[:, :, to_y, to_x] = maps[:, :, from_y, from_x]
-        return out
-
-    def view(self, padded: Maps) -> Maps:
-        """Return windows (m, C, rows, columns, P, Q) of taps, a view."""
-        m, c, y, x = padded.strides
-        return as_strided(
-            padded,
-            (*padded.shape[:2], len(self._y.taps), len(self._x.taps), *self.shape),
-            (
-                m,
-                c,
-                y * self._spacing[0],
-                x * self._spacing[1],
-                y * self._steps[0],
-                x * self._steps[1],
-            ),
-            writeable=False,
-        )
-
-    def columns(self, maps: NDArray[Any]) -> tuple[Maps, int]:
-        """Return windows (m, C x taps, P x width) and the width of a row, of at least Q values.
-
-        Windows one apart are gathered in one run a tap, rows and what is between them.
-        """
-        padded = self.padded(maps)
-        windows = self.view(padded)
-        if not self._is_dense:
-            n_frames, n_channels, n_rows, n_columns, height, width = windows.shape
-            shape = (n_frames, n_channels * n_rows * n_columns, height * width)
-            return np.ascontiguousarray(windows).reshape(shape), width
-        width = padded.shape[3]
-        length = (self.shape[0] - 1) * width + self.shape[1]
-        runs = as_strided(
-            padded, (*windows.shape[:4], length), (*windows.strides[:4], 4), writeable=False
-        )
-        return np.ascontiguousarray(runs).reshape(len(maps), -1, length), width
-
-
-class _Selection:
-    """Gather by matrices of zeros and ones: whatever the tables say."""
-
-    def __init__(self, y: Axis, x: Axis) -> None:
-        rows, columns = y.selection(), x.selection()
-        self._taps = (len(rows), len(columns))
-        self.shape = (y.n_target, x.n_target)
-        self._rows = rows.reshape(-1, rows.shape[2])
-        self._columns = np.ascontiguousarray(columns.reshape(-1, columns.shape[2]).T)
-
-    def padded(self, maps: NDArray[Any]) -> Maps:
-        """Return windows (m, C, rows, P, columns, Q) of taps."""
-        selected = self._rows @ (maps.astype(np.float32) @ self._columns)
-        n_rows, n_columns = self._taps
-        height, width = self.shape
-        return selected.reshape(*maps.shape[:2], n_rows, height, n_columns, width)
-
-    def view(self, padded: Maps) -> Maps:
-        """Return windows (m, C, rows, columns, P, Q) of taps, a view."""
-        return padded.transpose(0, 1, 2, 4, 3, 5)
-
-    def columns(self, maps: NDArray[Any]) -> tuple[Maps, int]:
-        """Return windows (m, C x taps, P x Q), and Q."""
-        windows = np.ascontiguousarray(self.view(self.padded(maps)))
-        height, width = self.shape
-        return windows.reshape(len(maps), -1, height * width), width
-
-
 class _Product:
-    """Weigh windows by a matrix, or one for each group of channels."""
+    """Windows times a matrix, or one for each group of channels."""
 
-    def __init__(self, taps: Maps) -> None:
+    def __init__(self, gather: Windows | Selection, taps: Maps, *, n_frames: int) -> None:
+        self._gather = gather
         n_in, n_out = taps.shape[2:]
-        self._n_out = n_out
-        self._n_groups = _groups_of(np.asarray(taps.any(axis=(0, 1))))
-        by_target = taps.transpose(3, 2, 0, 1)
-        size = n_in // self._n_groups
+        n_groups = _groups_of(np.asarray(taps.any(axis=(0, 1))))
+        size = n_in // n_groups
         blocks = [
             part[:, g * size : (g + 1) * size].reshape(len(part), -1)
-            for g, part in enumerate(np.split(by_target, self._n_groups))
+            for g, part in enumerate(np.split(taps.transpose(3, 2, 0, 1), n_groups))
         ]
         self._matrix = np.ascontiguousarray(np.stack(blocks))
-
-    def __call__(self, gather: _Windows | _Selection, maps: NDArray[Any]) -> Maps:
-        """Return the sums (m, O, P, Q)."""
-        columns, width = gather.columns(maps)
-        n_frames, _, length = columns.shape
         height, n_columns = gather.shape
-        shape = (n_frames, self._n_groups, self._n_out // self._n_groups, height * width)
-        out = np.empty(shape, np.float32)
-        np.matmul(
-            self._matrix,
-            columns.reshape(n_frames, self._n_groups, -1, length),
-            out=out[..., :length],
+        self._out = np.empty(
+            (n_frames, n_groups, n_out // n_groups, height * gather.width), np.float32
         )
-        return out.reshape(n_frames, self._n_out, height, width)[..., :n_columns]
+        by_position = (n_frames, n_out, height, gather.width)
+        self._sums = self._out.reshape(by_position)[..., :n_columns]
+
+    def __call__(self, maps: NDArray[Any]) -> Maps:
+        """Return the sums (m, O, P, Q) of maps (m, C, H, W); a view that the next call changes."""
+        n_frames = len(maps)
+        self._gather.fill(maps)
+        columns = self._gather.columns(n_frames)
+        length = columns.shape[2]
+        grouped = columns.reshape(n_frames, len(self._matrix), -1, length)
+        np.matmul(self._matrix, grouped, out=self._out[:n_frames, ..., :length])
+        return self._sums[:n_frames]
 
 
-class _SingleChannel:
-    """Weigh windows where each target channel has one source channel: a pass for each tap."""
+class _Passes:
+    """A pass over the windows for each tap, where each target channel has one source channel."""
 
-    def __init__(self, taps: Maps) -> None:
+    def __init__(self, gather: Windows | Selection, taps: Maps) -> None:
+        self._gather = gather
         self._source = taps.any(axis=(0, 1)).argmax(axis=0)
         self._is_same = np.array_equal(self._source, np.arange(taps.shape[2]))
         own = taps[:, :, self._source, np.arange(taps.shape[3])]
         self._weight = own[..., None, None]
 
-    def __call__(self, gather: _Windows | _Selection, maps: NDArray[Any]) -> Maps:
-        """Return the sums (m, O, P, Q)."""
-        windows = gather.view(gather.padded(maps))
+    def __call__(self, maps: NDArray[Any]) -> Maps:
+        """Return the sums (m, O, P, Q) of maps (m, C, H, W)."""
+        self._gather.fill(maps)
+        windows = self._gather.views(len(maps))
         if not self._is_same:
             windows = windows[:, self._source]
         n_rows, n_columns = self._weight.shape[:2]
@@ -213,13 +174,6 @@ class _SingleChannel:
             np.multiply(windows[:, :, row, column], self._weight[row, column], out=product)
             np.add(total, product, out=total)
         return total
-
-
-def _overlap(before: int, axis: Axis) -> tuple[slice, slice]:
-    """Return where sources stand in the padded axis, and which of them do."""
-    first = max(0, -before)
-    last = min(axis.n_source, axis.extent - before)
-    return slice(first + before, last + before), slice(first, last)
 
 
 def _groups_of(joined: NDArray[np.bool_]) -> int:

@@ -25,7 +25,7 @@ from talon_sim.golden.reach import Sums, accumulator_reach
 from talon_sim.golden.run import AnyNeurons, run_samples
 from talon_sim.trace import Trace
 
-_STATES = 1 << 16
+_STATES = 1 << 15
 """Neurons of the widest population, times samples, that run at a time: their state stays near."""
 
 
@@ -81,7 +81,7 @@ class GoldenModel:
         counters: dict[str, int] = dict.fromkeys(
             ("events", "sops", "spikes", "updates", "saturations"), 0
         )
-        widest = max((p.n for p in self.network.populations), default=1)
+        widest = max((p.n for p in self.network.populations if not p.once), default=1)
         block = max(1, _STATES // max(1, widest))
         for start in range(0, n_samples, block):
             part = arrays.of(slice(start, start + block))

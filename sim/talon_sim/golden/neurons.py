@@ -18,9 +18,6 @@ from talon.compiler.network import IntArray, Population
 Potentials = NDArray[np.float64]
 Spikes = NDArray[np.bool_]
 
-_WORTH_CHANNELS = 64
-"""Positions of a channel from which on one constant for all of them is faster (measured)."""
-
 
 class Neurons:
     """A population and, once started, its state for a number of samples.
@@ -30,12 +27,12 @@ class Neurons:
 
     def __init__(self, population: Population, *, reach: float) -> None:
         self.saturations = 0
+        self._n = population.n
         self._reach = reach
-        self.layout = layout_of(population)
-        self._threshold = constant(population.threshold, self.layout)
-        self._level = constant(population.threshold - (0 if population.strict else 1), self.layout)
-        self._factor = constant(population.decay / numerics.DECAY_ONE, self.layout)
-        self._v_reset = constant(population.v_reset, self.layout)
+        self._threshold = constant(population.threshold)
+        self._level = constant(population.threshold - (0 if population.strict else 1))
+        self._factor = constant(population.decay / numerics.DECAY_ONE)
+        self._v_reset = constant(population.v_reset)
         self._leaks = bool(np.any(population.decay != numerics.DECAY_ONE))
         self._subtract = population.reset == "subtract"
         self._zero = population.reset in ("zero", "hold")
@@ -54,10 +51,10 @@ class Neurons:
     def start(self, n_samples: int) -> Neurons:
         """Return neurons like these at rest, for as many samples."""
         neurons = copy(self)
-        neurons._rest((n_samples, *self.layout))
+        neurons._rest((n_samples, self._n))
         return neurons
 
-    def _rest(self, shape: tuple[int, ...]) -> None:
+    def _rest(self, shape: tuple[int, int]) -> None:
         self._v: Potentials = np.zeros(shape)
         self._spare: Potentials = np.empty(shape)
         self._fired: Spikes = np.empty(shape, np.bool_)
@@ -75,18 +72,12 @@ class Neurons:
         v
             Receives the potentials stored after each timestep, if wanted; same shape.
         """
-        shape = (*drive.shape[:2], *self.layout)
-        v = None if v is None else v.reshape(shape)
-        self._advance(drive.reshape(shape), spikes.reshape(shape), v)
+        self._advance(drive, spikes, v, None)
 
     def _advance(
-        self,
-        drive: Potentials,
-        spikes: Spikes,
-        v: Potentials | None,
-        clamped: Spikes | None = None,
+        self, drive: Potentials, spikes: Spikes, v: Potentials | None, clamped: Spikes | None
     ) -> None:
-        """Do so, in the layout; ``clamped`` are updates that have saturated before."""
+        """Do so; ``clamped`` are updates that have saturated before."""
         step = self._step if self._cannot_saturate(drive) else self._step_saturating
         for t in range(len(drive)):
             found = step(drive[t], spikes[t])
@@ -151,34 +142,16 @@ class Neurons:
         return clamped
 
     def _saturate(self) -> Spikes:
-        np.clip(self._v, numerics.V_MIN, numerics.V_MAX, out=self._spare)
+        np.minimum(self._v, numerics.V_MAX, out=self._spare)
+        np.maximum(self._spare, numerics.V_MIN, out=self._spare)
         clamped = self._spare != self._v
         self._v, self._spare = self._spare, self._v
         return clamped
 
 
-def layout_of(population: Population) -> tuple[int, int]:
-    """Return how a population is laid out: (channels, positions) if all of a channel are alike.
-
-    Constants are then one number a channel, which are read faster. Others are (1, n).
-    """
-    n_channels = population.shape[0] if len(population.shape) > 1 else 1
-    positions = population.n // max(1, n_channels)
-    if positions < _WORTH_CHANNELS:
-        return 1, population.n
-    constants = [population.threshold, population.decay, population.v_reset]
-    by_channel = (values.reshape(n_channels, positions) for values in constants)
-    alike = all(bool(np.all(values == values[:, :1])) for values in by_channel)
-    return (n_channels, positions) if alike else (1, population.n)
-
-
-def constant(values: IntArray | NDArray[np.float64], layout: tuple[int, int]) -> Potentials:
-    """Return ``values`` as float64, as one where all (of a channel) are equal: they broadcast."""
-    constant = np.asarray(values, np.float64).reshape(layout)
-    if not constant.size:
-        return constant
-    if np.all(constant == constant[0, 0]):
-        return constant[0, :1].reshape(())
-    if layout[0] > 1 and np.all(constant == constant[:, :1]):
-        return np.ascontiguousarray(constant[:, :1])
+def constant(values: IntArray | NDArray[np.float64]) -> Potentials:
+    """Return ``values`` as float64, as a single one where all are equal (a faster broadcast)."""
+    constant = np.asarray(values, np.float64)
+    if constant.size and np.all(constant == constant[0]):
+        return constant[:1].reshape(())
     return constant

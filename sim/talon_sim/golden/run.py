@@ -13,7 +13,7 @@ from talon_sim.golden.arrays import Arrays
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, is_held
 from talon_sim.golden.graded import GradedNeurons
-from talon_sim.golden.neurons import Neurons, Potentials
+from talon_sim.golden.neurons import Neurons, Potentials, constant
 from talon_sim.golden.windows import own_type, send_windows
 
 _CHUNK = 1 << 17
@@ -51,21 +51,27 @@ class Stage:
         return self._neurons.saturations
 
     def _split(self) -> Potentials:
-        """Sum what is constant, once its sources have run; keep other edges for each timestep."""
+        """Sum what is constant, once its sources have run; keep other edges for each timestep.
+
+        The sum is a constant of all neurons or (n,), or if edges are part of it (samples, n).
+        """
         population = self.population
         bias = population.bias if population.i_bias is None else population.i_bias
-        bias = population.v_reset if population.kind == "graded" else bias
-        base = np.broadcast_to(bias, (self.n_samples, population.n)).astype(np.float64)
+        base = constant(population.v_reset if population.kind == "graded" else bias)
         for edge in self._edges:
             frames = self._arrays.sent[edge.source]
-            if edge.hold or (is_held(frames) and not edge.delay):
-                edge.synapses.add_to(base, frames[0])
-            elif is_held(frames):
-                currents = np.zeros((self.n_samples, population.n))
-                edge.synapses.add_to(currents, frames[0])
+            if not (edge.hold or is_held(frames)):
+                self._moving.append(edge)
+                continue
+            is_late = edge.delay > 0
+            currents = np.zeros((self.n_samples, population.n))
+            edge.synapses.add_to(currents, frames[0])
+            if is_late:
                 self._held.append((edge, currents))
             else:
-                self._moving.append(edge)
+                base = base + currents
+        # The first edge that all timesteps need may write the drive: it comes first.
+        self._moving.sort(key=lambda edge: edge.delay > 0 or edge.once)
         return base
 
     def run(self) -> None:
@@ -101,10 +107,17 @@ class Stage:
         """Write scaled currents plus what is constant of some timesteps into ``drive``."""
         if self._base is None:
             self._base = self._split()
-        drive[:] = self._base
+        moving = self._moving
+        if moving and not (moving[0].delay or moving[0].once or self._base.ndim > 1):
+            edge, *moving = moving
+            frames = self._arrays.sent[edge.source][steps.start : steps.stop]
+            flat = frames.reshape(-1, edge.synapses.n_source)
+            edge.synapses.write_to(drive.reshape(len(flat), -1), flat, self._base)
+        else:
+            drive[:] = self._base
         for edge, currents in self._held:
             drive[max(edge.delay - steps.start, 0) :] += currents
-        for edge in self._moving:
+        for edge in moving:
             frames = self._arrays.sent[edge.source]
             first = max(steps.start - edge.delay, 0)
             stop = min(steps.stop - edge.delay, 1 if edge.once else len(frames))

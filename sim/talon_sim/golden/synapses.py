@@ -59,6 +59,12 @@ class Synapses:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
         drive += self.currents(events)
 
+    def write_to(
+        self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
+    ) -> None:
+        """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
+        np.add(self.currents(events), base, out=drive)
+
     def _gather_rows(self, events: NDArray[Any], active: NDArray[np.intp]) -> Currents:
         payload = events[0, active].astype(np.float32)
         return (payload @ self._matrix[active])[np.newaxis]

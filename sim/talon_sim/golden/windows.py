@@ -12,6 +12,8 @@ from talon.compiler.network import Population
 
 Payloads = NDArray[Any]
 
+_WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
 
 def own_type(population: Population) -> type[np.generic]:
     """Return the type of what neurons do: bool for spikes, uint8 for payloads."""
@@ -30,9 +32,10 @@ def send_windows(population: Population, values: Payloads, out: Payloads) -> Non
     assert pool is not None
     maps = values.reshape(*values.shape[:2], *population.shape)
     rows, columns = pool.size
-    if pool.kind == "max":
-        maps = _combined(np.logical_or if maps.dtype == np.bool_ else np.maximum, maps, rows, 3)
-        maps = _combined(np.logical_or if maps.dtype == np.bool_ else np.maximum, maps, columns, 4)
+    if pool.kind == "max" and maps.dtype == np.bool_:
+        maps = _combined(np.logical_or, _any_of_columns(maps, columns), rows, 3)
+    elif pool.kind == "max":
+        maps = _combined(np.maximum, _combined(np.maximum, maps, rows, 3), columns, 4)
     else:
         maps = maps.astype(np.uint8 if _fits(population) else np.uint16)
         maps = _combined(np.add, _combined(np.add, maps, rows, 3), columns, 4)
@@ -46,6 +49,13 @@ def _fits(population: Population) -> bool:
     assert pool is not None
     largest = int(population.threshold.max(initial=1)) if population.kind == "graded" else 1
     return largest * pool.size[0] * pool.size[1] <= numerics.PAYLOAD_MAX
+
+
+def _any_of_columns(maps: Payloads, size: int) -> Payloads:
+    """Tell for every ``size`` columns whether one of them is true; 2, 4 and 8 are one word."""
+    if size in _WORDS and maps.strides[-1] == 1:
+        return maps.view(_WORDS[size]) != 0
+    return _combined(np.logical_or, maps, size, 4)
 
 
 def _combined(operation: np.ufunc, maps: Payloads, size: int, axis: int) -> Payloads:

@@ -9,13 +9,40 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "golden_w1.py"
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+SCRIPT = BENCHMARKS / "golden_w1.py"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    return benchmark
+
+
+@pytest.mark.parametrize("case", ["W2 spikes", "W2 frame", "W3 max", "W3 sum"])
+def test_maps_fire_as_described_in_integers_and_in_floats(tmp_path, monkeypatch, case):
+    benchmark = load("golden_maps")
+    monkeypatch.setattr(benchmark, "T", 8)
+    path = tmp_path / "maps.npz"
+    benchmark.make_workload(path, case, 1)
+    with np.load(path) as file:
+        data = {key: file[key] for key in file.files}
+    data["weights"] = [data[f"w{i}"] for i in range(3)]
+    spikes = {
+        name: benchmark.RUNNERS[name](case, data)()
+        for name in ("golden", "golden (floats)", "golden (probes)", "talon floats")
+    }
+    assert spikes["golden"] == spikes["golden (floats)"] == spikes["golden (probes)"]
+    assert 0 < spikes["golden"] < 0.3 * 8 * 10
+    assert abs(spikes["golden"] - spikes["talon floats"]) <= 3
 
 
 def test_the_workload_is_the_one_described_and_both_entries_agree(tmp_path):
-    spec = importlib.util.spec_from_file_location("golden_w1", SCRIPT)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = load("golden_w1")
     path = tmp_path / "w1.npz"
     benchmark.make_workload(path, 1)
     found = []
