@@ -13,8 +13,9 @@ class Trace:
     """Spikes, potentials and counts of a run.
 
     ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population;
-    potentials are those stored after the timestep. A run without probes has only output
-    populations: for spikes in ``spikes``, for read-outs in ``potentials``. ``counters`` holds
+    potentials are those stored after the timestep, or payloads of graded neurons, whose spikes tell
+    which are not zero. A run without probes has only output populations, of what they send: of the
+    windows, if they have a pool; spikes in ``spikes``, others in ``potentials``. ``counters`` holds
     totals by name (``events``, ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``),
     ``cycles`` the cycles of each sample from first input to last output (None where nothing
     counts them), ``cores`` the counters of each core.

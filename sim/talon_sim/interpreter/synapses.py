@@ -53,7 +53,7 @@ class AxisEntry(NamedTuple):
 
     weight: int
     row: int
-    count: int
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +77,7 @@ class Synapses:
         self._known: dict[tuple[int, int], Rows] = {}
         self._blocks: dict[tuple[int, tuple[int, int, int]], _Block] = {}
         axis = memories.axis or {}
-        columns = (axis[name].tolist() for name in AxisEntry._fields if name in axis)
+        columns = (axis[name].tolist() for name in ("weight", "row", "count") if name in axis)
         self._axis_entries = [AxisEntry(*values) for values in zip(*columns, strict=True)]
 
     def rows(self, spike: Spike) -> Rows:
@@ -177,7 +177,7 @@ class Synapses:
         y = self._axis(edge["y_axis"], index >> edge["y_shift"], "y", spike)
         x = self._axis(edge["x_axis"], below_y >> edge["x_shift"], "x", spike)
         c = self._axis(edge["c_axis"], index & (1 << edge["x_shift"]) - 1, "c", spike)
-        block = self._block(spike.edge, (y.count, x.count, c.count))
+        block = self._block(spike.edge, (y.n, x.n, c.n))
         words = edge["base"] + y.weight + x.weight + c.weight + block.words & self._address_mask
         if words.size and words.max() >= len(self.words):
             raise ImageError(
