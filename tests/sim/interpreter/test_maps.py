@@ -17,7 +17,7 @@ from talon.arch import numerics
 from talon.arch.memories import EdgeKind, Emit, Memory
 from talon.arch.params import preset
 from talon.compiler.kernel import Kernel
-from talon.errors import BackendError, ImageError
+from talon.errors import BackendError, ImageError, TalonError
 from talon.image.manifest import check_manifest
 from talon_sim.interpreter import Interpreter
 from talon_sim.interpreter.groups import Group
@@ -375,3 +375,33 @@ def test_the_manifest_must_place_tiles_where_the_memories_do():
     manifest["groups"][0]["tile"]["row_start"] += 1
     with pytest.raises(ImageError, match=r"^Manifest puts 80 neurons of 'a' at neuron \d+ of core"):
         Interpreter(PARAMS, mapping.memories(), manifest)
+
+
+VALUES = (None, True, -1, 0, 1, 2, 3, 65535, 2**31, 1.5, "", "a", [], {}, [1], [0, 1], [0, 3])
+
+
+def places(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield (*path, key)
+        if isinstance(item, dict | list):
+            yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_value_in_any_place_of_a_manifest_is_run_or_refused(seed):
+    rng = np.random.default_rng(seed)
+    mapping, payloads = plain()
+    ran = 0
+    for _ in range(40):
+        manifest = mapping.manifest()
+        paths = [p for p in places(manifest) if p[0] != "params" and p != ("inputs", 0, "name")]
+        *path, key = paths[rng.integers(len(paths))]
+        inner = functools.reduce(lambda item, step: item[step], path, manifest)
+        inner[key] = VALUES[rng.integers(len(VALUES))]
+        with contextlib.suppress(TalonError):
+            check_manifest(manifest)
+            if manifest["inputs"]:
+                interpret(mapping, payloads, manifest=manifest)
+                ran += 1
+    assert ran < 40
