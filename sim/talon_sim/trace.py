@@ -13,13 +13,12 @@ class Trace:
     """Spikes, potentials and counts of a run.
 
     ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population;
-    potentials are those stored after the timestep. A graded population has its payloads as
-    potentials, and where they are not zero its spikes; both are those of the neurons, before a
-    pool. A run without probes has only output populations: for spikes in ``spikes``, for read-outs
-    in ``potentials``, for graded ones in both. ``counters`` holds totals by name (``events``,
-    ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``), ``cycles`` the cycles of each
-    sample from first input to last output (None where nothing counts them), ``cores`` the counters
-    of each core.
+    potentials are those stored after the timestep, or payloads of graded neurons, whose spikes tell
+    which are not zero. A run without probes has only output populations, of what they send: of the
+    windows, if they have a pool; spikes in ``spikes``, others in ``potentials``. ``counters`` holds
+    totals by name (``events``, ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``),
+    ``cycles`` the cycles of each sample from first input to last output (None where nothing
+    counts them), ``cores`` the counters of each core.
     """
 
     target: str

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.arch.params import OPTIONS, ArrayParams
 from talon.errors import ImageError
@@ -33,7 +36,7 @@ from talon.image.fields import (
     tuple_of,
     whole,
 )
-from talon.image.maps import AXES
+from talon.image.maps import AXES, tile_numbers
 
 _INDICES = 1 << 16
 _EMITS = ("spike", "readout", "psum")
@@ -168,6 +171,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     _check_populations(manifest)
     for item in manifest["groups"]:
         _check_tile(item, manifest, params, rules["tile"])
+    _check_apart(manifest, params)
 
 
 def _check_optional(
@@ -254,6 +258,23 @@ def _check_tile(
     check_fields(f"{where} tile", tile, rules)
     home = next((p for p in manifest["populations"] if p["name"] == name), None)
     check_tile(where, tile, home, params)
+
+
+def _check_apart(manifest: dict[str, Any], params: ArrayParams) -> None:
+    """Check that no two groups of a core claim one accumulator: a number names one neuron."""
+    owners: dict[int, NDArray[np.int64]] = {}
+    for item in manifest["groups"]:
+        if item["tile"] is None:
+            continue
+        owner = owners.setdefault(item["core"], np.full(params.n_accumulators, -1, np.int64))
+        numbers = tile_numbers(item["tile"], params.lanes).reshape(-1)
+        shared = numbers[owner[numbers] >= 0]
+        if shared.size:
+            raise ImageError(
+                f"Manifest group {item['group']} of core {item['core']} must have accumulators of "
+                f"its own, not number {shared[0]} of group {owner[shared[0]]}"
+            )
+        owner[numbers] = item["group"]
 
 
 def _check_extent(item: dict[str, Any], manifest: dict[str, Any], params: ArrayParams) -> None:

@@ -17,7 +17,7 @@ from talon.arch.layout import Layout
 from talon.arch.memories import Counter, Memory, loaded
 from talon.arch.packet import OP_OFFSET, ConfigOp, InOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams
-from talon.errors import ImageError
+from talon.errors import BackendError, ImageError
 from talon.image.container import Image, Section
 from talon.image.manifest import params_of
 from talon.image.maps import lines_of
@@ -155,8 +155,9 @@ class InputStream:
         Raises
         ------
         ValueError
-            A port is missing or unknown, shapes disagree, a payload is out of range, or one of an
-            input that is sent once is not the same in all timesteps.
+            A port is missing or unknown, shapes disagree, or a payload is out of range.
+        BackendError
+            Payloads of an input that is sent once are not the same in all timesteps.
         """
         n_steps, n_samples = self.check(inputs)
         steps: list[NDArray[np.int64]] = []
@@ -230,13 +231,13 @@ class InputStream:
 
 
 def check_held(name: str, payload: Payloads) -> None:
-    """Raise a ValueError unless every timestep of ``payload`` (T, B, n) is as the first."""
+    """Raise a BackendError unless every timestep of ``payload`` (T, B, n) is as the first."""
     if payload.strides[0] == 0:  # one frame, held
         return
     differs = np.argwhere(payload != payload[:1])
     if differs.size:
         t, sample, line = (int(i) for i in differs[0])
-        raise ValueError(
+        raise BackendError(
             f"Payloads of input {name!r} must be the same in every timestep, since the program was "
             f"compiled to take them once; in sample {sample}, line {line} has "
             f"{payload[0, sample, line]} in timestep 0 and {payload[t, sample, line]} in timestep "

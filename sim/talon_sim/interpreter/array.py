@@ -20,7 +20,6 @@ from talon.arch.memories import Memory
 from talon.arch.params import ArrayParams
 from talon.errors import BackendError, ImageError
 from talon.image.maps import Home, homes
-from talon.image.stream import check_held
 from talon_sim.interpreter.core import COUNTERS, Core, Result
 from talon_sim.interpreter.groups import Group
 from talon_sim.interpreter.host import Host, HostTables
@@ -88,7 +87,6 @@ class Interpreter:
         seed: int = 0,
     ) -> None:
         self._params = params
-        self._manifest = manifest
         self._rng = random.Random(seed)
         self._cores = {
             number: Core(number, params, CoreMemories.from_words(params, words, core=number))
@@ -112,15 +110,12 @@ class Interpreter:
         Raises
         ------
         ValueError
-            An input is missing or unknown, or one that is sent once is not held.
+            An input is missing or unknown.
         BackendError
-            The program stalls, loses step with the host or breaks the protocol of tokens.
+            An input that is sent once is not held; or the program stalls, loses step with the host
+            or breaks the protocol of tokens.
         """
-        names = [port["name"] for port in self._manifest["inputs"]]
-        if set(inputs) != set(names):
-            raise ValueError(f"Inputs must be {sorted(names)}, not {sorted(inputs)}")
-        for name in self._host.once:
-            check_held(name, inputs[name])
+        self._host.check(inputs)
         n_steps, n_samples = next(iter(inputs.values())).shape[:2]
         trace = self._empty_trace(n_steps, n_samples, probe=probe)
         for core in self._cores.values():

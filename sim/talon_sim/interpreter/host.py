@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.params import ArrayParams
-from talon.errors import BackendError
+from talon.errors import BackendError, ImageError
 from talon.image.maps import Sender, homes, lines_of, senders
+from talon.image.stream import check_held
 from talon_sim.interpreter.packets import (
     Destinations,
     HostSpike,
@@ -33,7 +35,8 @@ class HostTables:
         self.n_slots = params.n_slots
         self.init = [int(count) for count in manifest["permit_init"]]
         self.n_dests = int(manifest["n_dests"])
-        self.routes = {port["name"]: _routes(params, port) for port in manifest["inputs"]}
+        self._params, self._ports = params, {port["name"]: port for port in manifest["inputs"]}
+        self._routes: dict[str, list[Route]] = {}
         self.once = {port["name"] for port in manifest["inputs"] if port.get("once", False)}
         self.tokens = [
             (product(params, token["xmask"], token["ymask"]), token["group"], token["delta"])
@@ -43,6 +46,25 @@ class HostTables:
         self.senders = senders(manifest)
         self.outputs = {output["population"]: output["kind"] for output in manifest["outputs"]}
         self.homes = _by_number(manifest, params, self.senders)
+
+    def routes(self, name: str) -> list[Route]:
+        """Return the routes of an input; tables of all its lines are made at the first event."""
+        if name not in self._routes:
+            self._routes[name] = _routes(self._params, self._ports[name])
+        return self._routes[name]
+
+    def check(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Raise an error unless the payloads (T, B, n) are of all inputs, and such as they take."""
+        if set(inputs) != set(self._ports):
+            raise ValueError(f"Inputs must be {sorted(self._ports)}, not {sorted(inputs)}")
+        for name, payload in inputs.items():
+            n = math.prod(self._ports[name]["shape"])
+            if payload.shape[2] != n:
+                raise ImageError(
+                    f"Manifest input {name!r} has {n} lines, but its payloads {payload.shape[2]}"
+                )
+            if name in self.once:
+                check_held(name, payload)
 
 
 class Host:
@@ -107,7 +129,9 @@ class Host:
             if t and name in self._tables.once:
                 continue
             lines = np.flatnonzero(frames[t])
-            for to, inside, index, edge, delay in self._tables.routes[name]:
+            if not lines.size:
+                continue
+            for to, inside, index, edge, delay in self._tables.routes(name):
                 slot = (t + delay) % self._n_slots
                 mine = lines[inside[lines]]
                 payloads = frames[t, mine].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,21 @@ class Rows:
     sops: int
 
 
+class AxisEntry(NamedTuple):
+    """What one coordinate gives along its axis."""
+
+    weight: int
+    row: int
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Block:
+    words: Integers
+    rows: Integers
+    distinct: bool
+
+
 class Synapses:
     """The edges of one core, and the rows of each event that has come."""
 
@@ -59,6 +75,10 @@ class Synapses:
         n_edges = len(memories.edge["kind"])
         self._edges = [entry(memories.edge, i) | slots for i in range(n_edges)]
         self._known: dict[tuple[int, int], Rows] = {}
+        self._blocks: dict[tuple[int, tuple[int, int, int]], _Block] = {}
+        axis = memories.axis or {}
+        columns = (axis[name].tolist() for name in ("weight", "row", "count") if name in axis)
+        self._axis_entries = [AxisEntry(*values) for values in zip(*columns, strict=True)]
 
     def rows(self, spike: Spike) -> Rows:
         """Return what an event becomes.
@@ -158,37 +178,45 @@ class Synapses:
         y = self._axis(edge["y_axis"], index >> edge["y_shift"], "y", spike)
         x = self._axis(edge["x_axis"], below_y >> edge["x_shift"], "x", spike)
         c = self._axis(edge["c_axis"], index & (1 << edge["x_shift"]) - 1, "c", spike)
-        j, i, b = np.indices((y["count"], x["count"], c["count"])).reshape(3, -1)
-        words = edge["base"] + y["weight"] + x["weight"] + c["weight"]
-        words = words + j * edge["y_weight"] + i * edge["x_weight"] + b & self._address_mask
-        missing = words[words >= len(self.words)]
-        if missing.size:
+        block = self._block(spike.edge, (y.n, x.n, c.n))
+        words = edge["base"] + y.weight + x.weight + c.weight + block.words & self._address_mask
+        if words.size and words.max() >= len(self.words):
             raise ImageError(
                 f"Core {self._core} edge {spike.edge} index {spike.source} reads weight word "
-                f"{missing[0]}, but {len(self.words)} are loaded"
+                f"{words.max()}, but {len(self.words)} are loaded"
             )
-        rows = edge["row_start"] + y["row"] + x["row"] + c["row"]
-        rows = rows + j * edge["y_row"] + i * edge["x_row"] + b
-        targets = self._checked(rows, spike, edge)
+        rows = edge["row_start"] + y.row + x.row + c.row + block.rows
         return Rows(
-            targets=targets,
+            targets=self._checked(rows, spike, edge),
             words=words,
-            distinct=np.unique(targets).size == targets.size,
+            distinct=block.distinct,
             slots=edge["slots"],
-            n_rows=targets.size,
+            n_rows=rows.size,
             sops=int(np.count_nonzero(self.words[words])),
         )
 
-    def _axis(self, start: int, coordinate: int, name: str, spike: Spike) -> dict[str, int]:
+    def _axis(self, start: int, coordinate: int, name: str, spike: Spike) -> AxisEntry:
         at = (start + coordinate) % (1 << bits_for(self._params.n_axis))
-        assert self._memories.axis is not None
-        loaded = len(self._memories.axis["count"])
-        if at >= loaded:
+        if at >= len(self._axis_entries):
             raise ImageError(
                 f"Core {self._core} edge {spike.edge} index {spike.source} reads axis entry {at} "
-                f"for {name} = {coordinate}, but {loaded} are loaded"
+                f"for {name} = {coordinate}, but {len(self._axis_entries)} are loaded"
             )
-        return entry(self._memories.axis, at)
+        return self._axis_entries[at]
+
+    def _block(self, number: int, shape: tuple[int, int, int]) -> _Block:
+        """Return what the taps and rows of channels of an event add to its addresses and rows."""
+        found = self._blocks.get((number, shape))
+        if found is None:
+            edge = self._edges[number]
+            j, i, b = np.indices(shape).reshape(3, -1)
+            rows = j * edge["y_row"] + i * edge["x_row"] + b
+            found = self._blocks[number, shape] = _Block(
+                words=j * edge["y_weight"] + i * edge["x_weight"] + b,
+                rows=rows,
+                distinct=np.unique(rows % self._params.acc_rows).size == rows.size,
+            )
+        return found
 
     def _checked(self, rows: Integers, spike: Spike, edge: Edge) -> Integers:
         """Return rows as the hardware computes them; refuse those that another slot has."""

@@ -135,9 +135,10 @@ class Assembler:
 
     def _tiles(self, layer):
         cuts = []
+        cut = 0.9 if layer.kind == "spike" else self.cut  # whose rows are few
         steps = (self.params.lanes, *(layer.pool[1:] if layer.pool else (1, 1)))
         for size, step in zip(layer.shape, steps, strict=True):
-            points = [p for p in range(step, size, step) if self.rng.random() < self.cut / 2]
+            points = [p for p in range(step, size, step) if self.rng.random() < cut / 2]
             edges = [0, *points[:1], size]
             cuts.append(list(pairwise(edges)))
         boxes = [(c, y, x) for c in cuts[0] for y in cuts[1] for x in cuts[2]]
@@ -334,10 +335,18 @@ class Assembler:
         y, y_weight, y_row = self._along(kernel.rows, rows, wide, via.strides[0])
         x, x_weight, x_row = self._along(kernel.columns, columns, size, via.strides[1])
         ys, xs = self.shifts(sender)
+        # What a table has too much, the edge has too little: all sums wrap.
+        more, rows_more = (
+            int(self.rng.integers(width)),
+            int(self.rng.integers(self.params.acc_rows)),
+        )
+        for entry in y:
+            entry["weight"] = (entry["weight"] + more) % width
+            entry["row"] = (entry["row"] + rows_more) % self.params.acc_rows
         return {
             "kind": EdgeKind.MAP,
-            "base": base,
-            "row_start": via.row_start,
+            "base": (base - more) % width,
+            "row_start": (via.row_start - rows_more) % self.params.acc_rows,
             "y_shift": ys,
             "x_shift": xs,
             "y_axis": self._table(core, y),

@@ -88,13 +88,14 @@ def random_kernel(rng, shape, channels):
 def random_records(rng, kind, n, frac):
     """Return the record of each of ``n`` channels; neurons of a layer have one mode of reset."""
     if kind == "graded":
-        largest = int(rng.choice([1, 3, 15, 127, 255]))
+        largest = int(rng.choice([1, 3, 15, 127, 255, 255, 255]))
+        top = int(rng.choice([200, 2000]))
         return [
             {
                 "threshold": largest,
                 "decay": int(rng.integers(200, 65536)),
                 "no_leak": int(rng.random() < 0.1),
-                "v_reset": int(rng.integers(-300, 600)),
+                "v_reset": int(rng.integers(-200, top)),
             }
             for _ in range(n)
         ]

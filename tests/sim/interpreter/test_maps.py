@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from talon.arch import numerics
 from talon.arch.memories import EdgeKind, Emit, Memory
 from talon.arch.params import preset
 from talon.compiler.kernel import Kernel
-from talon.errors import BackendError, ImageError
+from talon.errors import BackendError, ImageError, TalonError
 from talon.image.manifest import check_manifest
 from talon_sim.interpreter import Interpreter
+from talon_sim.interpreter.groups import Group
+from talon_sim.interpreter.memories import CoreMemories
 
 PARAMS = preset("tiny_2x2_map")
 SEEDS = 60
@@ -38,14 +41,14 @@ nets = load_beside("map_networks")
 
 
 def layer(rng, name, kernel, sources, kind=None, **options):
-    kind = kind or str(rng.choice(["graded", "graded", "spike"]))
+    kind = kind or str(rng.choice(["graded", "spike"]))
     shape = kernel.target_shape
     frac = 0 if kind == "graded" else int(rng.integers(0, 5))
     records = nets.random_records(rng, kind, shape[0], frac)
-    pool = None
-    if kind != "readout" and shape[1] % 2 == 0 and shape[2] % 2 == 0 and rng.random() < 0.5:
-        sizes = [int(s) for s in rng.choice([(2, 2), (2, 1), (1, 2)])]
-        pool = (str(rng.choice(["max", "sum"])), *sizes)
+    sizes = [int(rng.choice([k for k in (1, 2, 3) if n % k == 0])) for n in shape[1:]]
+    pool = (str(rng.choice(["max", "sum"])), *sizes)
+    if kind == "readout" or sizes == [1, 1]:
+        pool = None
     return asm.Layer(name, shape, kind, records, sources, frac=frac, pool=pool, **options)
 
 
@@ -215,6 +218,42 @@ def linear_program(form, rng):
     return mapping, {"in": rng.integers(-255, 256, (5, 2, n))}
 
 
+def test_windows_are_sent_by_their_last_row():
+    mapping, _ = plain()  # windows of 2 x 2
+    tile, memories = mapping.all[0], mapping.memories()
+    words = CoreMemories.from_words(PARAMS, memories[tile.core], core=tile.core)
+    senders = Group(tile.group, tile.core, PARAMS, words).scan.senders
+    assert senders.shape == (2 * 2 * 2, 4)  # windows, rows of channels
+    for n, (y, x, b) in enumerate(np.ndindex(2, 2, 2)):
+        row = (2 * y + 1) * tile.strides[0] + (2 * x + 1) * tile.strides[1] + b
+        assert senders[n].tolist() == [(tile.row_start + row) * 4 + lane for lane in range(4)]
+
+
+def test_rows_of_an_event_that_meet_are_all_added():
+    mapping, payloads = plain(pool=None)
+    tile, kernel = mapping.all[0], mapping.layers["a"].sources[0].kernel
+    memories = change(mapping, Memory.EDGE, (tile.core, 0), y_row=0)
+    trace = interpret(mapping, payloads, memories=memories)
+    acc = np.zeros((5, 4, 4), int)
+    for y, x in np.ndindex(4, 4):
+        first = max(y - 1, 0)  # all taps of y add to the row of the first
+        for p in np.flatnonzero(kernel.rows[:, y] >= 0):
+            for q in np.flatnonzero(kernel.columns[:, x] >= 0):
+                taps = kernel.taps[kernel.rows[p, y], kernel.columns[q, x]].astype(int)
+                acc[:, first, q] += taps.sum(axis=0)
+    params = [
+        numerics.GradedParams(
+            multiplier=65536 if r["no_leak"] else r["decay"],
+            offset=r["v_reset"],
+            payload_max=r["threshold"],
+        )
+        for r in mapping.layers["a"].records
+    ]
+    wanted = [numerics.graded(int(v), params[c]) for (c, _, _), v in np.ndenumerate(acc)]
+    assert len(set(wanted)) > 10
+    assert_array_equal(trace.potentials["a"], np.broadcast_to(wanted, (3, 1, 80)))
+
+
 # What is refused
 
 
@@ -326,7 +365,7 @@ def test_an_input_sent_once_must_be_held():
     )
     payloads["in"] = payloads["in"].copy()
     payloads["in"][-1, 0, 0] = 1 - payloads["in"][-1, 0, 0]
-    with pytest.raises(ValueError, match=r"input 'in' must be the same in every.*hoist=False$"):
+    with pytest.raises(BackendError, match=r"input 'in' must be the same in every.*hoist=False$"):
         interpret(mapping, payloads)
 
 
@@ -336,3 +375,33 @@ def test_the_manifest_must_place_tiles_where_the_memories_do():
     manifest["groups"][0]["tile"]["row_start"] += 1
     with pytest.raises(ImageError, match=r"^Manifest puts 80 neurons of 'a' at neuron \d+ of core"):
         Interpreter(PARAMS, mapping.memories(), manifest)
+
+
+VALUES = (None, True, -1, 0, 1, 2, 3, 65535, 2**31, 1.5, "", "a", [], {}, [1], [0, 1], [0, 3])
+
+
+def places(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield (*path, key)
+        if isinstance(item, dict | list):
+            yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_value_in_any_place_of_a_manifest_is_run_or_refused(seed):
+    rng = np.random.default_rng(seed)
+    mapping, payloads = plain()
+    ran = 0
+    for _ in range(40):
+        manifest = mapping.manifest()
+        paths = [p for p in places(manifest) if p[0] != "params" and p != ("inputs", 0, "name")]
+        *path, key = paths[rng.integers(len(paths))]
+        inner = functools.reduce(lambda item, step: item[step], path, manifest)
+        inner[key] = VALUES[rng.integers(len(VALUES))]
+        with contextlib.suppress(TalonError):
+            check_manifest(manifest)
+            if manifest["inputs"]:
+                interpret(mapping, payloads, manifest=manifest)
+                ran += 1
+    assert ran < 40
