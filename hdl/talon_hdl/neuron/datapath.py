@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts, Reset
-from talon.arch.numerics import FRAC_MAX, V_MAX
+from talon.arch.numerics import FRAC_MAX, PAYLOAD_MAX, V_MAX
 from talon.arch.params import ArrayParams
 from talon_hdl.core.dsp import has_dsp48e2
 from talon_hdl.neuron.leaky_sum import (
@@ -18,7 +18,7 @@ from talon_hdl.neuron.leaky_sum import (
     sum_in_slices,
     sum_inferred,
 )
-from talon_hdl.shapes import struct
+from talon_hdl.shapes import resized, struct
 
 LATENCY = 13
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
@@ -33,7 +33,8 @@ FRAC_STAGE = 2
 class NeuronDatapath(wiring.Component):
     """Advance one neuron by one timestep; a new neuron in every cycle.
 
-    It agrees bit for bit with :func:`talon.arch.numerics.update`.
+    It agrees bit for bit with :func:`talon.arch.numerics.update`; with feature maps and ``graded``,
+    with :func:`talon.arch.numerics.graded`.
 
     Parameters
     ----------
@@ -61,6 +62,10 @@ class NeuronDatapath(wiring.Component):
         Fractional bits of ``v``; must hold still while neurons are under way.
     clear : :py:`In(1)`
         Outputs from the next cycle on are those of a neuron that is fresh.
+    graded : :py:`In(1)`
+        With feature maps: ``v_next`` is the payload of a graded neuron, whose record is as
+        ``docs/hardware/maps.md`` says; ``spike`` means nothing. ``v``, ``fired``, ``fresh`` and
+        ``frac`` are ignored. Must hold still while neurons are under way.
     v_next : :py:`Out(signed(v_width))`
         Membrane potential after the timestep, ``LATENCY`` cycles later, as are the next two.
     spike, saturated : :py:`Out(1)`
@@ -76,6 +81,7 @@ class NeuronDatapath(wiring.Component):
     record: data.View
     frac: Signal
     clear: Signal
+    graded: Signal
     v_next: Signal
     spike: Signal
     saturated: Signal
@@ -85,9 +91,11 @@ class NeuronDatapath(wiring.Component):
         self, params: ArrayParams, *, synthesis: bool = False, late_sum: bool = False
     ) -> None:
         self._late = late_sum
+        self._has_graded = params.has_maps
         self._record = struct(MemoryLayouts(params).neuron)
         self._v = signed(params.v_width)
         self._width = params.v_width
+        self._plain_bits = params.v_width + FRAC_MAX + 1  # of a sum that is not graded
         self._has_dsp = has_dsp48e2(params, synthesis=synthesis)
         super().__init__(
             {
@@ -98,6 +106,7 @@ class NeuronDatapath(wiring.Component):
                 "record": In(self._record),
                 "frac": In(params.frac_width),
                 "clear": In(1),
+                **({"graded": In(1)} if params.has_maps else {}),
                 "v_next": Out(self._v),
                 "spike": Out(1),
                 "saturated": Out(1),
@@ -107,17 +116,34 @@ class NeuronDatapath(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        # Without feature maps a constant, of which nothing is left.
+        self._graded = self.graded if self._has_graded else Const(0, 1)
         records = [self.record]
         for stage in range(1, LATENCY):
             records.append(Signal(self._record, name=f"record_{stage}"))
             m.d.sync += records[stage].eq(records[stage - 1])
         self._records = records  # by stage
         total = self._sum(m)
-        kept, over = in_range(m, total, self._width)
         potential, clamped = Signal(self._v), Signal()
-        m.d.sync += [potential.eq(Mux(over, limit(kept[-1]), kept)), clamped.eq(over)]
+        self._saturate(m, total, potential, clamped)
         self._fire(m, potential, clamped)
         return m
+
+    def _saturate(self, m: Module, total: Signal, potential: Signal, clamped: Signal) -> None:
+        """Stages 9 and 10. Of a graded sum the fraction, which was rounded, is cut off."""
+        if not self._has_graded:
+            kept, over = in_range(m, total, self._width)
+            m.d.sync += [potential.eq(Mux(over, limit(kept[-1]), kept)), clamped.eq(over)]
+            return
+        kept, over = Signal.like(total), Signal()
+        whole = kept[_FRACTION : _FRACTION + self._width]
+        top = total[self._width - 1 : self._plain_bits]
+        m.d.sync += [
+            kept.eq(total),
+            over.eq(Mux(self._graded, total[-1] ^ total[-2], ~(top.all() | ~top.any()))),
+            potential.eq(Mux(over, limit(kept[-1]), Mux(self._graded, whole, kept[: self._width]))),
+            clamped.eq(over & ~self._graded),
+        ]
 
     def _sum(self, m: Module) -> Signal:
         """Stages 1 to 8: leak + (acc << frac) + bias, with a late reset."""
@@ -139,7 +165,10 @@ class NeuronDatapath(wiring.Component):
         hold = [Signal(name=f"hold_{stage}") for stage in (2, 3, 4)]  # and of the drive
         subtract = [Signal(name=f"subtract_{stage}") for stage in (2, 3, 4, 5, 6)]
         m.d.sync += [
-            restart.eq(late & ((record.reset == Reset.ZERO) | (record.reset == Reset.HOLD))),
+            restart.eq(
+                (late & ((record.reset == Reset.ZERO) | (record.reset == Reset.HOLD)))
+                | self._graded
+            ),
             hold[0].eq(late & (record.reset == Reset.HOLD)),
             *(after.eq(before) for before, after in pairwise(hold)),
             subtract[0].eq(late & (record.reset == Reset.SUBTRACT)),
@@ -155,7 +184,7 @@ class NeuronDatapath(wiring.Component):
             kept.eq(v[2]),
             restarted.eq(record.v_reset),
             decay.eq(record.decay),
-            whole.eq(record.no_leak | restart),
+            whole.eq((record.no_leak | restart) & ~self._graded),
             one_hot.eq(Const(1, 1) << self.frac),
             ones.eq(Const(-1, FRAC_MAX + 2) << self.frac),
         ]
@@ -165,10 +194,16 @@ class NeuronDatapath(wiring.Component):
             m.d.sync += kept.eq(0)
         with m.Else():
             m.d.sync += restarted.eq(0)
-        with m.If(hold[0]):
+        with m.If(hold[0] | self._graded):
             m.d.sync += one_hot.eq(0)
         with m.If(hold[2]):
             m.d.sync += self._records[5].bias.eq(0)
+        if self._has_graded:  # the bias is zero: what is left is a half, to round with
+            m.d.sync += (
+                self._records[5]
+                .bias[_FRACTION - 1]
+                .eq((self._records[4].bias[_FRACTION - 1] & ~hold[2]) | self._graded)
+            )
         # Stages 4 to 8.
         negative = [Signal(name=f"negative_{stage}") for stage in (4, 5)]
         m.d.sync += [
@@ -180,17 +215,44 @@ class NeuronDatapath(wiring.Component):
         addend = Cat(negative[1].replicate(SHIFT), self._records[5].bias).as_signed()
         # To subtract the threshold costs nothing if the slice subtracts its product as well, so
         # that one is made negative.
-        signed_one = Signal(signed(FRAC_MAX + 2))
-        m.d.sync += signed_one.eq(one_hot | (ones & subtract[1].replicate(len(ones))))
-        total = Signal(signed(self._width + FRAC_MAX + 1))
+        shift = one_hot | (ones & subtract[1].replicate(len(ones)))
+        if self._has_graded:
+            total = Signal(signed(_FRACTION + self._width + 1))
+            factor, offset = self._graded_factor(m, shift, restarted)
+        else:
+            total = Signal(signed(self._plain_bits))
+            factor, offset = Signal(signed(len(shift))), None
+            m.d.sync += factor.eq(shift)
         combine = sum_in_slices if self._has_dsp else sum_inferred
         combine(
             m,
             total,
             a=(doubled(kept), Cat(decay, whole), addend, doubled(restarted)),
-            b=(acc[-1], signed_one, self._records[6].threshold, subtract[4]),
+            b=(acc[-1], factor, self._records[6].threshold, subtract[4]),
+            offset=offset,
         )
         return total
+
+    def _graded_factor(self, m: Module, shift: Value, restarted: Signal) -> tuple[Signal, Signal]:
+        """Stages 3 and 4 of slice 2, which does all there is to do for a graded neuron.
+
+        The multiplier takes the place of the power of two, and v_reset is added to the sum, while
+        slice 1 multiplies by zero. What does not count is held at zero by its register.
+        """
+        record = self._records[2]
+        multiplier, is_one = Signal(SHIFT - 1), Signal()
+        factor, offset = Signal(signed(SHIFT + 1)), Signal(self._v)
+        m.d.sync += [
+            multiplier.eq(record.decay),
+            is_one.eq(record.no_leak & self._graded),
+            factor.eq(resized(shift.as_signed(), SHIFT + 1) | Cat(multiplier, is_one)),
+            offset.eq(restarted),
+        ]
+        with m.If(record.no_leak | ~self._graded):
+            m.d.sync += multiplier.eq(0)
+        with m.If(~self._graded):
+            m.d.sync += offset.eq(0)
+        return factor, offset
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
         """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
@@ -219,10 +281,11 @@ class NeuronDatapath(wiring.Component):
                     _V_RESET,
                     Mux(subtracts, Mux(over, _LIMIT, _DIFFERENCE), _KEPT),
                 )
+                | (self._graded & fires).replicate(2)
             ),
         ]
         # An overflow of a difference that fires is positive: the potential was not below.
-        reset = Mux(choice[0], Const(V_MAX, self._v), difference)
+        reset = Mux(choice[0], self._limit(m, record), difference)
         others = Mux(choice[0], self._records[12].v_reset, kept[2])
         m.d.sync += [
             self.v_next.eq(Mux(choice[1], reset, others)),
@@ -231,7 +294,22 @@ class NeuronDatapath(wiring.Component):
             self.fresh_next.eq(0),
         ]
         with m.If(self.clear):
-            m.d.sync += [self.v_next.eq(0), self.spike.eq(0), self.fresh_next.eq(1)]
+            m.d.sync += [self.spike.eq(0), self.fresh_next.eq(1)]
+        with m.If(self.clear | (self._graded & kept[2][-1])):
+            m.d.sync += self.v_next.eq(0)
+
+    def _limit(self, m: Module, record) -> Value:
+        """Return the largest potential; of a graded neuron it is its threshold, 2 ** k - 1."""
+        if not self._has_graded:
+            return Const(V_MAX, self._v)
+        low = Signal(_PAYLOAD_BITS)
+        m.d.sync += low.eq(record.threshold)
+        with m.If(~self._graded):
+            m.d.sync += low.eq(-1)
+        high = (~self._graded).replicate(self._width - 1 - _PAYLOAD_BITS)
+        return Cat(low, high, Const(0, 1)).as_signed()
 
 
+_FRACTION = SHIFT - 1  # bits of a multiplier
+_PAYLOAD_BITS = PAYLOAD_MAX.bit_length()
 _KEPT, _V_RESET, _DIFFERENCE, _LIMIT = range(4)  # the low bit tells which of two

@@ -8,6 +8,7 @@ from talon.arch.memories import MemoryLayouts
 from talon.arch.packet import PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature
+from talon_hdl.neuron.map_update import MapUpdateEngine
 from talon_hdl.neuron.scheduler import GroupScheduler
 from talon_hdl.neuron.serializer import Serializer
 from talon_hdl.neuron.update import UpdateEngine
@@ -99,7 +100,8 @@ class NeuronEngine(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.scheduler = scheduler = GroupScheduler(self._params)
-        m.submodules.update = update = UpdateEngine(self._params, synthesis=self._synthesis)
+        engine = MapUpdateEngine if self._params.has_maps else UpdateEngine
+        m.submodules.update = update = engine(self._params, synthesis=self._synthesis)
         m.submodules.serializer = serializer = Serializer(self._params)
 
         wiring.connect(m, wiring.flipped(self.token), scheduler.token)

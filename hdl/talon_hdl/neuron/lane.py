@@ -42,6 +42,10 @@ class UpdateLane(wiring.Component):
         See :class:`~talon_hdl.neuron.datapath.NeuronDatapath`; ``latency`` cycles after ``acc``.
     w_addr, w_en : :py:`In`
         Neuron to write ``v`` to.
+    record_addr : :py:`In(range(n_neurons // update_lanes))`
+        With feature maps: record of the neuron at ``addr``; without, that is ``addr`` as well.
+    graded : :py:`In(1)`
+        With feature maps: ``v`` is the payload of a graded neuron; must hold still.
     clear : :py:`In(1)`
         From the next cycle on, what is written is the state at start.
     i_addr : :py:`In`
@@ -59,6 +63,8 @@ class UpdateLane(wiring.Component):
     saturated: Signal
     w_addr: Signal
     w_en: Signal
+    record_addr: Signal
+    graded: Signal
     clear: Signal
     i_addr: Signal
     i_w_addr: Signal
@@ -71,6 +77,7 @@ class UpdateLane(wiring.Component):
         self._layouts = MemoryLayouts(params)
         address = In(range(self._depth))
         currents = {"i_addr": address, "i_w_addr": address, "i_w_en": In(1)}
+        maps = {"record_addr": address, "graded": In(1)}
         super().__init__(
             {
                 "addr": address,
@@ -84,6 +91,7 @@ class UpdateLane(wiring.Component):
                 "w_en": In(1),
                 "clear": In(1),
                 **(currents if params.synaptic_current else {}),
+                **(maps if params.has_maps else {}),
             }
         )
 
@@ -100,7 +108,7 @@ class UpdateLane(wiring.Component):
         self._configure(m, records, start=0)
         m.d.comb += [
             read.addr.eq(self.addr),
-            records.addr.eq(self.addr),
+            records.addr.eq(self.record_addr if self._params.has_maps else self.addr),
             path.v.eq(read.data.v),
             path.fired.eq(read.data.fired),
             path.fresh.eq(read.data.fresh),
@@ -114,6 +122,8 @@ class UpdateLane(wiring.Component):
             write.data.fresh.eq(path.fresh_next),
             write.en.eq(self.w_en),
         ]
+        if self._params.has_maps:
+            m.d.comb += path.graded.eq(self.graded)
         if self._params.synaptic_current:
             currents = self._currents(m, path)
             m.d.comb += self.records.r_data.eq(Cat(records.config.r_data, currents.config.r_data))

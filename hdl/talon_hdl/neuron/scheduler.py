@@ -1,6 +1,6 @@
 """Which group may update next: token counts, polling, and the reset of all state."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,11 +14,16 @@ _DRAIN = 16  # cycles for the last row of a sweep to be written
 
 
 def run_layout(params: ArrayParams) -> data.StructLayout:
-    """Return a group that is updated: its number, the slot of the timestep, its descriptor."""
+    """Return a group that is updated: its number, the slot of the timestep, its descriptor.
+
+    With feature maps, ``first`` tells that it is the first timestep since the state was reset.
+    """
+    first: dict[str, int] = {"first": 1} if params.has_maps else {}
     return data.StructLayout(
         {
             "group": bits_for(params.n_groups),
             "slot": bits_for(params.n_slots),
+            **first,
             "descriptor": struct(MemoryLayouts(params).group),
         }
     )
@@ -116,7 +121,7 @@ class GroupScheduler(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.groups), groups.config)
         m.d.comb += groups.addr.eq(poll)
-        slot = self._slots(m, poll)
+        slot, later = self._slots(m, poll)
         looked = Signal(run_layout(self._params))
         looked_valid = Signal()
         may_poll = (
@@ -132,7 +137,7 @@ class GroupScheduler(wiring.Component):
             ready.eq(
                 (counted.sources == looked.descriptor.n_sources)
                 & (counted.dests == looked.descriptor.n_dests)
-                & (looked.descriptor.n_neurons != 0)
+                & (looked.descriptor["n_y" if self._params.has_maps else "n_neurons"] != 0)
             ),
             hit.eq(can_judge & ready),
             miss.eq(can_judge & ~ready),
@@ -145,6 +150,7 @@ class GroupScheduler(wiring.Component):
                 looked.group.eq(poll),
                 looked.slot.eq(slot),
                 looked.descriptor.eq(view(self._layouts.group, groups.data)),
+                *((looked.first.eq(~later),) if self._params.has_maps else ()),
                 looked_valid.eq(1),
                 poll.eq(Mux(poll == self._params.n_groups - 1, 0, poll + 1)),
             ]
@@ -185,10 +191,14 @@ class GroupScheduler(wiring.Component):
         with m.If(self.reset):
             m.d.sync += reset_due.eq(1)
 
-    def _slots(self, m: Module, poll: Signal):
-        """Slot of the next timestep of each group; advanced by a start, zero after a reset."""
+    def _slots(self, m: Module, poll: Signal) -> tuple[Value, Value]:
+        """Slot of the next timestep of each group; advanced by a start, zero after a reset.
+
+        With feature maps a bit above it tells whether the group has started since.
+        """
+        has_bit = self._params.has_maps
         m.submodules.slots = slots = memory.Memory(
-            shape=self._slot_bits, depth=self._params.n_groups, init=[]
+            shape=self._slot_bits + has_bit, depth=self._params.n_groups, init=[]
         )
         read, write = slots.read_port(domain="comb"), slots.write_port()
         m.d.comb += [
@@ -197,7 +207,9 @@ class GroupScheduler(wiring.Component):
             write.data.eq(Mux(self.resetting, 0, self.run.slot + 1)),
             write.en.eq(self.start | self.resetting),
         ]
-        return read.data
+        if has_bit:
+            m.d.comb += write.data[-1].eq(~self.resetting)
+        return read.data[: self._slot_bits], read.data[self._slot_bits :]
 
     def _counts(self, m: Module, looked):
         """Memory of token counts, addressed by the token that arrives or the poll."""

@@ -1,6 +1,6 @@
 """From beats of updated neurons to packets: probes, routes, read-outs, partial sums, tokens."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
+from talon_hdl.neuron.pool import PAYLOAD_BITS
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.neuron.update import beat_layout
 from talon_hdl.shapes import packed, view
@@ -24,7 +25,8 @@ class Item(enum.Enum, shape=2):
 class Serializer(wiring.Component):
     """Send what a group has to send, in neuron order; then its tokens. One packet a cycle.
 
-    A route that does not hold the neuron costs a cycle and sends nothing.
+    A route that does not hold the neuron costs a cycle and sends nothing. With feature maps routes
+    hold positions instead, and windows of payloads are what neurons send.
 
     Members
     -------
@@ -64,7 +66,7 @@ class Serializer(wiring.Component):
         self._params = params
         self._layouts = layouts = MemoryLayouts(params)
         self._packets = PacketLayouts(params)
-        self._neuron = bits_for(params.n_neurons)
+        self._neuron = bits_for(params.n_accumulators)
         self._slot = bits_for(params.n_slots)
         super().__init__(
             {
@@ -94,6 +96,7 @@ class Serializer(wiring.Component):
         return m
 
     def _item_layout(self) -> data.StructLayout:
+        maps = {"position": self._params.index_width, "payload": PAYLOAD_BITS}
         return data.StructLayout(
             {
                 "item": Item,
@@ -102,6 +105,7 @@ class Serializer(wiring.Component):
                 "spike": 1,
                 "neuron": self._neuron,
                 "value": signed(self._params.v_width),
+                **(maps if self._params.has_maps else {}),
             }
         )
 
@@ -123,6 +127,10 @@ class Serializer(wiring.Component):
                 m.d.comb += [value.eq(beat.v[i]), spike.eq(beat.spikes[i]), number.eq(i)]
         emit, n_routes = self.run.descriptor.emit, self.run.descriptor.n_routes
         has_routes = n_routes != 0
+        if self._params.has_maps:
+            sends = self._pick_payload(m, source, pending, number, ready)
+        else:
+            sends = spike
         m.d.comb += self.i.ready.eq(ready & last)
         with m.If(ready):
             m.d.sync += source_valid.eq(self.i.valid)
@@ -134,9 +142,23 @@ class Serializer(wiring.Component):
                     source.spike.eq(spike),
                     source.probe.eq(self.probe & (emit != Emit.PSUM)),
                     source.emit.eq(
-                        (emit == Emit.READOUT) | (has_routes & (spike | (emit == Emit.PSUM)))
+                        (emit == Emit.READOUT) | (has_routes & (sends | (emit == Emit.PSUM)))
                     ),
                 ]
+
+    def _pick_payload(self, m: Module, source, pending, number, ready) -> Value:
+        """Take the neuron's payload and position along; return whether there is a payload."""
+        beat, params = self.i.payload, self._params
+        payload = Signal(PAYLOAD_BITS)
+        for i in reversed(range(params.update_lanes)):
+            with m.If(pending[i]):
+                m.d.comb += payload.eq(beat.payloads[i])
+        lane_bits = (params.update_lanes - 1).bit_length()
+        beat_bits = (params.lanes // params.update_lanes - 1).bit_length()
+        lane = Cat(number[:lane_bits], beat.beat[:beat_bits])
+        with m.If(ready):
+            m.d.sync += [source.payload.eq(payload), source.position.eq(beat.position + lane)]
+        return payload.any()
 
     def _expand(
         self, m: Module, source, source_valid, source_done, item, item_valid, item_ready
@@ -192,14 +214,23 @@ class Serializer(wiring.Component):
                     token.eq(token + 1),
                     tokens_done.eq(tokens_done + 1),
                 ]
+            if self._params.has_maps:
+                self._give_payload(m, source, item)
             with m.If(source_valid & ~source_done):
                 m.d.sync += source.probe.eq(0)
+
+    def _give_payload(self, m: Module, source, item) -> None:
+        """Give routes the payload; those of PSUM groups take the potential."""
+        emit = self.run.descriptor.emit
+        with m.If(~source.probe & ((emit == Emit.SPIKE) | (emit == Emit.GRADED))):
+            m.d.sync += [item.value.eq(source.payload), item.spike.eq(1)]
 
     def _send(self, m: Module, item, item_valid: Signal, item_ready: Signal) -> None:
         """Form the packet and hold it until it is taken."""
         route = view(self._layouts.route, self._route)
         slot = self.run.slot
-        matches = (route.first <= item.neuron) & (item.neuron <= route.last)
+        place = item.position if self._params.has_maps else item.neuron
+        matches = (route.first <= place) & (place <= route.last)
         dropped = (item.item == Item.ROUTE) & ~matches
         sending = ~self.o.valid | self.o.ready
         m.d.comb += item_ready.eq(~item_valid | dropped | sending)
@@ -212,29 +243,39 @@ class Serializer(wiring.Component):
         token = view(self._layouts.token, self._token)
         packet = Signal(packets.width)
         index = Signal(self._params.index_width)
-        m.d.comb += index.eq(item.neuron + route.offset)
+        has_maps = self._params.has_maps
+        m.d.comb += index.eq((item.position if has_maps else item.neuron) + route.offset)
         masks = {"xmask": route.xmask, "ymask": route.ymask}
         target = {**masks, "slot": slot + route.delay}
         sender = {"core": self.core, "slot": slot}
+        value = {
+            **sender,
+            "neuron": item.neuron,
+            "value": item.value,
+            "spike": item.spike,
+            "probe": item.probe,
+        }
         with m.Switch(item.item):
             with m.Case(Item.VALUE):
-                fields = {
-                    **sender,
-                    "neuron": item.neuron,
-                    "value": item.value,
-                    "spike": item.spike,
-                    "probe": item.probe,
-                }
-                m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, fields))
+                m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, value))
             with m.Case(Item.ROUTE):
                 with m.If(descriptor.emit == Emit.PSUM):
-                    fields = {**target, "neuron": self._wrapped(index), "value": item.value}
+                    fields = {
+                        **target,
+                        "slot": self._kept(target["slot"]),
+                        "neuron": self._wrapped(index),
+                        "value": item.value,
+                    }
                     m.d.comb += packet.eq(_of(packets, Kind.PSUM, fields))
                 with m.Elif(route.host):
                     fields = {**sender, "neuron": item.neuron}
                     m.d.comb += packet.eq(_of(packets, Kind.HOST_SPIKE, fields))
+                    if has_maps:
+                        with m.If(descriptor.emit == Emit.GRADED):
+                            m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, value))
                 with m.Else():
-                    fields = {**target, "edge": route.edge, "index": index, "payload": 1}
+                    payload = item.value[:PAYLOAD_BITS] if has_maps else 1
+                    fields = {**target, "edge": route.edge, "index": index, "payload": payload}
                     m.d.comb += packet.eq(_of(packets, Kind.SPIKE, fields))
             with m.Default():
                 when = slot + token.delta
@@ -258,8 +299,15 @@ class Serializer(wiring.Component):
         return packet
 
     def _wrapped(self, index: Signal):
-        n_neurons = self._params.n_neurons
+        n_neurons = self._params.n_accumulators
         return index if n_neurons == 1 << self._neuron else index % n_neurons
+
+    def _kept(self, slot: Value) -> Value:
+        """Return the slot that a partial sum is for, of those that its group keeps."""
+        if not self._params.has_maps:
+            return slot
+        slots = self.run.descriptor.slots
+        return slot[: self._slot] & Cat(slots > i for i in range(self._slot))
 
 
 def _of(packets: PacketLayouts, kind: Kind, fields):

@@ -8,20 +8,31 @@ from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.neuron import lane
+from talon_hdl.neuron.pool import PAYLOAD_BITS
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.shapes import combined, resized
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.job import fetch_layout
 
-_BEATS = 32  # more than are under way from a fetch to the queue, so that the queue hides that time
+BEATS = 32
+"""Beats under way or in the queue; more than from a fetch to the queue, which hides that time."""
 
 
 def beat_layout(params: ArrayParams) -> data.StructLayout:
-    """Return ``update_lanes`` neurons that were updated; ``send``: those with something to send."""
+    """Return ``update_lanes`` neurons that were updated; ``send``: those with something to send.
+
+    ``beat`` numbers them. With feature maps, ``position`` is that of their row, and ``payloads``
+    are those of windows; zero where there is none to send.
+    """
     lanes = params.update_lanes
+    maps = {
+        "position": params.index_width,
+        "payloads": data.ArrayLayout(PAYLOAD_BITS, lanes),
+    }
     return data.StructLayout(
         {
-            "beat": bits_for(params.n_neurons // lanes),
+            "beat": bits_for(params.n_accumulators // lanes),
+            **(maps if params.has_maps else {}),
             "send": lanes,
             "spikes": lanes,
             "v": data.ArrayLayout(signed(params.v_width), lanes),
@@ -100,14 +111,20 @@ class UpdateEngine(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.beats = queue = Queue(beat_layout(self._params), depth=_BEATS)
+        self._follow_sweep(m)
+        m.submodules.beats = queue = Queue(beat_layout(self._params), depth=BEATS)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         returned = Signal(range(3))  # beats taken from the queue, or not put there
         rows_left, space = self._fetch(m, returned)
-        m.d.comb += self.finished.eq((rows_left == 0) & (space == _BEATS))
+        m.d.comb += self.finished.eq((rows_left == 0) & (space == BEATS))
         beat, active, index = self._beats(m)
         self._update(m, queue, returned, beat=beat, active=active, index=index)
         return m
+
+    def _follow_sweep(self, m: Module) -> None:
+        """States are written a cycle after the sweep names them."""
+        self._swept, self._swept_addr = Signal(), Signal.like(self.sweep_addr)
+        m.d.sync += [self._swept.eq(self.sweep), self._swept_addr.eq(self.sweep_addr)]
 
     def _fetch(self, m: Module, returned: Signal) -> tuple[Signal, Signal]:
         """Ask for the rows of the group, no faster than their beats can be updated."""
@@ -117,7 +134,7 @@ class UpdateEngine(wiring.Component):
         rows_done, rows_left = Signal(width, init=(1 << width) - 1), Signal(width)
         row = Signal(bits_for(params.n_rows))
         gap = Signal(range(per_row))
-        space = Signal(range(_BEATS + 1), init=_BEATS)
+        space = Signal(range(BEATS + 1), init=BEATS)
         go = Signal()
         m.d.comb += [
             rows_left.eq(~rows_done),
@@ -183,7 +200,7 @@ class UpdateEngine(wiring.Component):
             ]
         last_active = Signal(self._lanes)
         m.d.comb += last_active.eq(actives[latency] & walking[latency].replicate(self._lanes))
-        lanes = self._make_lanes(m, index, beats, actives, walking)
+        lanes = self._make_lanes(m, index, self._addresses(beats, actives, walking))
 
         emit = self.run.descriptor.emit
         send = Signal(self._lanes)
@@ -206,9 +223,9 @@ class UpdateEngine(wiring.Component):
             result.send.eq(send & last_active),
             result.spikes.eq(spikes),
             *(result.v[i].eq(part.v) for i, part in enumerate(lanes)),
-            self.n_updates.eq(_popcount(last_active)),
-            self.n_spikes.eq(_popcount(fired)),
-            self.n_saturations.eq(_popcount(saturated)),
+            self.n_updates.eq(popcount(last_active)),
+            self.n_spikes.eq(popcount(fired)),
+            self.n_saturations.eq(popcount(saturated)),
         ]
         wanted = result.send.any()
         taken = self.o.valid & self.o.ready
@@ -218,13 +235,26 @@ class UpdateEngine(wiring.Component):
             returned.eq(taken + (result_valid & ~wanted)),
         ]
 
-    def _make_lanes(self, m: Module, index, beats, actives, walking) -> list[lane.UpdateLane]:
-        """Return the lanes; the other arguments are lists by stage."""
-        lanes = []
+    def _addresses(self, beats, actives, walking) -> list[dict[str, Value]]:
+        """Return what each lane reads and writes; the arguments are lists by stage."""
         has_current = self._params.synaptic_current
-        self._swept, self._swept_addr = Signal(), Signal.like(self.sweep_addr)
-        m.d.sync += [self._swept.eq(self.sweep), self._swept_addr.eq(self.sweep_addr)]
-        w_addr, w_en = self._writing(beats, actives, walking, stage=len(beats) - 1)
+        w_addr, w_en = self._writing(beats[-1], actives[-1], walking[-1])
+        ports = [
+            {"addr": beats[lane.V_DELAY if has_current else 0], "w_addr": w_addr, "w_en": w_en[i]}
+            for i in range(self._lanes)
+        ]
+        if has_current:
+            n = lane.I_LATENCY
+            i_w_addr, i_w_en = self._writing(beats[n], actives[n], walking[n])
+            for i, port in enumerate(ports):
+                port |= {"i_addr": beats[0], "i_w_addr": i_w_addr, "i_w_en": i_w_en[i]}
+        return ports
+
+    def _make_lanes(
+        self, m: Module, index: Signal, ports: list[dict[str, Value]]
+    ) -> list[lane.UpdateLane]:
+        """Return the lanes, each with the inputs that ``ports`` has for it."""
+        lanes = []
         bank_bits = (self._lanes - 1).bit_length()
         bank = self.records.addr[:bank_bits]
         for i in range(self._lanes):
@@ -239,24 +269,15 @@ class UpdateEngine(wiring.Component):
                 else data.ArrayLayout(signed(self._params.acc_width), len(accs))(Cat(accs))[index]
             )
             m.d.comb += [
-                part.addr.eq(beats[lane.V_DELAY if has_current else 0]),
+                *(getattr(part, name).eq(value) for name, value in ports[i].items()),
                 part.acc.eq(acc),
                 part.frac.eq(self.run.descriptor.frac),
-                part.w_addr.eq(w_addr),
-                part.w_en.eq(w_en[i]),
                 part.clear.eq(self.sweep),
                 part.records.en.eq(self.records.en),
                 part.records.addr.eq(self.records.addr >> bank_bits),
                 part.records.w_data.eq(self.records.w_data),
                 part.records.w_en.eq(self.records.w_en & (resized(bank, 2) == i)),
             ]
-            if has_current:
-                i_w_addr, i_w_en = self._writing(beats, actives, walking, stage=lane.I_LATENCY)
-                m.d.comb += [
-                    part.i_addr.eq(beats[0]),
-                    part.i_w_addr.eq(i_w_addr),
-                    part.i_w_en.eq(i_w_en[i]),
-                ]
         shown = []
         for i, part in enumerate(lanes):
             shown.append(Signal(self._record.width, name=f"shown_{i}"))
@@ -266,12 +287,13 @@ class UpdateEngine(wiring.Component):
         m.d.comb += self.records.r_data.eq(combined(shown))
         return lanes
 
-    def _writing(self, beats, actives, walking, *, stage: int) -> tuple[Value, Value]:
-        """Return where a state memory is written, and by which lanes, at a stage or in a sweep."""
+    def _writing(self, addr, active, walking) -> tuple[Value, Value]:
+        """Return where a state memory is written, and by which lanes, in an update or a sweep."""
         n = self._lanes
-        active = actives[stage] & walking[stage].replicate(n)
-        return Mux(self._swept, self._swept_addr, beats[stage]), active | self._swept.replicate(n)
+        active = active & walking.replicate(n)
+        return Mux(self._swept, self._swept_addr, addr), active | self._swept.replicate(n)
 
 
-def _popcount(bits: Value):
+def popcount(bits: Value):
+    """Return the number of bits that are set."""
     return sum(bits[i] for i in range(len(bits)))

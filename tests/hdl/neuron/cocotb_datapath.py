@@ -7,7 +7,18 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from talon.arch.memories import MemoryLayouts, Reset
-from talon.arch.numerics import DECAY_ONE, FRAC_MAX, V_MAX, V_MIN, NeuronParams, fires, update
+from talon.arch.numerics import (
+    DECAY_ONE,
+    FRAC_MAX,
+    PAYLOAD_MAX,
+    V_MAX,
+    V_MIN,
+    GradedParams,
+    NeuronParams,
+    fires,
+    graded,
+    update,
+)
 from talon.arch.params import ArrayParams
 from talon_hdl.neuron.datapath import LATENCY
 from talon_sim.cosim.coverage import Coverage
@@ -31,6 +42,22 @@ BINS = (
     "fresh and fires",
     "fresh and does not",
     "fires by strict alone",
+)
+PAYLOADS = [(1 << k) - 1 for k in range(1, PAYLOAD_MAX.bit_length() + 1)]
+GRADED_BINS = (
+    *(
+        f"payload {how} of {top}"
+        for top in PAYLOADS
+        for how in ("negative", "zero", "below the top", "at the top", "just above", "far above")
+        if (top, how) != (1, "below the top")
+    ),
+    "exactly a half",
+    "just below a half",
+    "multiplier 1",
+    "multiplier 0",
+    "sum beyond 24 bits, at the top",
+    "sum beyond 24 bits, at the bottom",
+    "fires as a neuron with a potential",
 )
 
 
@@ -102,34 +129,124 @@ def _cover(coverage, v, acc, neuron, fresh, frac, sure):
     coverage.hit("fires by strict alone", sure == neuron.threshold and neuron.strict)
 
 
+def random_graded(rng, coverage):
+    """Return inputs of one graded neuron, and what must come out."""
+    acc, offset = random_value(rng), random_value(rng)
+    top = rng.choice(PAYLOADS)
+    fields = {
+        "threshold": top,
+        "v_reset": offset,
+        "decay": rng.choice([0, 1, 2, 0x8000, 0xFFFF, rng.getrandbits(16), rng.getrandbits(8)]),
+        "no_leak": int(rng.random() < 0.3),
+    }
+    multiplier = DECAY_ONE if fields["no_leak"] else fields["decay"]
+    if multiplier and rng.random() < 0.7:  # around a payload of interest, or half of one
+        near = rng.choice([0, 1, top - 1, top, top + 1, rng.randint(-3, top)])
+        want = near * DECAY_ONE + rng.choice([0, DECAY_ONE // 2, -DECAY_ONE // 2])
+        acc = want // multiplier - offset + rng.randint(-1, 1)
+        acc = max(V_MIN, min(V_MAX, acc))
+    payload = graded(acc, GradedParams(multiplier=multiplier, offset=offset, payload_max=top))
+    _cover_graded(coverage, acc, offset, multiplier, top)
+    v = random_value(rng)
+    stale = NeuronParams(threshold=top, v_reset=offset, decay=multiplier)
+    coverage.hit("fires as a neuron with a potential", update(v, acc, stale, frac=0)[1])
+    inputs = {
+        "v": v & MASK,
+        "acc": acc & MASK,
+        "fired": rng.getrandbits(1),
+        "fresh": rng.getrandbits(1),
+        "record": RECORD.pack(fields),
+    }
+    return inputs, (payload, False)
+
+
+def _cover_graded(coverage, acc, offset, multiplier, top):
+    product = (acc + offset) * multiplier
+    value = (product + DECAY_ONE // 2) >> 16
+    how = (
+        "negative"
+        if value < 0
+        else "zero"
+        if value == 0
+        else "below the top"
+        if value < top
+        else "at the top"
+        if value == top
+        else "just above"
+        if value == top + 1
+        else "far above"
+    )
+    coverage.hit(f"payload {how} of {top}")
+    inside = 0 <= value <= top
+    coverage.hit("exactly a half", inside and product % DECAY_ONE == DECAY_ONE // 2)
+    coverage.hit("just below a half", inside and product % DECAY_ONE == DECAY_ONE // 2 - 1)
+    coverage.hit("multiplier 1", multiplier == DECAY_ONE)
+    coverage.hit("multiplier 0", multiplier == 0)
+    coverage.hit("sum beyond 24 bits, at the top", value > V_MAX)
+    coverage.hit("sum beyond 24 bits, at the bottom", value < V_MIN)
+
+
+async def start(dut):
+    """Start the clock and reset the datapath."""
+    cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
+    dut.rst.value, dut.clear.value = 1, 0
+    if PARAMS.has_maps:
+        dut.graded.value = 0
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+async def run_batch(dut, make_case, found):
+    """Send a neuron in every cycle, and compare what comes out of each."""
+    pending = []
+    for cycle in range(parameters()["cases"] + LATENCY):
+        if cycle >= LATENCY:
+            inputs, expected = pending.pop(0)
+            assert found() == expected, inputs
+            assert not dut.fresh_next.value
+        pending.append(make_case())
+        for name, value in pending[-1][0].items():
+            getattr(dut, name).value = int(value)
+        await FallingEdge(dut.clk)
+
+
+def updated(dut):
+    """Return potential, spike and saturation."""
+    return dut.v_next.value.to_signed(), bool(dut.spike.value), bool(dut.saturated.value)
+
+
 @cocotb.test()
 async def datapath_is_the_numeric_contract(dut):
     """Send a neuron in every cycle, with each number of fractional bits in turn."""
     rng = random.Random(cocotb.RANDOM_SEED)
     coverage = Coverage(BINS)
-    cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
-    dut.rst.value, dut.clear.value = 1, 0
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await start(dut)
     for frac in range(FRAC_MAX + 1):
         dut.frac.value = frac
-        pending = []
-        for cycle in range(parameters()["cases"] + LATENCY):
-            if cycle >= LATENCY:
-                inputs, expected = pending.pop(0)
-                found = (
-                    dut.v_next.value.to_signed(),
-                    bool(dut.spike.value),
-                    bool(dut.saturated.value),
-                )
-                assert found == expected, f"frac {frac}, {inputs}"
-                assert not dut.fresh_next.value
-            pending.append(random_case(rng, frac, coverage))
-            for name, value in pending[-1][0].items():
-                getattr(dut, name).value = int(value)
-            await FallingEdge(dut.clk)
+        await run_batch(dut, lambda f=frac: random_case(rng, f, coverage), lambda: updated(dut))
     dut.clear.value = 1
     await FallingEdge(dut.clk)
     dut.clear.value = 0
     assert (dut.v_next.value, dut.spike.value, dut.fresh_next.value) == (0, 0, 1)
+    record_coverage(coverage)
+
+
+@cocotb.test(skip=not PARAMS.has_maps)
+async def graded_neurons_are_the_numeric_contract(dut):
+    """Batches of graded neurons; the number of fractional bits must not matter."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    coverage = Coverage(GRADED_BINS)
+    await start(dut)
+    dut.graded.value = 1
+    for frac in range(FRAC_MAX + 1):
+        dut.frac.value = frac
+        await run_batch(
+            dut,
+            lambda: random_graded(rng, coverage),
+            lambda: (dut.v_next.value.to_signed(), bool(dut.saturated.value)),
+        )
+    # Nothing of it is left when neurons with a potential follow.
+    dut.graded.value = 0
+    others = Coverage(BINS)
+    await run_batch(dut, lambda: random_case(rng, FRAC_MAX, others), lambda: updated(dut))
     record_coverage(coverage)

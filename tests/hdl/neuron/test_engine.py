@@ -31,3 +31,19 @@ def test_engine_updates_groups_when_their_tokens_are_there(params):
         parameters={"params": asdict(params), "trials": 8},
     )
     assert_covered(result.coverage)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    "params",
+    [preset("tiny_2x2_map"), preset("zynq_us_plus_map")],
+    ids=["4-lanes", "16-lanes"],
+)
+def test_groups_with_feature_maps_follow_the_contract(params):
+    result = run_cocotb(
+        "engine",
+        component_verilog(NeuronEngine(params), "engine"),
+        BENCH.with_name("cocotb_map_engine.py"),
+        parameters={"params": asdict(params), "trials": 24},
+    )
+    assert_covered(result.coverage)

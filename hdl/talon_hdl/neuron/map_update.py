@@ -1,0 +1,238 @@
+"""The update of a group with feature maps: a scan of rows, graded neurons, pool windows."""
+
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, memory
+
+from talon.arch.memories import Emit
+from talon.arch.params import ArrayParams, bits_for
+from talon_hdl.neuron import lane
+from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool
+from talon_hdl.neuron.scan import RowScan, cycles_per_row
+from talon_hdl.neuron.update import BEATS, UpdateEngine, popcount
+from talon_hdl.stream import Queue
+from talon_hdl.synapse.page import page, row_in_page
+
+FETCH_LATENCY = 6
+"""Cycles from a fetch to its accumulators."""
+
+_LATENCY = 24  # cycles from a fetch to the queue, and some
+
+
+def row_numbers(params: ArrayParams) -> int:
+    """Return how many rows may be under way: enough to hide the latency, a power of two."""
+    return 1 << bits_for(_LATENCY // cycles_per_row(params) + 2)
+
+
+def queued_layout(params: ArrayParams) -> data.StructLayout:
+    """Return a beat in the queue, without the facts of its row, which has a number."""
+    lanes = params.update_lanes
+    return data.StructLayout(
+        {
+            "tag": tag_layout(params),
+            "send": lanes,
+            "spikes": lanes,
+            "payloads": data.ArrayLayout(PAYLOAD_BITS, lanes),
+            "v": data.ArrayLayout(signed(params.v_width), lanes),
+        }
+    )
+
+
+def tag_layout(params: ArrayParams) -> data.StructLayout:
+    """Return the number of a beat: which of its row, and the number of the row."""
+    return data.StructLayout(
+        {
+            "index": (params.lanes // params.update_lanes - 1).bit_length(),
+            "row": bits_for(row_numbers(params)),
+        }
+    )
+
+
+class MapUpdateEngine(UpdateEngine):
+    """The update engine of an array with feature maps; its members are those of the other.
+
+    What a row needs when its accumulators come is delayed as long as these take: a row of the scan
+    holds still until all its beats have begun. What the serializer needs to know of a row waits in
+    a table with an entry for each row that may be under way.
+    """
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        params = self._params
+        self._follow_sweep(m)
+        self._graded = Signal()
+        m.d.comb += self._graded.eq(self.run.descriptor.emit == Emit.GRADED)
+        m.submodules.beats = queue = Queue(queued_layout(params), depth=BEATS)
+        m.submodules.scan = scan = RowScan(params)
+        returned = Signal(range(3))  # beats taken from the queue, or not put there
+        self._number_free = Signal()
+        self._scan(m, scan, returned)
+
+        late = lane.latency(params)
+        facts = [scan.o]
+        for stage in range(1, FETCH_LATENCY + late + 1):
+            facts.append(Signal(scan.o.shape(), name=f"row_{stage}"))
+            m.d.sync += facts[stage].eq(facts[stage - 1])
+        index, walking = self._walk(m)
+        arrived = [walking]
+        for stage in range(1, late + 1):
+            arrived.append(Signal(name=f"walking_{stage}"))
+            m.d.sync += arrived[stage].eq(arrived[stage - 1])
+        tag = Signal(tag_layout(params))  # of the beat at the end of the lanes
+        with m.If(arrived[late]):
+            m.d.sync += tag.eq(tag.as_value() + 1)
+        self._update(
+            m, queue, returned, index, tag, came=facts[FETCH_LATENCY], left=facts[-1],
+            valid=arrived[late],
+        )  # fmt: skip
+        self._take(m, queue, scan, tag)
+        return m
+
+    def _scan(self, m: Module, scan: RowScan, returned: Signal) -> None:
+        """Ask for the rows of the group, no faster than their beats can be updated."""
+        run, per_row = self.run, self._beats_per_row
+        descriptor = run.descriptor
+        space = Signal(range(BEATS + 1), init=BEATS)
+        m.d.sync += space.eq(space + returned - Mux(scan.go, per_row, 0))
+        # Sums that stay are those of slot 0.
+        slot = run.slot & (~descriptor.hold).replicate(len(run.slot))
+        m.d.comb += [
+            scan.descriptor.eq(descriptor),
+            scan.start.eq(self.start & (run.first | ~descriptor.once)),
+            scan.room.eq((space >= per_row) & self._number_free),
+            self.fetch.valid.eq(scan.go),
+            self.fetch.payload.slot.eq(page(self._params, scan.o.row, slot, descriptor.slots)),
+            self.fetch.payload.row.eq(row_in_page(self._params, scan.o.row)),
+            self.fetch.payload.keep.eq(descriptor.hold),
+            self.finished.eq(~scan.busy & (space == BEATS)),
+        ]
+
+    def _walk(self, m: Module) -> tuple[Signal, Value]:
+        """Walk through a row that has come: number of the beat in it, and whether there is one."""
+        per_row = self._beats_per_row
+        index = Signal(range(per_row))
+        walking = (self.fetched_stb | (index != 0)) & ~self.sweep
+        with m.If(walking):
+            m.d.sync += index.eq(index + 1) if per_row > 1 else index.eq(0)
+        return index, walking
+
+    def _beat_of(self, row: Value, index: Value) -> Value:
+        """Return a row and a beat in it as one number."""
+        return Cat(index[: (self._beats_per_row - 1).bit_length()], row)
+
+    def _update(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
+        """Lanes and windows; ``came`` and ``left`` are the row at their start and at their end."""
+        params, n, emit = self._params, self._lanes, self.run.descriptor.emit
+        active = Signal(n)
+        m.d.comb += active.eq(self._active(tag, left.last_channels) & valid.replicate(n))
+        row, written = (row_in_page(params, facts.row) for facts in (came, left))
+        has_state = (emit == Emit.SPIKE) | (emit == Emit.READOUT)
+        w_addr, w_en = self._writing(self._beat_of(written, tag.index), active, has_state)
+        ports = [
+            {
+                "addr": self._beat_of(row, index),
+                "record_addr": self._beat_of(came.record, index),
+                "w_addr": w_addr,
+                "w_en": w_en[i],
+                "graded": self._graded,
+            }
+            for i in range(n)
+        ]
+        lanes = self._make_lanes(m, index, ports)
+
+        nonzero = Cat(part.v != 0 for part in lanes)
+        spikes = Mux(self._graded, nonzero, Cat(part.spike for part in lanes))
+        counted = active & spikes & ((emit == Emit.SPIKE) | self._graded).replicate(n)
+        saturated = active & Cat(part.saturated for part in lanes)
+        # What there is to send whatever the window holds.
+        always = active & Mux(
+            emit == Emit.PSUM,
+            nonzero,
+            ((emit == Emit.READOUT) | self.probe).replicate(n),
+        )
+        result, result_valid, sends = Signal(queued_layout(params)), Signal(), Signal(n)
+        m.d.sync += [
+            result_valid.eq(valid),
+            result.tag.eq(tag),
+            sends.eq(always),
+            result.spikes.eq(spikes),
+            *(result.v[i].eq(part.v) for i, part in enumerate(lanes)),
+            self.n_updates.eq(popcount(active)),
+            self.n_spikes.eq(popcount(counted)),
+            self.n_saturations.eq(popcount(saturated)),
+        ]
+        emits = left.last & (emit != Emit.PSUM)
+        for i, part in enumerate(lanes):
+            self._pool(m, i, part, result.payloads[i], valid, left.last, emits & active[i])
+        wanted = Signal(n)
+        taken = self.o.valid & self.o.ready
+        m.d.comb += [
+            wanted.eq(sends | Cat(result.payloads[i] != 0 for i in range(n))),
+            queue.i.payload.eq(result),
+            queue.i.payload.send.eq(wanted),
+            queue.i.valid.eq(result_valid & wanted.any()),
+            returned.eq(taken + (result_valid & ~wanted.any())),
+        ]
+
+    def _pool(self, m: Module, i: int, part, payload, valid, last, emits) -> None:
+        """Put what a lane has updated into its window; send that at the end."""
+        m.submodules[f"pool_{i}"] = pool = WindowPool(n_beats=self._beats_per_row)
+        own = part.v[:PAYLOAD_BITS] & self._graded.replicate(PAYLOAD_BITS)
+        m.d.comb += [
+            pool.payload.eq(own | (part.spike & ~self._graded)),
+            pool.step.eq(valid),
+            pool.last.eq(last),
+            pool.add.eq(self.run.descriptor.pool_sum),
+        ]
+        m.d.sync += payload.eq(pool.window)
+        with m.If(~emits):
+            m.d.sync += payload.eq(0)
+
+    def _active(self, tag, last_channels: Value) -> Value:
+        """Return which neurons of a beat there are: in the last row of channels not all."""
+        n, bits = self._lanes, (self._lanes - 1).bit_length()
+        last_lanes = self.run.descriptor.last_lanes
+        number = Cat(tag.index, Const(0, 1))
+        full, rest = last_lanes[bits:], last_lanes[:bits]
+        return Cat(
+            ~last_channels | (number < full) | ((number == full) & (rest > i)) for i in range(n)
+        )
+
+    def _take(self, m: Module, queue: Queue, scan: RowScan, tag) -> None:
+        """Table of rows under way; join a beat that is taken with the facts of its row.
+
+        A row is under way until no beat of it or of a row before it is in the queue.
+        """
+        shape = data.StructLayout({"row": len(scan.o.row), "position": len(scan.o.position)})
+        m.submodules.rows = rows = memory.Memory(
+            shape=shape,
+            depth=row_numbers(self._params),
+            init=[],
+            attrs={"ram_style": "distributed"},
+        )
+        write, read = rows.write_port(), rows.read_port(domain="comb")
+        issued = Signal.like(tag.row)
+        with m.If(scan.go):
+            m.d.sync += issued.eq(issued + 1)
+        beat = queue.o.payload
+        # A beat that leaves the lanes is seen in the queue two cycles later.
+        ended = [tag.row, *(Signal.like(tag.row, name=f"ended_{i}") for i in (1, 2))]
+        m.d.sync += [after.eq(before) for before, after in pairwise(ended)]
+        oldest = Mux(queue.o.valid, beat.tag.row, ended[-1])
+        m.d.comb += [
+            self._number_free.eq((issued + 1)[: len(issued)] != oldest),
+            write.addr.eq(issued),
+            write.data.row.eq(scan.o.row),
+            write.data.position.eq(scan.o.position),
+            write.en.eq(scan.go),
+            read.addr.eq(beat.tag.row),
+            self.o.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.o.ready),
+            self.o.payload.beat.eq(self._beat_of(read.data.row, beat.tag.index)),
+            self.o.payload.position.eq(read.data.position),
+            self.o.payload.send.eq(beat.send),
+            self.o.payload.spikes.eq(beat.spikes),
+            self.o.payload.payloads.eq(beat.payloads),
+            self.o.payload.v.eq(beat.v),
+        ]
