@@ -1,6 +1,6 @@
 """The AXIS memory of feature maps, looked up for the coordinates of an index."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,8 +28,10 @@ class AxisLookup(wiring.Component):
         Where the coordinates of that index lie.
     index : :py:`In(index_width)`
         Index, held for three cycles: for its y, its x and its c.
-    base : :py:`In(range(n_axis))`
-        Entry of coordinate zero, of the axis of this cycle.
+    y_axis, x_axis, c_axis : :py:`In(range(n_axis))`
+        Entries of coordinate zero.
+    left : :py:`In(2)`
+        Lookups after that of this cycle, a bit each.
     entry : :py:`Out(axis width)`
         What was looked up in the cycle before.
     """
@@ -39,7 +41,10 @@ class AxisLookup(wiring.Component):
     y_shift: Signal
     x_shift: Signal
     index: Signal
-    base: Signal
+    y_axis: Signal
+    x_axis: Signal
+    c_axis: Signal
+    left: Signal
     entry: Signal
 
     def __init__(self, params: ArrayParams) -> None:
@@ -52,7 +57,8 @@ class AxisLookup(wiring.Component):
                 "y_shift": In(_SHIFT),
                 "x_shift": In(_SHIFT),
                 "index": In(params.index_width),
-                "base": In(bits_for(params.n_axis)),
+                **{f"{name}_axis": In(bits_for(params.n_axis)) for name in "yxc"},
+                "left": In(2),
                 "entry": Out(width),
             }
         )
@@ -64,18 +70,30 @@ class AxisLookup(wiring.Component):
             m.d.sync += [limit.eq(_ALL), shift.eq(self.y_shift), following.eq(self.x_shift)]
         with m.Else():
             m.d.sync += [limit.eq(shift), shift.eq(following), following.eq(0)]
-        below = Cat(self.index[k] & (limit > k) for k in range(len(self.index)))
-        coordinate = Signal.like(self.base)
-        m.d.comb += coordinate.eq(below >> shift)
+        width = len(self.y_axis)
+        below = [self.index[k] & (limit > k) for k in range(len(self.index))]
+        fine = _shifted(below, shift[:2], 1)
+        coarse = Cat(_shifted(fine, shift[2:4], 4)[:width])
+        base, sum_ = Signal(width), Signal(width)
+        # The address of the configuration unit is a base like others, with no coordinate.
+        chosen = Mux(self.config.en, Const(2, 2), self.left)
+        m.d.comb += [
+            base.eq(
+                Mux(
+                    chosen[1],
+                    Mux(chosen[0], self.y_axis, self.config.addr),
+                    Mux(chosen[0], self.x_axis, self.c_axis),
+                )
+            ),
+            sum_.eq(base + Mux(shift[4] | self.config.en, 0, coarse)),
+        ]
 
         m.submodules.memory = axis = memory.Memory(
             shape=len(self.entry), depth=self._n_axis, init=[], attrs={"ram_style": "block"}
         )
         read, write = axis.read_port(), axis.write_port()
         m.d.comb += [
-            read.addr.eq(
-                Mux(self.config.en, self.config.addr, (self.base + coordinate)[: len(self.base)])
-            ),
+            read.addr.eq(sum_),
             write.addr.eq(self.config.addr),
             write.data.eq(self.config.w_data),
             write.en.eq(self.config.w_en),
@@ -83,3 +101,16 @@ class AxisLookup(wiring.Component):
             self.config.r_data.eq(read.data),
         ]
         return m
+
+
+def _shifted(bits: list[Value], shift: Value, step: int) -> list[Value]:
+    """Return the bits shifted down by ``shift``, two bits, times ``step``: a LUT each."""
+    padded = [*bits, *(Const(0, 1) for _ in range(3 * step))]
+    return [
+        Mux(
+            shift[1],
+            Mux(shift[0], padded[k + 3 * step], padded[k + 2 * step]),
+            Mux(shift[0], padded[k + step], padded[k]),
+        )
+        for k in range(len(bits))
+    ]

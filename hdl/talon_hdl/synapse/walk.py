@@ -1,11 +1,13 @@
 """The walk through the rows of a job: runs of words, and with feature maps taps of two axes."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.synapse.job import job_layout
+
+_JOB, _WORD, _TAP, _LINE = range(4)
 
 
 class RowWalk(wiring.Component):
@@ -56,12 +58,11 @@ class RowWalk(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        rows = Signal(len(self.job.rows))  # complement of the rows left, which counts up
-        m.d.comb += self.last_word.eq(~rows == 1)
         if self._has_maps:
-            self._map(m, rows)
+            self._map(m)
             return m
-        m.d.comb += self.last.eq(self.last_word)
+        rows = Signal(len(self.job.rows))  # complement of the rows left, which counts up
+        m.d.comb += [self.last_word.eq(~rows == 1), self.last.eq(self.last_word)]
         with m.If(self.load):
             m.d.sync += [
                 self.address.eq(self.job.address),
@@ -76,44 +77,54 @@ class RowWalk(wiring.Component):
             ]
         return m
 
-    def _map(self, m: Module, rows: Signal) -> None:
+    def _map(self, m: Module) -> None:
         job = Signal(self.job.shape())
-        n_x, n_y = Signal(len(job.n_x)), Signal(len(job.n_y))  # complements of the taps left
         last_x, last_y = Signal(), Signal()
-        m.d.comb += [
-            last_x.eq(~job.map | (~n_x == 1)),
-            last_y.eq(~job.map | (~n_y == 1)),
-            self.last.eq(self.last_word & last_x & last_y),
-        ]
         with m.If(self.load):
-            m.d.sync += [
-                job.eq(self.job),
-                rows.eq(~self.job.rows),
-                n_x.eq(~self.job.n_x),
-                n_y.eq(~self.job.n_y),
-            ]
-        with m.Elif(self.step):
-            m.d.sync += rows.eq(Mux(self.last_word, ~job.rows, rows + 1))
-            with m.If(self.last_word):
-                m.d.sync += n_x.eq(Mux(last_x, ~job.n_x, n_x + 1))
-                with m.If(last_x):
-                    m.d.sync += n_y.eq(n_y + 1)
+            m.d.sync += job.eq(self.job)
+        word_on = self.step & self.last_word
+        x_on = word_on & last_x
+        _count(m, self.job.rows, job.rows, self.last_word, load=self.load, step=self.step)
+        for axis, last, step in (("n_x", last_x, word_on), ("n_y", last_y, x_on)):
+            ahead = Mux(self.job.map, self.job[axis], 1)
+            _count(m, ahead, job[axis], last, load=self.load, step=step)
+        m.d.comb += self.last.eq(self.last_word & last_x & last_y)
+        # What is added to what, in two bits: then a bit of the sum and its operands are two LUTs.
+        advance = Signal(2)
+        m.d.comb += advance.eq(
+            Mux(self.load, _JOB, Mux(self.last_word, Mux(last_x, _LINE, _TAP), _WORD))
+        )
         for at, start, x_step, y_step in (
             (self.address, self.job.address, job.x_weight, job.y_weight),
             (self.row, self.job.row, job.x_row, job.y_row),
         ):
             tap, line, following = (Signal.like(at, name=f"{at.name}_{k}") for k in "xyn")
-            begin = Mux(self.last_word, Mux(last_x, line, tap), at)
             m.d.comb += following.eq(
-                Mux(
-                    self.load,
-                    start,
-                    begin + Mux(self.last_word, Mux(last_x, y_step, x_step), 1),
-                )
+                _chosen(advance, 0, at, tap, line) + _chosen(advance, start, 1, x_step, y_step)
             )
             with m.If(self.load | self.step):
                 m.d.sync += at.eq(following)
-            with m.If(self.load | (self.step & self.last_word)):
+            with m.If(self.load | (self.step & advance[1])):
                 m.d.sync += tap.eq(following)
-            with m.If(self.load | (self.step & self.last_word & last_x)):
+            with m.If(self.load | (self.step & advance.all())):
                 m.d.sync += line.eq(following)
+
+
+def _chosen(advance: Signal, job: ValueLike, word: ValueLike, tap: ValueLike, line: ValueLike):
+    return Mux(advance[1], Mux(advance[0], line, tap), Mux(advance[0], word, job))
+
+
+def _count(
+    m: Module, ahead: Value, count: Value, last: Signal, *, load: Value, step: Value
+) -> None:
+    """Count ``count`` steps round and round; ``last`` is a register, as it chooses in every adder.
+
+    ``ahead`` is the count that is loaded.
+    """
+    number, only = Signal.like(count, name=f"{last.name}_number"), Signal(name=f"{last.name}_only")
+    with m.If(load):
+        m.d.sync += [number.eq(2), last.eq(ahead == 1), only.eq(ahead == 1)]
+    with m.Elif(step):
+        m.d.sync += [number.eq(number + 1), last.eq(number == count)]  # number of the next step
+        with m.If(last):
+            m.d.sync += [number.eq(2), last.eq(only)]

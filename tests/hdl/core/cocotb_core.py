@@ -16,8 +16,9 @@ from core_scenario import (
     random_reset_rows,
     sections,
 )
+from map_program import map_program
 
-from talon.arch.memories import LOADED, Counter, EdgeKind, Emit, Memory, MemoryLayouts, Reset
+from talon.arch.memories import Counter, EdgeKind, Emit, Memory, MemoryLayouts, Reset, loaded
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams
 from talon_sim.cosim.coverage import Coverage
@@ -29,6 +30,7 @@ PACKETS = PacketLayouts(PARAMS)
 LAYOUTS = MemoryLayouts(PARAMS)
 CORE = PARAMS.core_id(X, Y)
 MASKS = {"xmask": 1 << X, "ymask": 1 << Y}
+LOADED = loaded(PARAMS)
 ALL_ROWS = 1 << (max(PARAMS.n_rows, PARAMS.n_groups) - 1).bit_length()
 COUNTS_A_ROW = max(PARAMS.n_slots, PARAMS.lanes // PARAMS.update_lanes)
 
@@ -249,8 +251,8 @@ def _cover(coverage, program, probing):
 
 
 BINS = (
-    *(f"edge {kind.name}" for kind in EdgeKind),
-    *(f"emit {emit.name}" for emit in Emit),
+    *(f"edge {kind.name}" for kind in EdgeKind if kind is not EdgeKind.MAP),
+    *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),
     *(f"reset {reset.name} {when}" for reset in Reset for when in ("late", "at once")),
     "group without routes",
     "group with several routes",
@@ -338,12 +340,17 @@ async def check_read_back(bench, program):
         assert found == words[memory][entry * size : (entry + 1) * size], memory.name
 
 
+def any_program(rng):
+    """Return a random program for the array."""
+    return map_program(rng, PARAMS) if PARAMS.has_maps else random_program(rng, PARAMS)
+
+
 @cocotb.test()
 async def core_refuses_what_is_not_whole(dut):
     """CRC errors, another hardware, missing sections, events before ARM; DISARM forgives."""
     bench = CoreBench(dut, cocotb.RANDOM_SEED)
     await bench.start()
-    program = random_program(bench.rng, PARAMS)
+    program = any_program(bench.rng)
     words = sections(program, PARAMS)
     good = load_packets(PARAMS, words, MASKS)
     assert (await bench.status()) == dict.fromkeys(LAYOUTS.status.unpack(0), 0)

@@ -9,12 +9,12 @@ from zlib import crc32
 
 from talon.arch import numerics
 from talon.arch.memories import (
-    LOADED,
     EdgeKind,
     Emit,
     Memory,
     MemoryLayouts,
     Reset,
+    loaded,
 )
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 
@@ -31,6 +31,7 @@ class Program:
     tokens: list
     init: list
     pointers: dict = field(default_factory=dict)  # edge: number of pointers
+    axis: list = field(default_factory=list)  # with feature maps
 
 
 def random_reset_rows(rng, program, params):
@@ -60,6 +61,7 @@ def sections(program, params):
         (Memory.ROUTE, program.routes),
         (Memory.TOKEN, program.tokens),
         (Memory.INIT, program.init),
+        *(((Memory.AXIS, program.axis),) if params.has_maps else ()),
     ):
         layout = layouts.of_memory[memory]
         words[memory] = [w for entry in entries for w in layout.to_words(entry)]
@@ -81,7 +83,7 @@ def config(params, op, value, *, xmask, ymask):
 def load_packets(params, words, masks):
     """Return the packets that load all sections and arm the core."""
     packets = [config(params, ConfigOp.DISARM, 0, **masks)]
-    for memory in LOADED:
+    for memory in loaded(params):
         packets.append(config(params, ConfigOp.SELECT, memory << 28, **masks))
         packets += [config(params, ConfigOp.WRITE, word, **masks) for word in words[memory]]
         packets.append(config(params, ConfigOp.COMMIT, crc(words[memory]), **masks))

@@ -49,3 +49,19 @@ def test_core_of_device_primitives_follows_the_contract(synaptic_current):
         parameters={"params": asdict(params), "position": (7, 3), "trials": 2, "n_words": 4300},
     )
     assert len(result.tests) == 4
+
+
+MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=128, weight_words=1024)
+
+
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    ("params", "trials"), [(preset("tiny_2x2_map"), 12), (MAP, 8)], ids=["tiny", "16-lanes"]
+)
+def test_core_with_maps_follows_the_contract(params, trials):
+    text = component_verilog(NeuronCore(params), "core")
+    facts = {"params": asdict(params), "position": (0, 0), "trials": trials}
+    result = run_cocotb("core", text, BENCH.with_name("cocotb_map_core.py"), parameters=facts)
+    assert len(result.tests) == 2
+    assert_covered(result.coverage)
+    run_cocotb("core", text, BENCH, parameters=facts, testcase="core_refuses_what_is_not_whole")

@@ -70,7 +70,8 @@ class MapBench:
         cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
         ports = ("edges", "weights", "axis")
         for name in (
-            "i_valid", "token_ready", "fetch_valid", *(f"{p}_{s}" for p in ports for s in ("en", "w_en"))
+            "i_valid", "token_ready", "fetch_valid",
+            *(f"{port}_{strobe}" for port in ports for strobe in ("en", "w_en")),
         ):  # fmt: skip
             getattr(dut, name).value = 0
         dut.rst.value = 1
