@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from talon.compiler import kernels
+from talon.compiler.borders import CONSTANT
 from talon.compiler.commute import commuted
 from talon.compiler.dynamics import population_of
 from talon.compiler.expression import ONE, Expression, Term, TooLargeError, scaled
@@ -37,7 +38,7 @@ from talon.ir.integrators import Integrator
 from talon.ir.population import Population
 
 ONE_POPULATION = "/ones"
-"""Population of one neuron that fires in every timestep: the delayed part of a bias.
+"""Population of one neuron that fires in every timestep: the delayed part of a bias of vectors.
 
 Names of nodes hold no slash, so none can be this one, nor that of the constant one.
 """
@@ -208,7 +209,7 @@ class _Lowering:
                 )
             found.append(
                 FloatSynapses(
-                    source=ONE_POPULATION if source == ONE else self.sent_by.get(source, source),
+                    source=self._sender(source, target),
                     target=name,
                     delay=delay,
                     weight=kept,
@@ -216,6 +217,12 @@ class _Lowering:
                 )
             )
         return found
+
+    def _sender(self, source: str, target: MapShape | None) -> str:
+        """Return the population or input that sends what a source stands for."""
+        if source == ONE:
+            return ONE_POPULATION if target is None else CONSTANT
+        return self.sent_by.get(source, source)
 
     def _map_of(self, name: str, current: Expression) -> MapShape | None:
         """Return the map that a population is, if it is one: by its shape, or by what it takes."""

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX, WEIGHT_MAX
+from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX
 from talon.compiler import weights
+from talon.compiler.borders import CONSTANT, LIMIT
 from talon.compiler.calibration import Calibration, InputRange
-from talon.compiler.float_network import FloatNetwork, FloatPopulation
+from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.errors import QuantizationError
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
@@ -98,6 +99,13 @@ def payload_limits(
     return limits
 
 
+def limit_of(synapses: FloatSynapses) -> int:
+    """Return the largest integer weight of synapses."""
+    if synapses.source == CONSTANT:
+        return LIMIT
+    return max(1, (1 << (synapses.bits - 1)) - 1)
+
+
 def _expected_error(
     network: FloatNetwork,
     source: str,
@@ -113,7 +121,7 @@ def _expected_error(
     scales: dict[str, NDArray[np.float64]] = {}
     for s in network.synapses:
         if s.target in targets:
-            scale = weights.peaks(s.weight) * units[s.source] / WEIGHT_MAX
+            scale = weights.peaks(s.weight) * units[s.source] / limit_of(s)
             scales[s.target] = np.maximum(scales.get(s.target, 0.0), scale)
     graded = {p.name for p in network.populations if p.kind == "graded"}
     for target in targets if source in graded else ():

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
 from talon.compiler import weights
+from talon.compiler.borders import CONSTANT, constants, digits_of
 from talon.compiler.calibration import Calibration, InputRange, input_port
 from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import largest_values, payload_limits
+from talon.compiler.payload import largest_values, limit_of, payload_limits
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
@@ -76,7 +77,7 @@ def quantize(
         raise QuantizationError(f"Input range must be of an input ({names}), not {min(unknown)!r}")
     largest = largest_values(network, limits, stats)
     graded = [name for name, given in limits.items() if given is not None and _is_graded(given)]
-    graded += [p.name for p in network.populations if p.kind == "graded"]
+    graded += [p.name for p in network.populations if p.kind == "graded" and p.name != CONSTANT]
     levels = payload_limits(network, largest, graded)
     ports = tuple(
         input_port(source, limits[source.name], payload_max=levels.get(source.name, 1))
@@ -139,6 +140,9 @@ def _quantize_all(
     changed: dict[str, _Signal] = {}
     for population in network.populations:
         name = population.name
+        if name == CONSTANT:
+            done += [(constant, [], report) for constant, report in constants()]
+            continue
         mine = [s for s in network.synapses if s.target == name]
         synapses = [_scaled_by(s, signals[s.source]) for s in mine]
         used |= {s.source for s in mine}
@@ -171,6 +175,11 @@ def _quantize_all(
             )
             for s, weight in zip(synapses, integers, strict=True)
             if weights.values_of(weight).any()
+        ]
+        projections = [
+            part
+            for projection in projections
+            for part in (digits_of(projection) if projection.source == CONSTANT else [projection])
         ]
         done.append((result, projections, report))
     return done, changed
@@ -208,6 +217,7 @@ def _scaled_by(synapses: FloatSynapses, signal: _Signal) -> Scaled:
         source=synapses,
         weight=weights.times(synapses.weight, signal.unit),
         payload_max=signal.payload_max,
+        limit=limit_of(synapses),
         signed=signal.signed,
         exact=signal.exact,
     )
@@ -323,7 +333,7 @@ def _scales(
         needs = np.maximum(needs, np.abs(population.i_bias))
     scale = np.maximum(scale, needs / (V_MAX // 2))
     # Each weight is rounded by half a unit at most.
-    slack = 0.5 * sum((weights.fan_in(s.weight) * s.payload_max for s in synapses), np.zeros(1))
+    slack = weights.slack(synapses)
     if slack.max() >= ACC_MAX:
         n_inputs = int(max(sum(weights.fan_in(s.weight) for s in synapses)))
         raise QuantizationError(
