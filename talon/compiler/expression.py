@@ -71,8 +71,9 @@ class Term:
         """Return the kernel to a map of ``shape``, if the term is one."""
         if self.matrix is None:
             return None if shape is None else kernels.diagonal(shape)
-        is_one = isinstance(self.matrix, Kernel) and self.matrix.target_shape == shape
-        return self.matrix if is_one else None
+        if isinstance(self.matrix, Kernel) and self.matrix.target_shape == shape:
+            return self.matrix
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

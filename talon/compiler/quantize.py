@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +89,13 @@ def quantize(
         name = population.name
         most = levels.get(name, 1)
         signals[name] = _Signal(largest[name] / most, most, exact=population.kind == "graded")
+    done, changed = _quantize_all(network, signals, stats, lanes)
     for _ in range(_PASSES):
-        done, changed = _quantize_all(network, signals, stats, lanes)
         if not changed:
             break
         signals |= changed
-    else:
+        done, changed = _quantize_all(network, signals, stats, lanes)
+    if changed:
         raise QuantizationError(
             f"Population {min(changed)!r} is graded and on a cycle that makes its values larger "
             "and larger; scale the weights of the cycle down"
@@ -279,7 +281,7 @@ def _reach_of(synapses: list[Scaled], given: Sequence[Weight] | Sequence[IntWeig
     return weights.reach(synapses, given) if is_new else weights.total(synapses, given)
 
 
-def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, NDArray[np.int32]]:
+def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, Any]:
     if population.current is None:
         return {}
     decay, bias = population.current
@@ -335,7 +337,7 @@ def _scales(
     # Each weight is rounded by half a unit at most.
     slack = weights.slack(synapses)
     if slack.max() >= ACC_MAX:
-        n_inputs = int(max(sum(weights.fan_in(s.weight) for s in synapses)))
+        n_inputs = int(sum(weights.fan_in(s.weight).max() for s in synapses))
         raise QuantizationError(
             f"Population {population.name!r} must be provable not to wrap its accumulators, but "
             f"its {n_inputs} graded inputs cannot be; use spikes or fewer inputs"

@@ -88,8 +88,9 @@ def rounded(weight: Weight, scale: FloatArray, limit: int) -> IntWeight:
         scales = _by_channel(weight, scale)
         taps = np.clip(np.rint(weight.taps / scales), -limit, limit)
         return replace(weight, taps=taps.astype(np.int8 if limit <= WEIGHT_MAX else np.int32))
-    matrix = np.clip(np.rint(weight / scale[:, None]), -limit, limit)
-    return matrix.astype(np.int8 if limit <= WEIGHT_MAX else np.int32)
+    matrix: NDArray[Any] = np.clip(np.rint(weight / scale[:, None]), -limit, limit)
+    kind: Any = np.int8 if limit <= WEIGHT_MAX else np.int32
+    return matrix.astype(kind)
 
 
 def errors(weight: Weight, integers: IntWeight, scale: FloatArray) -> FloatArray:
