@@ -5,7 +5,7 @@ The hypothesis strategies import hypothesis when they are called; it is not need
 
 from talon.testing.equality import assert_same, assert_same_graph
 from talon.testing.exchange import random_exchange_graph
-from talon.testing.maps import random_map_graph
+from talon.testing.map_graphs import random_map_graph
 from talon.testing.networks import (
     GraphLimits,
     divider,
