@@ -97,12 +97,16 @@ class _Lowering:
         synapses: list[FloatSynapses] = []
         outputs: list[FloatOutput] = []
         nodes = self.graph.nodes
-        named = [
-            name
-            for name in self.graph.topological_order()
-            if isinstance(nodes[name], (*FIRING, ReLU, Integrator))
-        ]
-        currents = {name: self.values.input_of(name) for name in (*named, *self.graph.outputs)}
+        order = self.graph.topological_order()
+        for name in order:
+            self.values.value_of(name)
+        means = self.values.means
+        is_population = (*FIRING, ReLU, Integrator)
+        named = [n for n in order if isinstance(nodes[n], is_population) or n in means]
+        currents = {
+            name: means[name] if name in means else self.values.input_of(name)
+            for name in (*named, *self.graph.outputs)
+        }
         self.parts, self.sent_by = self._parts(named, currents)
         for part in self.parts:
             current = currents[part.node]
@@ -162,7 +166,7 @@ class _Lowering:
         """Return a population and the gain that its synapses take in."""
         name, node = part.name, self.graph.nodes[part.node]
         shape = self.shapes[part.node]
-        if isinstance(node, ReLU):
+        if isinstance(node, ReLU) or part.node in self.values.means:
             population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
         else:
             assert isinstance(node, Population)
@@ -178,7 +182,7 @@ class _Lowering:
         population = replace(population, node=part.node, within=shape)
         if part.windows is None:
             return population, gain
-        pool = Pool(kind="max", size=part.windows.size)
+        pool = Pool(kind=part.windows.kind, size=part.windows.size)
         return replace(_cropped(population, part.windows.covered), pool=pool), gain
 
     def synapses(self, part: _Part, current: Expression, gain: FloatArray) -> list[FloatSynapses]:

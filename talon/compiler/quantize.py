@@ -7,6 +7,7 @@ beyond it, is told in ``docs/reference/quantization.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,8 +88,12 @@ def quantize(
     signals = {port.name: _Signal(port.scale, port.payload_max, port.signed) for port in ports}
     for population in network.populations:
         name = population.name
-        most = levels.get(name, 1)
-        signals[name] = _Signal(largest[name] / most, most, exact=population.kind == "graded")
+        most, windows = levels.get(name, 1), 1
+        if population.pool is not None and population.pool.kind == "sum":
+            windows = math.prod(population.pool.size)
+        signals[name] = _Signal(
+            largest[name] / most, most * windows, exact=population.kind == "graded" or windows > 1
+        )
     done, changed = _quantize_all(network, signals, stats, lanes)
     for _ in range(_PASSES):
         if not changed:
@@ -173,7 +178,7 @@ def _quantize_all(
                 target=name,
                 delay=s.source.delay,
                 weight=weight,
-                form="map" if isinstance(weight, Kernel) else choose_form(weight, lanes=lanes),
+                form=_form(weight, lanes, vectors=not maps.keys() & {s.source.source, name}),
             )
             for s, weight in zip(synapses, integers, strict=True)
             if weights.values_of(weight).any()
@@ -185,6 +190,12 @@ def _quantize_all(
         ]
         done.append((result, projections, report))
     return done, changed
+
+
+def _form(weight: IntWeight, lanes: int, *, vectors: bool) -> str:
+    if isinstance(weight, Kernel):
+        return "map"
+    return choose_form(weight, lanes=lanes, vectors=vectors)
 
 
 def _part_of(population: FloatPopulation, v_max: FloatArray | None) -> FloatArray | None:

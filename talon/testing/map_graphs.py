@@ -229,6 +229,9 @@ class _Builder:
             trunk = self._at
             self._add("map", Output(self._shape))
             self._at = trunk
+        if min(self._shape[1:]) > 1 and self._chance(0.4):
+            kind = AvgPool2d if self._chance(0.5) else SumPool2d
+            self._grow("last_pool", kind(2, ceil_mode=self._chance(0.3)))
         self._add("flat", Flatten())
         n, size = self._draw(1, 6), int(np.prod(self._shape))
         self._add("fc", Affine(self._weight(n, size), self._bias(n)))

@@ -37,13 +37,14 @@ def mlp(*sizes, seed=0, **options):
 
 
 def pooled(values, population):
-    """Return the largest of each window of a population that has a pool."""
+    """Return the largest, or the sum, of each window of a population that has a pool."""
     if population.pool is None:
         return values
     rows, columns = population.pool.size
     c, h, w = population.shape
     windows = values.reshape(-1, c, h // rows, rows, w // columns, columns)
-    return windows.max(axis=(3, 5)).reshape(len(values), -1)
+    found = windows.max(axis=(3, 5)) if population.pool.kind == "max" else windows.sum(axis=(3, 5))
+    return found.reshape(len(values), -1)
 
 
 def run_lowered(network, inputs, n_steps, n_samples):

@@ -17,6 +17,7 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import lower
 from talon.compiler.network import Pool
+from talon.compiler.quantize import quantize
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError
 from talon.ir import (
@@ -39,6 +40,7 @@ from talon.ir import (
     SGhostConv,
     SGhostEncoderLite,
     Sigmoid,
+    SumPool2d,
     Tanh,
 )
 
@@ -143,8 +145,10 @@ def test_file_of_sinabs_becomes_integers(run_integers):
     network, _, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
     kernels = [p for p in network.projections if isinstance(p.weight, Kernel)]
     assert [(p.source, p.target) for p in kernels] == [("input", "1"), ("1", "3"), ("3", "6")]
-    # A sum over 2 x 2 before a convolution of 3 x 3 takes no more words than the convolution.
     assert kernels[2].weight.taps.shape == (3, 3, 16, 8)
+    pools = {p.name: (p.pool, p.payload_max) for p in network.populations}
+    assert pools["3"] == pools["6"] == (Pool(kind="sum", size=(2, 2)), 4)
+    assert [p.weight.shape for p in network.projections if p.source == "6"] == [(256, 128)]
     assert all(p.once is False for p in network.populations)
     _, _, spikes = run_integers(network, quantize_inputs(network, data.values), 8, 1)
     trace = simulate_float(graph, data)
@@ -153,6 +157,14 @@ def test_file_of_sinabs_becomes_integers(run_integers):
         assert (found == wanted).mean() > 0.93, name  # neurons without a leak forget nothing
         assert found.mean() == pytest.approx(wanted.mean(), rel=0.1, abs=0.02), name
     assert spikes["3"].any()
+
+
+def test_the_order_of_a_map_is_no_diagonal():
+    eye = Affine(np.eye(18, dtype=np.float32), np.zeros(18, np.float32))
+    network, _ = quantize(
+        lower(chain((1, 5, 5), conv(2, 1), spiking(2), Flatten(), eye), maps=True)
+    )
+    assert [p.form for p in network.projections] == ["map", "sparse"]
 
 
 def test_sequences_are_maps_of_one_row():
@@ -188,6 +200,59 @@ def test_a_population_that_feeds_more_than_its_pool_has_a_copy():
     }
     alone = lower(graph, maps=True)
     assert {p.name: (p.shape, p.pool) for p in alone.populations}["n1"] == ((2, 6, 6), pool)
+
+
+def test_means_before_an_affine_are_a_population_of_their_own(run_integers, run_lowered):
+    weight = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    last = [AvgPool2d(3), Flatten(), Affine(weight, np.zeros(5, np.float32))]
+    graph = chain((1, 8, 8), conv(2, 1), ReLU(2), *last)
+    frames = np.random.default_rng(1).random((3, 4, 1, 8, 8)).astype(np.float32)
+    data = prepare_inputs(graph, {"input": frames})
+    network, lowered, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    assert [(p.name, p.kind, p.shape) for p in network.populations] == [
+        ("n1", "graded", (2, 6, 6)),
+        ("n2", "graded", (2, 2, 2)),
+        ("output", "readout", (5,)),
+    ]
+    assert network.projections[2].weight.shape == (5, 8)
+    assert {p.node: p.where for p in lowered.placed}["n2"] == "chip"
+    sent, v, _ = run_integers(network, quantize_inputs(network, data.values), 3, 4)
+    assert sent["n2"].max() == network.populations[1].payload_max  # its own samples say how much
+    _, exact = run_lowered(lowered, {"input": frames}, 3, 4)
+    error = v["output"] * network.populations[2].v_scale - exact["output"]
+    assert np.abs(error).max() < 0.02 * np.abs(exact["output"]).max()
+
+
+def test_sums_of_spikes_are_sent_where_nothing_else_is():
+    pool = SumPool2d(2)
+    last = [Flatten(), Affine(np.ones((3, 18), np.float32), np.zeros(3, np.float32)), spiking(3)]
+    graph = chain((1, 9, 9), conv(2, 1), spiking(2), pool, *last)
+    network = lower(graph, maps=True)
+    assert network.populations[0].pool == Pool(kind="sum", size=(2, 2))
+    assert network.populations[0].shape == (2, 6, 6)
+    assert network.synapses[1].weight.shape == (3, 18)
+    nodes = {**graph.nodes, "all": Output((2, 7, 7))}
+    both = lower(Graph(nodes, [*graph.edges, ("n1", "all")]), maps=True)
+    assert [(p.name, p.kind, p.pool) for p in both.populations] == [
+        ("n1", "spike", None),
+        ("n2", "graded", None),
+        ("n5", "spike", None),
+    ]
+
+
+def test_statistics_of_a_part_are_those_of_its_node(run_integers):
+    """A copy of neurons for a pool has the same potentials, so the same formats as the neurons."""
+    graph = chain((1, 9, 9), conv(2, 1), spiking(2), MaxPool2d(2), conv(1, 2), spiking(1))
+    graph = Graph({**graph.nodes, "all": Output((2, 7, 7))}, [*graph.edges, ("n1", "all")])
+    rng = np.random.default_rng(0)
+    data = prepare_inputs(graph, {"input": (rng.random((6, 2, 1, 9, 9)) < 0.3).astype(np.float32)})
+    network, _, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    found = {p.name: p for p in network.populations}
+    np.testing.assert_array_equal(found["n1"].v_scale[:36:7], found["n2/of"].v_scale[:36:7])
+    *_, spikes = run_integers(network, quantize_inputs(network, data.values), 6, 2)
+    whole = spikes["n1"].reshape(6, 2, 2, 7, 7)[..., :6, :6]
+    np.testing.assert_array_equal(spikes["n2/of"].reshape(whole.shape), whole)
+    assert whole.any()
 
 
 def test_pools_of_pools_are_one():
