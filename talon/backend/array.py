@@ -78,6 +78,7 @@ class ArrayBackend(BackendBase):
         n_steps: int | None = None,
         layout: Layout | None = None,
         input_range: Mapping[str, tuple[float, float]] | None = None,
+        hoist: programs.Hoist = "auto",
     ) -> programs.Program:
         """Return a program, see :func:`talon.compile`.
 
@@ -87,7 +88,7 @@ class ArrayBackend(BackendBase):
             The network.
         config
             ``optimize_for`` is ``"latency"`` or ``"cores"``; weights are int8.
-        calibration, n_steps, layout, input_range
+        calibration, n_steps, layout, input_range, hoist
             As in :func:`talon.backend.programs.compile`.
 
         Raises
@@ -116,6 +117,7 @@ class ArrayBackend(BackendBase):
             layout=layout,
             input_range=input_range,
             objective=cast("Objective", config.optimize_for),
+            hoist=hoist,
         )
 
     def simulate(

@@ -22,7 +22,7 @@ from talon.compiler.network import IntNetwork
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import find_unmapped
-from talon.ir import Graph, Input, Node, Output, ReLU
+from talon.ir import AvgPool2d, Graph, Input, Node, Output, ReLU, SumPool2d
 
 Hoist: TypeAlias = Literal["auto"] | bool
 
@@ -126,7 +126,7 @@ def compile(
         calibration=statistics,
         input_range=input_range,
         objective=objective,
-        held=_held(graph, data, hoist),
+        held=held_names(graph, data, hoist),
     )
     return Program(program.image)
 
@@ -159,11 +159,11 @@ def plan(
         input_range=input_range,
         objective=objective,
         n_steps=n_steps,
-        held=_held(graph, data, hoist),
+        held=held_names(graph, data, hoist),
     )
 
 
-def _held(graph: Graph, samples: Inputs | None, hoist: Hoist) -> list[str]:
+def held_names(graph: Graph, samples: Inputs | None, hoist: Hoist) -> list[str]:
     """Return the names of the inputs that are the same in every timestep."""
     if hoist not in (True, False, "auto"):
         raise ValueError(f"hoist must be True, False or 'auto', not {hoist!r}")
@@ -189,8 +189,9 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     """Return what a float simulation of samples tells the compiler."""
-    rectifiers = [name for name, node in graph.nodes.items() if isinstance(node, ReLU)]
-    trace = simulate_float(graph, inputs, record=Record(peaks=rectifiers))
+    graded = (ReLU, AvgPool2d, SumPool2d)
+    peaks = [name for name, node in graph.nodes.items() if isinstance(node, graded)]
+    trace = simulate_float(graph, inputs, record=Record(peaks=peaks))
     return calibrate(
         inputs=inputs.values,
         potentials={**trace.potentials, **trace.outputs},

@@ -22,8 +22,10 @@ from talon.compiler.calibration import Calibration
 from talon.compiler.compile import quantize_graph
 from talon.compiler.dynamics import population_of
 from talon.compiler.inputs import quantize_port
+from talon.compiler.kernel import Kernel
 from talon.compiler.lower import ONE_POPULATION
 from talon.compiler.network import IntNetwork
+from talon.errors import MappingError
 
 EVENTS = "/events"
 """Key of a state under which past events are, by source, the newest first."""
@@ -73,6 +75,17 @@ def _exported(model: Any, calibration: Any) -> ir.Graph:
             "inputs give the graph: to_ir(model, samples)"
         )
     return to_ir(model, torch.zeros((1, *raster.shape[2:])))
+
+
+def _check_vectors(network: IntNetwork) -> None:
+    """Refuse what this executor does not train: feature maps and graded populations."""
+    maps = {p.target for p in network.projections if isinstance(p.weight, Kernel)}
+    maps |= {p.name for p in network.populations if p.kind == "graded" or p.pool is not None}
+    if maps:
+        raise MappingError(
+            f"Population {min(maps)!r} is a feature map or graded, which quantization-aware "
+            "training has not; train it in floats and compile it with calibration samples"
+        )
 
 
 class QuantizedExecutor(GraphExecutor):
@@ -127,6 +140,7 @@ class QuantizedExecutor(GraphExecutor):
     def _quantize(self, calibration: Calibration) -> None:
         graph = self.to_graph()
         network, _, _ = quantize_graph(graph, self.params, calibration=calibration)
+        _check_vectors(network)
         self._network = network
         self._populations = {p.name: IntegerNeurons(p, self.surrogate) for p in network.populations}
         self._weights = {p.name: [] for p in network.populations}

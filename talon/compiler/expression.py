@@ -71,8 +71,9 @@ class Term:
         """Return the kernel to a map of ``shape``, if the term is one."""
         if self.matrix is None:
             return None if shape is None else kernels.diagonal(shape)
-        is_one = isinstance(self.matrix, Kernel) and self.matrix.target_shape == shape
-        return self.matrix if is_one else None
+        if isinstance(self.matrix, Kernel) and self.matrix.target_shape == shape:
+            return self.matrix
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -221,6 +222,9 @@ def mapped(expression: Expression, kernel: Kernel, bias: Matrix) -> Expression:
             chain = kernel if term.matrix is None else kernels.chained(kernel, first)
             if chain is not None:
                 return chain
+        if isinstance(term.matrix, Kernel) and kernel.n_target < term.matrix.n_source:
+            check_size(kernel.n_target, max(kernel.n_source, term.matrix.n_source))
+            return kernels.absorbed(kernel.dense(), term.matrix)
         matrix = term.dense(expression.n)
         check_size(kernel.n_target, matrix.shape[1])
         return kernels.applied(kernel, matrix)

@@ -52,9 +52,13 @@ def sparse_words(weight: NDArray[np.int8], *, lanes: int) -> int:
     return pointer_words(weight.shape[1], lanes=lanes) + packed
 
 
-def choose_form(weight: NDArray[np.int8], *, lanes: int) -> str:
-    """Return ``"identity"``, ``"sparse"`` or ``"dense"``, whichever takes the least memory."""
-    if diagonal_of(weight) is not None:
+def choose_form(weight: NDArray[np.int8], *, lanes: int, vectors: bool = True) -> str:
+    """Return ``"identity"``, ``"sparse"`` or ``"dense"``, whichever takes the least memory.
+
+    ``vectors`` tells whether both ends are: the order of a map on a core is its own, so that what
+    is a diagonal in C order is none there.
+    """
+    if vectors and diagonal_of(weight) is not None:
         return "identity"
     dense = weight.shape[1] * -(-weight.shape[0] // lanes)
     return "sparse" if sparse_words(weight, lanes=lanes) <= _SPARSE_GAIN * dense else "dense"

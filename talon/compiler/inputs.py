@@ -51,7 +51,7 @@ def quantize_inputs(
             raise QuantizationError(
                 f"Input {name!r} must be the same in every timestep, since the program computes "
                 "once what depends on it; give held frames (layout='images'), or compile with "
-                "hoist=False"
+                "hoist=False (--no-hoist)"
             )
     shapes = {payload.shape[:2] for payload in payloads.values()}
     if len(shapes) > 1:

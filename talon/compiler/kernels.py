@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,8 +15,11 @@ from talon.compiler.kernel import Kernel
 FloatArray = NDArray[np.float64]
 MapShape = tuple[int, int, int]
 
-MAX_TAPS = 16
-"""Most taps along an axis of a kernel that is made of others."""
+MAX_TAPS = 32
+"""Most taps along an axis of a kernel that is made of others: 16, and as many at the edges."""
+
+MAX_ENTRIES = 1 << 22
+"""Most weights of such a kernel: more than an array has memory for."""
 
 
 def diagonal(shape: MapShape, factors: FloatArray | float = 1.0) -> Kernel:
@@ -73,9 +77,10 @@ def added(one: Kernel, other: Kernel) -> Kernel | None:
         return replace(one, taps=one.taps + other.taps)
     rows, row_pairs = relations.united(one.rows, other.rows)
     columns, column_pairs = relations.united(one.columns, other.columns)
-    if max(len(row_pairs), len(column_pairs)) > MAX_TAPS:
+    shape = (len(row_pairs), len(column_pairs), *one.taps.shape[2:])
+    if _is_too_large(shape):
         return None
-    taps = np.zeros((len(row_pairs), len(column_pairs), *one.taps.shape[2:]))
+    taps = np.zeros(shape)
     for i, row in enumerate(row_pairs):
         for j, column in enumerate(column_pairs):
             for kernel, a, b in zip((one, other), row, column, strict=True):
@@ -88,10 +93,11 @@ def chained(second: Kernel, first: Kernel) -> Kernel | None:
     """Return ``second`` after ``first``; None if that has too many taps."""
     rows, row_counts = relations.composed(second.rows, first.rows)
     columns, column_counts = relations.composed(second.columns, first.columns)
-    if max(len(row_counts), len(column_counts)) > MAX_TAPS:
-        return None
     n_rows, n_columns = (max(1, len(counts)) for counts in (row_counts, column_counts))
-    taps = np.zeros((n_rows, n_columns, first.taps.shape[2], second.taps.shape[3]))
+    shape = (n_rows, n_columns, first.taps.shape[2], second.taps.shape[3])
+    if _is_too_large(shape):
+        return None
+    taps = np.zeros(shape)
     for a, b in np.ndindex(*second.taps.shape[:2]):
         for c, d in np.ndindex(*first.taps.shape[:2]):
             i, times_i = _met(row_counts, a, c)
@@ -100,6 +106,10 @@ def chained(second: Kernel, first: Kernel) -> Kernel | None:
                 times = np.multiply.outer(times_i, times_j)[:, :, None, None]
                 taps[i[:, None], j[None]] += times * (first.taps[c, d] @ second.taps[a, b])
     return Kernel(taps=taps, rows=rows, columns=columns)
+
+
+def _is_too_large(shape: tuple[int, ...]) -> bool:
+    return max(shape[:2]) > MAX_TAPS or math.prod(shape) > MAX_ENTRIES
 
 
 def _met(counts: relations.Counts, a: int, b: int) -> tuple[NDArray[np.integer], FloatArray]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from talon.compiler import kernels
+from talon.compiler.borders import CONSTANT
 from talon.compiler.commute import commuted
 from talon.compiler.dynamics import population_of
 from talon.compiler.expression import ONE, Expression, Term, TooLargeError, scaled
@@ -37,7 +38,7 @@ from talon.ir.integrators import Integrator
 from talon.ir.population import Population
 
 ONE_POPULATION = "/ones"
-"""Population of one neuron that fires in every timestep: the delayed part of a bias.
+"""Population of one neuron that fires in every timestep: the delayed part of a bias of vectors.
 
 Names of nodes hold no slash, so none can be this one, nor that of the constant one.
 """
@@ -96,12 +97,16 @@ class _Lowering:
         synapses: list[FloatSynapses] = []
         outputs: list[FloatOutput] = []
         nodes = self.graph.nodes
-        named = [
-            name
-            for name in self.graph.topological_order()
-            if isinstance(nodes[name], (*FIRING, ReLU, Integrator))
-        ]
-        currents = {name: self.values.input_of(name) for name in (*named, *self.graph.outputs)}
+        order = self.graph.topological_order()
+        for name in order:
+            self.values.value_of(name)
+        means = self.values.means
+        is_population = (*FIRING, ReLU, Integrator)
+        named = [n for n in order if isinstance(nodes[n], is_population) or n in means]
+        currents = {
+            name: means[name] if name in means else self.values.input_of(name)
+            for name in (*named, *self.graph.outputs)
+        }
         self.parts, self.sent_by = self._parts(named, currents)
         for part in self.parts:
             current = currents[part.node]
@@ -161,7 +166,7 @@ class _Lowering:
         """Return a population and the gain that its synapses take in."""
         name, node = part.name, self.graph.nodes[part.node]
         shape = self.shapes[part.node]
-        if isinstance(node, ReLU):
+        if isinstance(node, ReLU) or part.node in self.values.means:
             population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
         else:
             assert isinstance(node, Population)
@@ -177,7 +182,7 @@ class _Lowering:
         population = replace(population, node=part.node, within=shape)
         if part.windows is None:
             return population, gain
-        pool = Pool(kind="max", size=part.windows.size)
+        pool = Pool(kind=part.windows.kind, size=part.windows.size)
         return replace(_cropped(population, part.windows.covered), pool=pool), gain
 
     def synapses(self, part: _Part, current: Expression, gain: FloatArray) -> list[FloatSynapses]:
@@ -208,7 +213,7 @@ class _Lowering:
                 )
             found.append(
                 FloatSynapses(
-                    source=ONE_POPULATION if source == ONE else self.sent_by.get(source, source),
+                    source=self._sender(source, target),
                     target=name,
                     delay=delay,
                     weight=kept,
@@ -216,6 +221,12 @@ class _Lowering:
                 )
             )
         return found
+
+    def _sender(self, source: str, target: MapShape | None) -> str:
+        """Return the population or input that sends what a source stands for."""
+        if source == ONE:
+            return ONE_POPULATION if target is None else CONSTANT
+        return self.sent_by.get(source, source)
 
     def _map_of(self, name: str, current: Expression) -> MapShape | None:
         """Return the map that a population is, if it is one: by its shape, or by what it takes."""

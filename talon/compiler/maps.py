@@ -255,7 +255,7 @@ def _along_axes(x: Expression, shape: MapShape, axes: Sequence[FloatArray]) -> E
     if max(map(len, factors)) > kernels.MAX_TAPS:
         plane = np.kron(*axes)
         check_size(shape[0] * len(plane), x.n)
-        matrix = np.kron(np.eye(shape[0]), plane)
+        matrix: FloatArray = np.kron(np.eye(shape[0]), plane).astype(np.float64)
         return affine(x, matrix, np.zeros(len(matrix)), bits=MAX_BITS)
     weights = np.multiply.outer(*factors)
     kernel = kernels.channelwise(tables[0], tables[1], weights, shape[0])

@@ -9,14 +9,16 @@ chosen is that of the least expected error.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX, WEIGHT_MAX
+from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX
 from talon.compiler import weights
+from talon.compiler.borders import CONSTANT, LIMIT
 from talon.compiler.calibration import Calibration, InputRange
-from talon.compiler.float_network import FloatNetwork, FloatPopulation
+from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.errors import QuantizationError
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
@@ -42,15 +44,31 @@ def largest_values(
         limits = inputs[source.name]
         found[source.name] = 1.0 if limits is None else max(-limits.low, limits.high) or 1.0
     signed = {n for n, limits in inputs.items() if limits is not None and limits.low < 0}
+    pending: list[FloatPopulation] = []
     for population in network.populations:
         name = population.name
+        seen = stats.v_max.get(name, stats.v_max.get(population.node or name))
         if population.kind != "graded":
             found[name] = 1.0
-            continue
-        seen = stats.v_max.get(name, stats.v_max.get(population.node or name))
-        largest = 0.0 if seen is None else float(seen.max(initial=0.0))
-        found[name] = largest or _bound(network, population, found, signed) or 1.0
+        elif seen is not None and seen.any():
+            found[name] = float(seen.max())
+        else:
+            pending.append(population)
+    while pending:
+        ready = [p for p in pending if _sources_of(network, p.name) <= found.keys()]
+        if not ready:
+            raise QuantizationError(
+                f"Population {pending[0].name!r} is graded and on a cycle, or behind one, so its "
+                "values have no bound; give samples (calibration)"
+            )
+        for population in ready:
+            found[population.name] = _bound(network, population, found, signed) or 1.0
+        pending = [p for p in pending if p.name not in found]
     return found
+
+
+def _sources_of(network: FloatNetwork, target: str) -> set[str]:
+    return {s.source for s in network.synapses if s.target == target}
 
 
 def _bound(
@@ -61,16 +79,14 @@ def _bound(
 ) -> float:
     bound = population.bias
     for s in network.synapses:
-        if s.target != population.name:
-            continue
-        if s.source not in largest:
-            raise QuantizationError(
-                f"Population {population.name!r} is graded and on a cycle, so its values have no "
-                "bound; give samples (calibration)"
-            )
-        part = np.abs if s.source in signed else lambda values: np.maximum(values, 0)
-        bound = bound + weights.sums(s.weight, part) * largest[s.source]
+        if s.target == population.name:
+            part = np.abs if s.source in signed else _positive
+            bound = bound + weights.sums(s.weight, part) * largest[s.source]
     return float(bound.max(initial=0.0))
+
+
+def _positive(values: NDArray[Any]) -> NDArray[Any]:
+    return np.maximum(values, 0)
 
 
 def payload_limits(
@@ -98,6 +114,13 @@ def payload_limits(
     return limits
 
 
+def limit_of(synapses: FloatSynapses) -> int:
+    """Return the largest integer weight of synapses."""
+    if synapses.source == CONSTANT:
+        return LIMIT
+    return max(1, (1 << (synapses.bits - 1)) - 1)
+
+
 def _expected_error(
     network: FloatNetwork,
     source: str,
@@ -113,7 +136,7 @@ def _expected_error(
     scales: dict[str, NDArray[np.float64]] = {}
     for s in network.synapses:
         if s.target in targets:
-            scale = weights.peaks(s.weight) * units[s.source] / WEIGHT_MAX
+            scale = weights.peaks(s.weight) * units[s.source] / limit_of(s)
             scales[s.target] = np.maximum(scales.get(s.target, 0.0), scale)
     graded = {p.name for p in network.populations if p.kind == "graded"}
     for target in targets if source in graded else ():

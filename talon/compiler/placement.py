@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from talon.compiler.float_network import FloatOutput, Placed
 from talon.compiler.unmapped import FIRING, LINEAR, WEIGHTED
 from talon.compiler.values import Values
-from talon.ir import Affine, Input, MaxPool2d, Node, Output, ReLU, SpikingAffine
+from talon.ir import Affine, Input, Node, Output, ReLU, SpikingAffine
 from talon.ir.integrators import Integrator
 
 
@@ -26,13 +26,13 @@ def _place(values: Values, name: str, outputs: Sequence[FloatOutput]) -> Placed:
         where, detail = "host", f"{n} input lines"
     elif isinstance(node, FIRING):
         where, detail = "chip", f"{n} neurons"
-    elif isinstance(node, ReLU):
+    elif isinstance(node, ReLU) or name in values.means:
         where, detail = "chip", f"{n} graded neurons"
     elif isinstance(node, Integrator):
         where, detail = "chip", f"{n} read-outs"
     elif isinstance(node, Output):
         where, detail = _of_output(name, n, outputs)
-    elif isinstance(node, MaxPool2d) and name in values.windows:
+    elif name in values.windows:
         where, detail = "chip", f"windows of {values.windows[name].population!r}"
     elif isinstance(node, WEIGHTED) and _has_synapses(values, name):
         where, detail = "chip", _synapses_of(values, name, node)

@@ -7,20 +7,23 @@ beyond it, is told in ``docs/reference/quantization.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
 from talon.compiler import weights
+from talon.compiler.borders import CONSTANT, constants, digits_of
 from talon.compiler.calibration import Calibration, InputRange, input_port
 from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import largest_values, payload_limits
+from talon.compiler.payload import largest_values, limit_of, payload_limits
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
@@ -76,7 +79,7 @@ def quantize(
         raise QuantizationError(f"Input range must be of an input ({names}), not {min(unknown)!r}")
     largest = largest_values(network, limits, stats)
     graded = [name for name, given in limits.items() if given is not None and _is_graded(given)]
-    graded += [p.name for p in network.populations if p.kind == "graded"]
+    graded += [p.name for p in network.populations if p.kind == "graded" and p.name != CONSTANT]
     levels = payload_limits(network, largest, graded)
     ports = tuple(
         input_port(source, limits[source.name], payload_max=levels.get(source.name, 1))
@@ -85,14 +88,19 @@ def quantize(
     signals = {port.name: _Signal(port.scale, port.payload_max, port.signed) for port in ports}
     for population in network.populations:
         name = population.name
-        most = levels.get(name, 1)
-        signals[name] = _Signal(largest[name] / most, most, exact=population.kind == "graded")
+        most, windows = levels.get(name, 1), 1
+        if population.pool is not None and population.pool.kind == "sum":
+            windows = math.prod(population.pool.size)
+        signals[name] = _Signal(
+            largest[name] / most, most * windows, exact=population.kind == "graded" or windows > 1
+        )
+    done, changed = _quantize_all(network, signals, stats, lanes)
     for _ in range(_PASSES):
-        done, changed = _quantize_all(network, signals, stats, lanes)
         if not changed:
             break
         signals |= changed
-    else:
+        done, changed = _quantize_all(network, signals, stats, lanes)
+    if changed:
         raise QuantizationError(
             f"Population {min(changed)!r} is graded and on a cycle that makes its values larger "
             "and larger; scale the weights of the cycle down"
@@ -139,6 +147,9 @@ def _quantize_all(
     changed: dict[str, _Signal] = {}
     for population in network.populations:
         name = population.name
+        if name == CONSTANT:
+            done += [(constant, [], report) for constant, report in constants()]
+            continue
         mine = [s for s in network.synapses if s.target == name]
         synapses = [_scaled_by(s, signals[s.source]) for s in mine]
         used |= {s.source for s in mine}
@@ -167,13 +178,24 @@ def _quantize_all(
                 target=name,
                 delay=s.source.delay,
                 weight=weight,
-                form="map" if isinstance(weight, Kernel) else choose_form(weight, lanes=lanes),
+                form=_form(weight, lanes, vectors=not maps.keys() & {s.source.source, name}),
             )
             for s, weight in zip(synapses, integers, strict=True)
             if weights.values_of(weight).any()
         ]
+        projections = [
+            part
+            for projection in projections
+            for part in (digits_of(projection) if projection.source == CONSTANT else [projection])
+        ]
         done.append((result, projections, report))
     return done, changed
+
+
+def _form(weight: IntWeight, lanes: int, *, vectors: bool) -> str:
+    if isinstance(weight, Kernel):
+        return "map"
+    return choose_form(weight, lanes=lanes, vectors=vectors)
 
 
 def _part_of(population: FloatPopulation, v_max: FloatArray | None) -> FloatArray | None:
@@ -208,6 +230,7 @@ def _scaled_by(synapses: FloatSynapses, signal: _Signal) -> Scaled:
         source=synapses,
         weight=weights.times(synapses.weight, signal.unit),
         payload_max=signal.payload_max,
+        limit=limit_of(synapses),
         signed=signal.signed,
         exact=signal.exact,
     )
@@ -269,7 +292,7 @@ def _reach_of(synapses: list[Scaled], given: Sequence[Weight] | Sequence[IntWeig
     return weights.reach(synapses, given) if is_new else weights.total(synapses, given)
 
 
-def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, NDArray[np.int32]]:
+def _current(population: FloatPopulation, unit: FloatArray) -> dict[str, Any]:
     if population.current is None:
         return {}
     decay, bias = population.current
@@ -323,9 +346,9 @@ def _scales(
         needs = np.maximum(needs, np.abs(population.i_bias))
     scale = np.maximum(scale, needs / (V_MAX // 2))
     # Each weight is rounded by half a unit at most.
-    slack = 0.5 * sum((weights.fan_in(s.weight) * s.payload_max for s in synapses), np.zeros(1))
+    slack = weights.slack(synapses)
     if slack.max() >= ACC_MAX:
-        n_inputs = int(max(sum(weights.fan_in(s.weight) for s in synapses)))
+        n_inputs = int(sum(weights.fan_in(s.weight).max() for s in synapses))
         raise QuantizationError(
             f"Population {population.name!r} must be provable not to wrap its accumulators, but "
             f"its {n_inputs} graded inputs cannot be; use spikes or fewer inputs"

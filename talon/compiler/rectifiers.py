@@ -107,7 +107,7 @@ def _least_scales(
     scale = np.zeros(population.n)
     for s in synapses:
         scale = np.maximum(scale, weights.peaks(s.weight) / s.limit)
-    slack = sum((weights.fan_in(s.weight) * s.payload_max for s in synapses), np.zeros(1)) / 2 + 1
+    slack = weights.slack(synapses) + 1
     if slack.max() >= ACC_MAX:
         raise QuantizationError(
             f"Population {population.name!r} must be provable not to wrap its accumulators, but "

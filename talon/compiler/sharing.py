@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from talon.compiler.borders import CONSTANT, constant_population, split_bias
 from talon.compiler.expression import MAX_DENSE
 from talon.compiler.float_network import FloatArray, FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.kernel import Kernel
@@ -36,7 +37,8 @@ def map_shapes(
 def shared(network: FloatNetwork) -> FloatNetwork:
     """Return the network with the shapes of its maps, whose pixels have the same parameters.
 
-    A population whose pixels differ becomes a vector, and its kernels matrices, where it can.
+    Where a bias differs, synapses from a constant make up for it. A population whose pixels differ
+    otherwise becomes a vector, and its kernels matrices, where it can.
 
     Raises
     ------
@@ -46,17 +48,27 @@ def shared(network: FloatNetwork) -> FloatNetwork:
     shapes = map_shapes(network.populations, network.synapses)
     sends_map = {s.source for s in network.synapses if isinstance(s.weight, Kernel)}
     populations: list[FloatPopulation] = []
+    borders: list[FloatSynapses] = []
     vectors: set[str] = set()
     for population in network.populations:
         name, shape = population.name, shapes.get(population.name)
         if shape is None:
             populations.append(population)
             continue
+        bias = "bias" if population.i_bias is None else "i_bias"
         differing = _differing(population, shape)
-        if differing is None:
+        if differing == {bias}:
+            evened, border = split_bias(population, shape, bias)
+            populations.append(_evened(evened, shape))
+            borders.append(border)
+        elif not differing:
             populations.append(_evened(population, shape))
         elif name in sends_map or population.pool is not None or not _fits(network, name):
-            raise _refusal(population, differing)
+            raise MappingError(
+                f"Node {population.node or name!r} is a feature map, whose neurons share "
+                f"parameters over the pixels of a channel, but their {min(differing)} differs "
+                "between pixels; give each channel one value"
+            )
         else:
             populations.append(population)
             vectors.add(name)
@@ -66,11 +78,14 @@ def shared(network: FloatNetwork) -> FloatNetwork:
         else s
         for s in network.synapses
     ]
-    return replace(network, populations=tuple(populations), synapses=tuple(synapses))
+    if borders or any(s.source == CONSTANT for s in synapses):
+        populations.insert(0, constant_population())
+    return replace(network, populations=tuple(populations), synapses=(*synapses, *borders))
 
 
-def _differing(population: FloatPopulation, shape: MapShape) -> str | None:
-    """Return the parameter in which the pixels of a channel differ, if they do."""
+def _differing(population: FloatPopulation, shape: MapShape) -> set[str]:
+    """Return the parameters in which the pixels of a channel differ."""
+    found: set[str] = set()
     for name in _PARAMETERS:
         values = getattr(population, name)
         if values is None:
@@ -78,8 +93,8 @@ def _differing(population: FloatPopulation, shape: MapShape) -> str | None:
         finite = np.where(np.isfinite(values), values, 0.0)
         channels = finite.reshape(shape[0], -1)
         if np.ptp(channels, axis=1).max() > _SAME * np.abs(finite).max():
-            return name
-    return None
+            found.add(name)
+    return found
 
 
 def _evened(population: FloatPopulation, shape: MapShape) -> FloatPopulation:
@@ -99,19 +114,4 @@ def _fits(network: FloatNetwork, name: str) -> bool:
         s.weight.n_target * s.weight.n_source <= MAX_DENSE
         for s in network.synapses
         if s.target == name and isinstance(s.weight, Kernel)
-    )
-
-
-def _refusal(population: FloatPopulation, parameter: str) -> MappingError:
-    is_bias = parameter in ("bias", "i_bias")
-    why = (
-        "a constant before a padded convolution or a pool is less at the edges: put the "
-        "BatchNorm or bias behind it, or set padding=0"
-        if is_bias
-        else "give a channel one value"
-    )
-    return MappingError(
-        f"Node {population.node or population.name!r} is a feature map, whose neurons share "
-        f"parameters over the pixels of a channel, but their {parameter} differs between pixels; "
-        f"{why}"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from talon.arch.numerics import PAYLOAD_MAX
 from talon.compiler.expression import (
     MAX_BITS,
     MAX_DENSE,
@@ -27,10 +28,11 @@ from talon.compiler.float_network import FloatArray
 from talon.compiler.kernels import MapShape
 from talon.compiler.maps import map_shape, passed_through
 from talon.compiler.pools import pooling_matrix
-from talon.compiler.unmapped import FIRING, OVER_MAPS
+from talon.compiler.unmapped import FIRING, OVER_MAPS, PASSING
 from talon.errors import MappingError
 from talon.ir import (
     Affine,
+    AvgPool2d,
     ChannelSplit,
     Concat,
     Delay,
@@ -52,11 +54,12 @@ from talon.ir.types import Array, Dims
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """What a pool takes: the largest of windows of ``size`` of a population.
+    """What a pool takes: the largest or the sum of windows of ``size`` of a population.
 
     ``covered`` is the part (C, H, W) of the population's map that the windows cover.
     """
 
+    kind: str
     population: str
     size: tuple[int, int]
     covered: MapShape
@@ -65,7 +68,9 @@ class Windows:
 class Values:
     """The expressions of a graph's nodes.
 
-    A pool is a source as well: :attr:`windows` says of what.
+    A pool is a source as well: :attr:`windows` says of what. So is a mean or sum over windows of
+    events right before an Affine: :attr:`means` says what reaches it. As a graded population it
+    saves the weights that a matrix over all of the windows would take.
 
     Parameters
     ----------
@@ -80,6 +85,7 @@ class Values:
         self.maps = maps
         self.shapes = graph.infer_shapes()
         self.windows: dict[str, Windows] = {}
+        self.means: dict[str, Expression] = {}
         self.feeds: dict[str, list[tuple[str, int]]] = {name: [] for name in graph.nodes}
         for (src, dst), port in zip(graph.edges, graph.ports(), strict=True):
             self.feeds[dst].append((src, port))
@@ -184,6 +190,8 @@ class Values:
             return affine(x, matrix, np.zeros(len(matrix)), bits=MAX_BITS)
         if isinstance(node, OVER_MAPS):
             assert as_map is not None, "find_unmapped refuses it elsewhere"
+            if isinstance(node, AvgPool2d | SumPool2d):
+                return self._averaged(name, node, x, as_map)
             return passed_through(node, x, as_map)
         if isinstance(node, BatchNorm):
             factors, offsets = _norm_of(node, math.prod(shape))
@@ -212,6 +220,69 @@ class Values:
         folded = [_around(part, axis) for part in parts]
         return concatenated(incoming, folded, 1, as_maps=False)
 
+    def _averaged(
+        self, name: str, node: AvgPool2d | SumPool2d, x: Expression, shape: MapShape
+    ) -> Expression:
+        """Return the means or sums of windows: of spikes by a pool, else by a kernel.
+
+        Spikes of windows side by side are added up where they are sent, if nothing else is sent.
+        """
+        key = x.identity_key()
+        source = self.graph.nodes.get(key[0]) if key is not None else None
+        if key is None or not isinstance(source, (ReLU, *FIRING)):
+            return passed_through(node, x, shape)
+        if isinstance(source, FIRING) and self._are_summed(name, node, key[0], shape):
+            size = tuple(node.kernel_size)
+            after = self.shapes[name]
+            self.windows[name] = Windows(
+                kind="sum",
+                population=key[0],
+                size=size,
+                covered=(after[0], after[1] * size[0], after[2] * size[1]),
+            )
+            total = delayed(source_expression(name, math.prod(after)), key[1])
+            factor = 1 / math.prod(size) if isinstance(node, AvgPool2d) else 1.0
+            return scaled(total, np.full(total.n, factor), self.map_shape(after))
+        made = passed_through(node, x, shape)
+        if not self._meets_matrix(name):
+            return made
+        self.means[name] = made
+        return source_expression(name, made.n)
+
+    def _are_summed(
+        self, name: str, node: AvgPool2d | SumPool2d, source: str, shape: MapShape
+    ) -> bool:
+        """Tell whether a pool of the population can do it, which then sends nothing else."""
+        size = tuple(node.kernel_size)
+        fits = all(
+            n_out * k <= n
+            for n_out, k, n in zip(self.shapes[name][1:], size, shape[1:], strict=True)
+        )
+        plain = tuple(node.stride) == size and tuple(node.padding) == (0, 0)
+        if not (fits and plain and math.prod(size) <= PAYLOAD_MAX):
+            return False
+        while source != name:
+            takers = self.graph.successors(source)
+            if len(takers) != 1 or not isinstance(
+                self.graph.nodes[takers[0]], (*PASSING, type(node))
+            ):
+                return False
+            source = takers[0]
+        return True
+
+    def _meets_matrix(self, name: str) -> bool:
+        """Tell whether an Affine takes the values of a node as they are."""
+        pending, seen = [name], {name}
+        while pending:
+            for taker in self.graph.successors(pending.pop()):
+                node = self.graph.nodes[taker]
+                if isinstance(node, Affine | SpikingAffine):
+                    return True
+                if isinstance(node, PASSING) and taker not in seen:
+                    seen.add(taker)
+                    pending.append(taker)
+        return False
+
     def _pooled(self, name: str, node: MaxPool2d) -> Expression:
         """Return the windows of a population as a source of its own."""
         x = self.input_of(name)
@@ -221,7 +292,9 @@ class Values:
         key = x.identity_key()
         source = key[0] if key is not None else ""
         inner = self.windows.get(source)
-        if inner is None and not isinstance(self.graph.nodes.get(source), (ReLU, *FIRING)):
+        is_largest = inner is None or inner.kind == "max"
+        is_event = inner is not None or isinstance(self.graph.nodes.get(source), (ReLU, *FIRING))
+        if not (is_largest and is_event):
             raise MappingError(
                 f"Node {name!r} (MaxPool2d) takes the largest of values that are no events of "
                 "neurons or of a ReLU; put a ReLU right before or behind it, let it follow "
@@ -243,6 +316,7 @@ class Values:
         if inner is not None:
             size = (size[0] * inner.size[0], size[1] * inner.size[1])
         self.windows[name] = Windows(
+            kind="max",
             population=inner.population if inner is not None else source,
             size=(size[0], size[1]),
             covered=(shape[0], shape[1] * size[0], shape[2] * size[1]),

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch.numerics import WEIGHT_MAX
 from talon.compiler.float_network import FloatSynapses
 from talon.compiler.kernel import Kernel
 
@@ -21,24 +22,26 @@ IntWeight: TypeAlias = "NDArray[np.int8] | Kernel"
 class Scaled:
     """Synapses with the payloads of their source; ``weight`` is for one unit of payload.
 
-    With ``exact`` the bound of a sum regards signs, see :func:`reach`.
+    With ``exact`` the bound of a sum regards signs, see :func:`reach`. ``limit`` is the largest
+    integer weight.
     """
 
     source: FloatSynapses
     weight: Weight
     payload_max: int
+    limit: int
     signed: bool = False
     exact: bool = False
-
-    @property
-    def limit(self) -> int:
-        """Largest integer weight."""
-        return max(1, (1 << (self.source.bits - 1)) - 1)
 
 
 def values_of(weight: Weight | IntWeight) -> NDArray[Any]:
     """Return the numbers that are stored: the matrix, or the taps."""
     return weight.taps if isinstance(weight, Kernel) else weight
+
+
+def with_values(weight: IntWeight, values: NDArray[Any]) -> IntWeight:
+    """Return weights of the same places with other numbers."""
+    return replace(weight, taps=values) if isinstance(weight, Kernel) else values
 
 
 def times(weight: Weight, factor: float) -> Weight:
@@ -70,13 +73,24 @@ def fan_in(weight: Weight) -> FloatArray:
     return np.full(len(weight), float(weight.shape[1]))
 
 
+def slack(synapses: list[Scaled]) -> FloatArray:
+    """Return how much rounding may add to a sum: half a unit a weight, or a digit of wide ones."""
+    total = np.zeros(1)
+    for s in synapses:
+        total = total + fan_in(s.weight) * s.payload_max / 2
+        total = total + 2 * WEIGHT_MAX * (s.limit > WEIGHT_MAX)
+    return total
+
+
 def rounded(weight: Weight, scale: FloatArray, limit: int) -> IntWeight:
     """Return integer weights of at most ``limit``, by the scale of each target."""
     if isinstance(weight, Kernel):
         scales = _by_channel(weight, scale)
-        taps = np.clip(np.rint(weight.taps / scales), -limit, limit).astype(np.int8)
-        return replace(weight, taps=taps)
-    return np.clip(np.rint(weight / scale[:, None]), -limit, limit).astype(np.int8)
+        taps = np.clip(np.rint(weight.taps / scales), -limit, limit)
+        return replace(weight, taps=taps.astype(np.int8 if limit <= WEIGHT_MAX else np.int32))
+    matrix: NDArray[Any] = np.clip(np.rint(weight / scale[:, None]), -limit, limit)
+    kind: Any = np.int8 if limit <= WEIGHT_MAX else np.int32
+    return matrix.astype(kind)
 
 
 def errors(weight: Weight, integers: IntWeight, scale: FloatArray) -> FloatArray:

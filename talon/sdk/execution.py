@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
-from talon.backend.programs import Program
+from talon.backend.programs import Hoist, Program
 from talon.backend.programs import compile as compile_graph
 from talon.errors import BackendError, TalonError
 from talon.image.container import MAGIC
@@ -74,11 +74,14 @@ def compile_model(
     params: ArrayParams,
     *,
     objective: Objective = "latency",
+    hoist: Hoist = "auto",
     calibration: Inputs | None = None,
 ) -> Program:
     """Compile for an array."""
     with console.waiting(f"compiling for {params.name}"):
-        return compile_graph(graph, hw=params, calibration=calibration, objective=objective)
+        return compile_graph(
+            graph, hw=params, calibration=calibration, objective=objective, hoist=hoist
+        )
 
 
 def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | None) -> Inputs:

@@ -202,11 +202,11 @@ class _Builder:
             self._add_conv(k, "after")
 
     def _add_chain(self, k: int) -> None:
-        """Add two convolutions in a row; the second has no padding, so edges are no exception."""
+        """Add two convolutions in a row; with padding the first one's bias is less at the edges."""
         self._add_conv(k)
-        n_out = self._draw(1, 4)
+        n_out, padding = self._draw(1, 4), self._draw(0, 1)
         weight = self._weight(n_out, self._shape[0], *(min(2, n) for n in self._shape[1:]))
-        self._grow(f"second{k}", Conv2d(weight, self._bias(n_out)))
+        self._grow(f"second{k}", Conv2d(weight, self._bias(n_out), padding=padding))
 
     def _add_split(self, k: int) -> None:
         """Add two paths of half of the channels each, one of them late for some channels."""
@@ -229,6 +229,9 @@ class _Builder:
             trunk = self._at
             self._add("map", Output(self._shape))
             self._at = trunk
+        if min(self._shape[1:]) > 1 and self._chance(0.4):
+            kind = AvgPool2d if self._chance(0.5) else SumPool2d
+            self._grow("last_pool", kind(2, ceil_mode=self._chance(0.3)))
         self._add("flat", Flatten())
         n, size = self._draw(1, 6), int(np.prod(self._shape))
         self._add("fc", Affine(self._weight(n, size), self._bias(n)))

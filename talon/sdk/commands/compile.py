@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     metavar="T",
     help="Timesteps for which calibration images are held, if neither file nor model says so.",
 )
+@click.option(
+    "--no-hoist",
+    is_flag=True,
+    help="Compute in every timestep what depends on held images alone: the program then "
+    "takes inputs that change as well.",
+)
 @compiling
 def compile_command(
     console: Console,
@@ -40,6 +46,7 @@ def compile_command(
     calibrate: str | None,
     objective: Objective,
     steps: int | None,
+    no_hoist: bool,
 ) -> None:
     """Compile MODEL into a program for an array.
 
@@ -54,7 +61,14 @@ def compile_command(
     samples = None
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
-    program = compile_model(console, graph, hw, objective=objective, calibration=samples)
+    program = compile_model(
+        console,
+        graph,
+        hw,
+        objective=objective,
+        calibration=samples,
+        hoist=False if no_hoist else "auto",
+    )
     program.save(output)
     facts: dict[str, Any] = {
         "model": model,

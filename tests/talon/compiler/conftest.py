@@ -37,13 +37,14 @@ def mlp(*sizes, seed=0, **options):
 
 
 def pooled(values, population):
-    """Return the largest of each window of a population that has a pool."""
+    """Return the largest, or the sum, of each window of a population that has a pool."""
     if population.pool is None:
         return values
     rows, columns = population.pool.size
     c, h, w = population.shape
     windows = values.reshape(-1, c, h // rows, rows, w // columns, columns)
-    return windows.max(axis=(3, 5)).reshape(len(values), -1)
+    found = windows.max(axis=(3, 5)) if population.pool.kind == "max" else windows.sum(axis=(3, 5))
+    return found.reshape(len(values), -1)
 
 
 def run_lowered(network, inputs, n_steps, n_samples):
@@ -107,16 +108,17 @@ def run_integers(network, inputs, n_steps, n_samples):
     v = {p.name: np.zeros((*sizes[p.name], p.n), np.int64) for p in network.populations}
     spikes = {name: np.zeros(values.shape, bool) for name, values in v.items()}
     weights = [
-        (p, (p.weight.dense() if isinstance(p.weight, Kernel) else p.weight).astype(np.int64))
+        (p, (p.weight.dense() if isinstance(p.weight, Kernel) else p.weight).astype(np.float64))
         for p in network.projections
     ]
     for t in range(n_steps):
         for p in network.populations:
-            acc = np.zeros((n_samples, p.n), np.int64)
+            total = np.zeros((n_samples, p.n))  # floats hold these sums exactly
             for projection, matrix in weights:
                 if projection.target == p.name and t >= projection.delay:
                     at = 0 if projection.hold else t - projection.delay
-                    acc += sent[projection.source][at] @ matrix.T
+                    total += sent[projection.source][at] @ matrix.T
+            acc = total.astype(np.int64)
             assert np.abs(acc).max(initial=0) <= numerics.ACC_MAX, f"{p.name} wraps"
             if p.once and t:
                 v[p.name][t] = v[p.name][0]

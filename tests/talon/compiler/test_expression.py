@@ -9,9 +9,11 @@ from talon.compiler.expression import (
     affine,
     concatenated,
     delayed,
+    mapped,
     source_expression,
     summed,
 )
+from talon.compiler.kernel import Kernel
 
 
 def evaluate(expression, values):
@@ -58,3 +60,23 @@ def test_only_an_unchanged_source_is_an_identity():
     assert delayed(x, 1).identity_source() is None
     assert summed([x, x]).identity_source() is None
     assert affine(x, np.eye(2), np.ones(2), bits=8).identity_source() is None
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_maps_without_a_kernel_become_matrices(seed):
+    """Ends of any size meet more different taps than are kept, or shapes that do not fit."""
+    rng = np.random.default_rng(seed)
+    sizes = [(int(rng.integers(1, 3)), int(rng.integers(1, 16)), 1) for _ in range(3)]
+
+    def kernel(source, target):
+        rows = rng.integers(-1, 9, (target[1], source[1])).astype(np.int16)
+        taps = rng.normal(size=(9, 1, source[0], target[0]))
+        return Kernel(taps=taps, rows=rows, columns=np.zeros((1, 1), np.int16))
+
+    first, second = kernel(*sizes[:2]), kernel(*sizes[1:])
+    x = source_expression("a", first.n_source)
+    once = mapped(x, first, rng.normal(size=sizes[1][0]))
+    twice = mapped(once, second, np.zeros(sizes[2][0]))
+    values = {"a": rng.normal(size=first.n_source)}
+    wanted = second.dense() @ evaluate(once, values)
+    np.testing.assert_allclose(evaluate(twice, values), wanted, atol=1e-9)

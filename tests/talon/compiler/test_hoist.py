@@ -7,7 +7,7 @@ import pytest
 
 from talon.arch.params import preset
 from talon.backend.inputs import prepare_inputs
-from talon.backend.programs import statistics_of
+from talon.backend.programs import held_names, statistics_of
 from talon.compiler.compile import quantize_graph
 from talon.compiler.hoist import held_inputs, hoist
 from talon.compiler.inputs import quantize_inputs
@@ -109,9 +109,24 @@ def test_frames_that_change_are_refused():
     network, payloads = held_network(graph, rng)
     frames = rng.random((STEPS, SAMPLES, 2, 6, 6)).astype(np.float32)
     with pytest.raises(
-        QuantizationError, match=r"^Input 'input' must be the same in every timestep.*hoist=False$"
+        QuantizationError,
+        match=r"^Input 'input' must be the same in every timestep.*hoist=False \(--no-hoist\)$",
     ):
         quantize_inputs(network, {"input": frames})
     same = np.repeat(frames[:1], STEPS, axis=0)
     assert quantize_inputs(network, {"input": same})["input"].shape == payloads["input"].shape
     assert hoist(network, []) is network
+
+
+def test_samples_decide_what_is_held():
+    rng = np.random.default_rng(0)
+    graph = chain(conv(rng, 2, 2), ReLU(2))
+    images = rng.random((SAMPLES, 2, 6, 6)).astype(np.float32)
+    held = prepare_inputs(graph, images, STEPS, layout="images")
+    raster = prepare_inputs(graph, np.repeat(images[None], STEPS, axis=0))
+    assert held_names(graph, held, "auto") == ["input"]
+    assert held_names(graph, raster, "auto") == held_names(graph, None, "auto") == []
+    assert held_names(graph, None, True) == ["input"]
+    assert held_names(graph, held, False) == []
+    with pytest.raises(ValueError, match=r"^hoist must be True, False or 'auto', not 'no'$"):
+        held_names(graph, held, "no")

@@ -8,7 +8,21 @@ import pytest
 from talon.compiler.lower import ONE_POPULATION, lower
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError, QuantizationError
-from talon.ir import IF, Affine, Flatten, Graph, Input, Node, Output, Skip
+from talon.ir import (
+    IF,
+    Affine,
+    BatchNorm1d,
+    ChannelSplit,
+    Concat,
+    Dropout,
+    Flatten,
+    Graph,
+    HybridRegion,
+    Input,
+    Node,
+    Output,
+    Skip,
+)
 from talon.testing import GraphLimits, random_graph
 
 
@@ -198,3 +212,34 @@ def test_folded_layers_that_overflow_are_refused_by_name(make_mlp):
     graph = Graph(graph.nodes, [("in", "fc0"), ("fc0", "fc1"), *graph.edges[1:]])
     with pytest.raises(QuantizationError, match=r"^Node 'lif1' must have a weight .* not inf;"):
         lower(graph)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_vectors_are_normalized_split_and_joined(maps, make_affine, make_lif, run_lowered):
+    from talon.backend.cpu.simulator import simulate_float
+
+    rng = np.random.default_rng(0)
+    norm = BatchNorm1d(6, *rng.uniform(0.5, 1.5, (4, 6)).astype(np.float32))
+    nodes = {
+        "in": Input((5,)),
+        "fc": make_affine(rng, 6, 5, scale=2.0),
+        "norm": norm,
+        "split": ChannelSplit((2, 4)),
+        "few": make_affine(rng, 3, 2),
+        "join": Concat(2),
+        "drop": Dropout(7),
+        "region": HybridRegion("snn", 7),
+        "n": make_lif(7, threshold=0.1),
+        "out": Output((7,)),
+    }
+    edges = [("in", "fc"), ("fc", "norm"), ("norm", "split"), ("split", "few"), ("split", "join")]
+    edges += [("few", "join"), ("join", "drop"), ("drop", "region"), ("region", "n"), ("n", "out")]
+    graph = Graph(nodes, edges)
+    x = {"in": rng.random((6, 2, 5)).astype(np.float32)}
+    network = lower(graph, maps=maps)
+    assert [s.weight.shape for s in network.synapses] == [(7, 5)]
+    spikes, potentials = run_lowered(network, x, 6, 2)
+    wanted = simulate_float(graph, x, dtype=np.float64)
+    np.testing.assert_allclose(potentials["n"], wanted.potentials["n"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(spikes["n"], wanted.spikes["n"])
+    assert spikes["n"].any()

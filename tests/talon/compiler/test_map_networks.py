@@ -17,6 +17,7 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import lower
 from talon.compiler.network import Pool
+from talon.compiler.quantize import quantize
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError
 from talon.ir import (
@@ -28,13 +29,18 @@ from talon.ir import (
     Conv1d,
     Conv2d,
     Flatten,
+    GhostBasicBlock1,
+    GhostBasicBlock2,
     Graph,
     Input,
     MaxPool2d,
     Output,
     ReLU,
     SDDetect,
+    SGhostConv,
+    SGhostEncoderLite,
     Sigmoid,
+    SumPool2d,
     Tanh,
 )
 
@@ -134,20 +140,31 @@ def test_file_of_sinabs_becomes_integers(run_integers):
         pytest.skip(f"no test data at {path}; TALON_SHARED_DATA names their folder")
     graph = nir.read(path)
     rng = np.random.default_rng(0)
-    raster = (rng.random((12, 2, 2, 34, 34)) < 0.1).astype(np.float32)
+    raster = (rng.random((8, 1, 2, 34, 34)) < 0.1).astype(np.float32)
     data = prepare_inputs(graph, {"input": raster})
     network, _, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
     kernels = [p for p in network.projections if isinstance(p.weight, Kernel)]
     assert [(p.source, p.target) for p in kernels] == [("input", "1"), ("1", "3"), ("3", "6")]
-    # A sum over 2 x 2 before a convolution of 3 x 3 takes no more words than the convolution.
     assert kernels[2].weight.taps.shape == (3, 3, 16, 8)
+    pools = {p.name: (p.pool, p.payload_max) for p in network.populations}
+    assert pools["3"] == pools["6"] == (Pool(kind="sum", size=(2, 2)), 4)
+    assert [p.weight.shape for p in network.projections if p.source == "6"] == [(256, 128)]
     assert all(p.once is False for p in network.populations)
-    _, _, spikes = run_integers(network, quantize_inputs(network, data.values), 12, 2)
+    _, _, spikes = run_integers(network, quantize_inputs(network, data.values), 8, 1)
     trace = simulate_float(graph, data)
     for name, found in spikes.items():
         wanted = trace.spikes[name].reshape(found.shape)
-        assert (found == wanted).mean() > 0.98, name
+        assert (found == wanted).mean() > 0.93, name  # neurons without a leak forget nothing
+        assert found.mean() == pytest.approx(wanted.mean(), rel=0.1, abs=0.02), name
     assert spikes["3"].any()
+
+
+def test_the_order_of_a_map_is_no_diagonal():
+    eye = Affine(np.eye(18, dtype=np.float32), np.zeros(18, np.float32))
+    network, _ = quantize(
+        lower(chain((1, 5, 5), conv(2, 1), spiking(2), Flatten(), eye), maps=True)
+    )
+    assert [p.form for p in network.projections] == ["map", "sparse"]
 
 
 def test_sequences_are_maps_of_one_row():
@@ -185,6 +202,59 @@ def test_a_population_that_feeds_more_than_its_pool_has_a_copy():
     assert {p.name: (p.shape, p.pool) for p in alone.populations}["n1"] == ((2, 6, 6), pool)
 
 
+def test_means_before_an_affine_are_a_population_of_their_own(run_integers, run_lowered):
+    weight = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    last = [AvgPool2d(3), Flatten(), Affine(weight, np.zeros(5, np.float32))]
+    graph = chain((1, 8, 8), conv(2, 1), ReLU(2), *last)
+    frames = np.random.default_rng(1).random((3, 4, 1, 8, 8)).astype(np.float32)
+    data = prepare_inputs(graph, {"input": frames})
+    network, lowered, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    assert [(p.name, p.kind, p.shape) for p in network.populations] == [
+        ("n1", "graded", (2, 6, 6)),
+        ("n2", "graded", (2, 2, 2)),
+        ("output", "readout", (5,)),
+    ]
+    assert network.projections[2].weight.shape == (5, 8)
+    assert {p.node: p.where for p in lowered.placed}["n2"] == "chip"
+    sent, v, _ = run_integers(network, quantize_inputs(network, data.values), 3, 4)
+    assert sent["n2"].max() == network.populations[1].payload_max  # its own samples say how much
+    _, exact = run_lowered(lowered, {"input": frames}, 3, 4)
+    error = v["output"] * network.populations[2].v_scale - exact["output"]
+    assert np.abs(error).max() < 0.02 * np.abs(exact["output"]).max()
+
+
+def test_sums_of_spikes_are_sent_where_nothing_else_is():
+    pool = SumPool2d(2)
+    last = [Flatten(), Affine(np.ones((3, 18), np.float32), np.zeros(3, np.float32)), spiking(3)]
+    graph = chain((1, 9, 9), conv(2, 1), spiking(2), pool, *last)
+    network = lower(graph, maps=True)
+    assert network.populations[0].pool == Pool(kind="sum", size=(2, 2))
+    assert network.populations[0].shape == (2, 6, 6)
+    assert network.synapses[1].weight.shape == (3, 18)
+    nodes = {**graph.nodes, "all": Output((2, 7, 7))}
+    both = lower(Graph(nodes, [*graph.edges, ("n1", "all")]), maps=True)
+    assert [(p.name, p.kind, p.pool) for p in both.populations] == [
+        ("n1", "spike", None),
+        ("n2", "graded", None),
+        ("n5", "spike", None),
+    ]
+
+
+def test_statistics_of_a_part_are_those_of_its_node(run_integers):
+    """A copy of neurons for a pool has the same potentials, so the same formats as the neurons."""
+    graph = chain((1, 9, 9), conv(2, 1), spiking(2), MaxPool2d(2), conv(1, 2), spiking(1))
+    graph = Graph({**graph.nodes, "all": Output((2, 7, 7))}, [*graph.edges, ("n1", "all")])
+    rng = np.random.default_rng(0)
+    data = prepare_inputs(graph, {"input": (rng.random((6, 2, 1, 9, 9)) < 0.3).astype(np.float32)})
+    network, _, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    found = {p.name: p for p in network.populations}
+    np.testing.assert_array_equal(found["n1"].v_scale[:36:7], found["n2/of"].v_scale[:36:7])
+    *_, spikes = run_integers(network, quantize_inputs(network, data.values), 6, 2)
+    whole = spikes["n1"].reshape(6, 2, 2, 7, 7)[..., :6, :6]
+    np.testing.assert_array_equal(spikes["n2/of"].reshape(whole.shape), whole)
+    assert whole.any()
+
+
 def test_pools_of_pools_are_one():
     graph = chain((1, 9, 9), conv(2, 1, padding=1), MaxPool2d(2), ReLU(2), MaxPool2d(2), spiking(2))
     network = lower(graph, maps=True)
@@ -219,15 +289,31 @@ def test_rectified_values_at_an_output_are_graded():
         ([ReLU(1, 0.1)], r"^Node 'n0' \(ReLU\) cannot be mapped: with a negative_slope"),
         ([Sigmoid(1)], r"^Node 'n0' \(Sigmoid\) cannot be mapped: .*; train with ReLU"),
         ([Tanh(1)], r"^Node 'n0' \(Tanh\) cannot be mapped"),
-        (
-            [conv(2, 1, bias=True), conv(2, 2, padding=1), ReLU(2), conv(1, 2), spiking(1)],
-            r"^Node 'n2' is a feature map, .* their bias differs between pixels; .* set padding=0$",
-        ),
     ],
 )
 def test_what_the_array_has_not_is_refused_by_name(nodes, message):
     with pytest.raises(MappingError, match=message):
         lower(chain((1, 9, 9), *nodes), maps=True)
+
+
+def test_a_bias_before_padding_is_less_at_the_edges(run_integers, run_lowered):
+    nodes = [conv(2, 1, bias=True), conv(2, 2, padding=1), ReLU(2), conv(1, 2), spiking(1)]
+    graph, rng = chain((1, 9, 9), *nodes), np.random.default_rng(0)
+    frames = rng.random((3, 4, 1, 9, 9)).astype(np.float32)
+    data = prepare_inputs(graph, {"input": frames})
+    network, lowered, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    (border,) = [s for s in lowered.synapses if s.source == "/constant"]
+    assert border.weight.taps.shape == (3, 3, 1, 2)
+    assert [(p.source, p.target) for p in network.projections][:3] == [
+        ("input", "n2"),
+        ("/constant", "n2"),
+        ("/constant/rest", "n2"),
+    ]
+    _, v, _ = run_integers(network, quantize_inputs(network, data.values), 3, 4)
+    _, exact = run_lowered(lowered, {"input": frames}, 3, 4)
+    relu = next(p for p in network.populations if p.name == "n2")
+    error = v["n2"] * relu.v_scale - np.maximum(exact["n2"], 0)
+    assert np.abs(error).max() < 3 * relu.v_scale[0]
 
 
 def test_parameters_that_differ_between_pixels_need_a_vector():
@@ -257,20 +343,46 @@ def test_arrays_without_maps_name_one_that_has_them():
     assert find_unmapped(graph) == []
 
 
+def random_arrays(rng, n_out, n_in, k=3):
+    """Return weight and bias of a convolution."""
+    weight = rng.normal(size=(n_out, n_in, k, k)).astype(np.float32)
+    return weight, rng.normal(size=n_out).astype(np.float32)
+
+
+def ghost(rng, n_out, n_in):
+    """Return the arrays of a Ghost convolution."""
+    return (*random_arrays(rng, n_out, n_in), *random_arrays(rng, n_out, 1))
+
+
+@pytest.mark.parametrize("kind", ["conv", "encoder", "block1", "block2"])
+def test_ghost_convolutions_are_kernels(kind, run_lowered):
+    rng = np.random.default_rng(0)
+    node = {
+        "conv": lambda: SGhostConv(*ghost(rng, 2, 2), primary_stride=2, primary_padding=1),
+        "encoder": lambda: SGhostEncoderLite(*random_arrays(rng, 3, 2), *ghost(rng, 2, 3)),
+        "block1": lambda: GhostBasicBlock1(*ghost(rng, 3, 2), *ghost(rng, 4, 2), *ghost(rng, 3, 4)),
+        "block2": lambda: GhostBasicBlock2(*ghost(rng, 4, 2), *ghost(rng, 3, 4)),
+    }[kind]()
+    graph = chain((2, 9, 8), node, ReLU(node.out_channels))
+    network = lower(graph, maps=True)
+    assert all(isinstance(s.weight, Kernel) for s in network.synapses)
+    x = rng.normal(size=(2, 1, 2, 9, 8)).astype(np.float32)
+    _, potentials = run_lowered(network, {"input": x}, 2, 1)
+    wanted = simulate_float(graph, {"input": x}, dtype=np.float64).outputs["output"]
+    found = np.maximum(potentials["n1"], 0).reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * wanted.max())
+
+
 def test_a_head_of_a_detector_is_one_kernel_a_branch():
     rng = np.random.default_rng(0)
-
-    def arrays(n_out, n_in, k):
-        weight = rng.normal(size=(n_out, n_in, k, k)).astype(np.float32)
-        return weight, np.zeros(n_out, np.float32)
-
-    box = [*arrays(3, 2, 3), *arrays(3, 3, 1), *arrays(8, 3, 1)]
-    classes = [*arrays(3, 2, 3), *arrays(3, 3, 1), *arrays(4, 3, 1)]
+    box = [random_arrays(rng, 3, 2), random_arrays(rng, 3, 3, 1), random_arrays(rng, 8, 3, 1)]
+    classes = [random_arrays(rng, 3, 2), random_arrays(rng, 3, 3, 1), random_arrays(rng, 4, 3, 1)]
+    box, classes = (sum(branch, ()) for branch in (box, classes))
     node = SDDetect(4, 2, 8, *box, *classes)
     network = lower(chain((2, 5, 6), node), maps=True)
     (synapses,) = network.synapses
     assert synapses.weight.taps.shape == (3, 3, 2, 12)
     x = rng.normal(size=(1, 1, 2, 5, 6))
     wanted = simulate_float(chain((2, 5, 6), node), {"input": x}, dtype=np.float64)
-    found = synapses.weight.dense() @ x.reshape(-1)
+    found = synapses.weight.dense() @ x.reshape(-1) + network.populations[0].bias
     np.testing.assert_allclose(found, wanted.outputs["output"].reshape(-1), rtol=1e-5, atol=1e-5)
