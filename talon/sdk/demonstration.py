@@ -1,4 +1,4 @@
-"""What ``talon demo`` does: the shipped MNIST network on everything that runs it."""
+"""What ``talon demo`` does: a shipped network on everything that runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from talon.sdk.execution import (
     cores_used,
     run_target,
 )
-from talon.sdk.mnist import require_mnist
 from talon.sdk.verification import compare_all, first_divergence
 from talon_sim.trace import Comparison
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from talon.compiler.plan import Plan
     from talon.ir import Graph
     from talon.sdk.console import Console
+    from talon.sdk.examples import Example
     from talon_sim.trace import Trace
 
 CLOCK_HZ = 250_000_000
@@ -136,15 +136,39 @@ class Demonstration:
 
 
 def demonstrate(
-    console: Console, params: ArrayParams, *, n_samples: int | None = None, n_probed: int = 20
+    console: Console,
+    example: Example,
+    params: ArrayParams,
+    *,
+    n_samples: int | None = None,
+    n_probed: int = 20,
 ) -> Demonstration:
-    """Run the shipped network on everything, and compare."""
+    """Run a shipped network on everything, and compare.
+
+    Parameters
+    ----------
+    console
+        Where progress goes.
+    example
+        The network and its images.
+    params
+        The array.
+    n_samples
+        Take so many of the first images; None for all.
+    n_probed
+        Images of which every potential and spike of every timestep is compared.
+
+    Raises
+    ------
+    TalonError
+        The files of the example are not there, or the array cannot run the network.
+    """
     from talon.backend.cpu.simulator import simulate_float
     from talon.backend.programs import plan
     from talon.ir import read
 
     start = time.monotonic()
-    model, images = require_mnist()
+    model, images = example.require()
     graph = read(model)
     inputs = Feed(path=str(images), n_steps=None, n_samples=n_samples).read(graph)
     calibration = inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))

@@ -1,6 +1,6 @@
 """Pool windows: the largest or the sum of payloads, lane by lane."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

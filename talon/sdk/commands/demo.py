@@ -1,4 +1,4 @@
-"""``talon demo``: MNIST from the shipped model to the RTL, with a report."""
+"""``talon demo``: MNIST from a shipped model to the RTL, with a report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from talon.arch.params import PRESETS, preset
 from talon.errors import TalonError
 from talon.sdk.console import Console
-from talon.sdk.options import command, hardware
+from talon.sdk.examples import EXAMPLES, MNIST
+from talon.sdk.options import Hardware, command
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -19,16 +21,24 @@ if TYPE_CHECKING:
     from talon.sdk.demonstration import Demonstration
 
 
+def _own(field: str) -> str:
+    return ", ".join(f"{getattr(example, field)} for {name}" for name, example in EXAMPLES.items())
+
+
 @command("demo")
-@hardware
+@click.argument("name", type=click.Choice(list(EXAMPLES)), default=MNIST.name)
+@click.option(
+    "--hw",
+    type=Hardware(),
+    metavar="PRESET",
+    help=f"The array: {', '.join(PRESETS)}.  [default: {_own('hw')}]",
+)
 @click.option(
     "--report",
     "report_path",
     type=click.Path(dir_okay=False, writable=True),
-    default="build/talon-demo.html",
-    show_default=True,
     metavar="OUT.html",
-    help="Where the report goes.",
+    help=f"Where the report goes.  [default: {_own('report')}]",
 )
 @click.option(
     "--samples",
@@ -47,28 +57,33 @@ if TYPE_CHECKING:
 def demo_command(
     console: Console,
     *,
-    hw: ArrayParams,
-    report_path: str,
+    name: str,
+    hw: ArrayParams | None,
+    report_path: str | None,
     samples: int | None,
     probed: int,
 ) -> int:
-    """Take the shipped MNIST network from its file to the RTL.
+    """Take a shipped MNIST network from its file to the RTL.
 
-    Plan and compile it, measure its accuracy in floats and on the integer golden model, run all
-    images on the RTL under Verilator, compare, and write an HTML page. The first run builds the
-    simulator, which takes a few minutes; it is kept for the next.
+    mnist, the default, is fully connected; convsnn has a convolution and a pool. Plan and compile
+    it, measure its accuracy in floats and on the integer golden model, run all images on the RTL
+    under Verilator, compare, and write an HTML page. The first run builds the simulator, which
+    takes a few minutes; it is kept for the next.
     """
     from talon.sdk.demonstration import demonstrate
     from talon.sdk.pages import demonstration_page
     from talon.viz.report import write_report
 
-    path = Path(report_path)
+    example = EXAMPLES[name]
+    path = Path(report_path or example.report)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):  # said before the work, not after it
         raise TalonError(
             f"Folder {str(path.parent)!r} cannot be written to; choose --report OUT.html"
         )
-    found = demonstrate(console, hw, n_samples=samples, n_probed=probed)
+    found = demonstrate(
+        console, example, hw or preset(example.hw), n_samples=samples, n_probed=probed
+    )
     write_report(path, demonstration_page(found))
     result = {**found.to_dict(), "report": str(path.resolve())}
     console.emit(result, lambda out: _render(out, found, path))

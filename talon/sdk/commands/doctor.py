@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from talon.errors import TalonError
 from talon.sdk.console import Console
+from talon.sdk.examples import EXAMPLES, Example
 from talon.sdk.options import command
 
 if TYPE_CHECKING:
@@ -175,16 +176,14 @@ def _load_failure(point: EntryPoint) -> str:
     return ""
 
 
-def find_model() -> Finding:
-    """Look for the model and the images of the demo."""
-    from talon.sdk.mnist import find_mnist
-
-    folder = find_mnist()
+def find_example(example: Example) -> Finding:
+    """Look for the model and the images of a demo."""
+    folder = example.find()
     return Finding(
-        name="MNIST model",
+        name=f"example {example.name}",
         ok=folder is not None,
         found=str(folder or "not found"),
-        purpose="the demo",
+        purpose=f"talon demo {example.name}",
         fix="run from a checkout, or install the package again",
     )
 
@@ -200,7 +199,7 @@ def examine() -> Iterator[Finding]:
         find_verilator,
         find_cache,
         find_targets,
-        find_model,
+        *((lambda example=example: find_example(example)) for example in EXAMPLES.values()),
     )
     for check in checks:
         yield check()
