@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from talon.arch.memories import Memory
+from talon.arch.memories import LOADED, Memory
 from talon.arch.packet import ConfigOp
 from talon.arch.params import preset
 from talon.backend.programs import compile as compile_graph
@@ -170,7 +170,7 @@ def refused(array, image, words, match):
         driver.check_status()
 
 
-@pytest.mark.parametrize("memory", [m for m in Memory if m < Memory.STATUS])
+@pytest.mark.parametrize("memory", LOADED)
 def test_a_flipped_bit_on_the_way_is_refused_by_the_core(array, image, memory):
     rng = np.random.default_rng(memory)
     core = image.cores[-1]
