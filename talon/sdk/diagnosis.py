@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from talon.compiler.weights import values_of
+
 if TYPE_CHECKING:
     from talon.backend.inputs import Inputs
     from talon.backend.programs import Program
@@ -83,7 +85,7 @@ def _causes(
     name = population.name
     report = next(layer for layer in program.report["layers"] if layer["population"] == name)
     projections = [p for p in program.network.projections if p.target == name]
-    kept = sum(int(np.count_nonzero(p.weight)) for p in projections)
+    kept = sum(int(np.count_nonzero(values_of(p.weight))) for p in projections)
     dropped = int(report["weights_dropped"])
     if dropped > _MANY * (kept + dropped):
         causes.append(

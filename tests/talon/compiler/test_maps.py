@@ -1,5 +1,6 @@
 """Lowering over feature maps: kernels, graded populations and pools mean what the graph means."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from talon.backend.cpu.simulator import simulate_float
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import lower
 from talon.compiler.unmapped import find_unmapped
+from talon.errors import MappingError
 from talon.ir import (
     AvgPool2d,
     BatchNorm1d,
@@ -26,7 +28,7 @@ from talon.ir import (
     SumPool2d,
     Upsample,
 )
-from talon.testing import random_map_graph
+from talon.testing import random_graph_of_primitives, random_map_graph
 
 
 def steps_of(graph, rng, n_steps=5, n_samples=2):
@@ -114,3 +116,34 @@ def test_linear_nodes_are_what_they_compute(case, maps, run_lowered):
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
     are_kernels = all(isinstance(s.weight, Kernel) for s in network.synapses)
     assert are_kernels == (maps and case != "many shares")
+
+
+def test_graphs_of_all_primitives_mean_the_same(run_lowered):
+    """Whatever is lowered at all is what the float simulation computes."""
+    n_equal, types = 0, set()
+    for seed in range(500):
+        rng = np.random.default_rng(seed)
+        graph = random_graph_of_primitives(rng, 3)
+        if find_unmapped(graph):
+            continue
+        try:
+            network = lower(graph, maps=True)
+        except MappingError as error:
+            assert re.search("has no neuron|share parameters over the pixels", str(error))
+            continue
+        inputs = {
+            name: rng.random((3, 2, *node.shape)).astype(np.float32)
+            for name, node in graph.inputs.items()
+        }
+        wanted = simulate_float(graph, inputs, dtype=np.float64).outputs
+        spikes, potentials = run_lowered(network, inputs, 3, 2)
+        for port in network.outputs:
+            exact = wanted[port.name]
+            found = (spikes if port.kind == "spike" else potentials)[port.population]
+            found = np.maximum(found, 0) if port.kind == "graded" else found
+            tolerance = 1e-5 * max(1, np.abs(exact).max(initial=0))
+            np.testing.assert_allclose(found.reshape(exact.shape), exact, atol=tolerance)
+            n_equal += 1
+        types |= {type(node).__name__ for node in graph.nodes.values()}
+    assert n_equal > 300
+    assert {"SDDetect", "Conv1d", "SepConv2d", "Upsample", "GhostBasicBlock1", "Delay"} <= types
