@@ -161,7 +161,7 @@ def _compare_synapses(
     wanted: dict[tuple[str, str, int], NDArray[np.int64]] = {}
     for projection in subject.network.projections:
         key = (projection.source, projection.target, projection.delay)
-        weight = projection.weight.astype(np.int64)
+        weight = projection.matrix.astype(np.int64)
         wanted[key] = wanted[key] + weight if key in wanted else weight
     for key in sorted(found.keys() | wanted.keys()):
         ours, theirs = wanted.get(key), found.get(key)

@@ -103,9 +103,9 @@ class CoreWords:
         projection = self.network.projections[feed.projection]
         lanes = self.params.lanes
         start, end = group.range_of(lanes)
-        block = projection.weight[start : end + 1, feed.first : feed.last + 1]
+        block = projection.matrix[start : end + 1, feed.first : feed.last + 1]
         if projection.form == "identity":
-            found = diagonal_of(projection.weight)
+            found = diagonal_of(projection.matrix)
             if found is None:
                 raise MappingError(
                     f"Projection {projection.source!r} -> {projection.target!r} of form 'identity' "

@@ -138,6 +138,11 @@ class Projection:
     form: str = "dense"
     hold: bool = False
 
+    @property
+    def matrix(self) -> NDArray[np.int8]:
+        """The weights as a matrix (n_target, n_source)."""
+        return self.weight.dense() if isinstance(self.weight, Kernel) else self.weight
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutputPort:

@@ -103,7 +103,7 @@ class Costs:
     def feeds(self, population: str) -> tuple[Feed, ...]:
         """Return all synapses of a population."""
         return tuple(
-            Feed(projection=i, first=0, last=p.weight.shape[1] - 1)
+            Feed(projection=i, first=0, last=p.matrix.shape[1] - 1)
             for i, p in enumerate(self.network.projections)
             if p.target == population
         )
@@ -200,7 +200,7 @@ class Costs:
 
     def _block(self, projection: Projection, row: int, n_rows: int) -> NDArray[np.int8]:
         lanes = self.params.lanes
-        return projection.weight[row * lanes : (row + n_rows) * lanes]
+        return projection.matrix[row * lanes : (row + n_rows) * lanes]
 
     def _packed(self, feed: Feed, row: int, n_rows: int) -> int:
         key = (feed, row, n_rows)

@@ -100,8 +100,8 @@ def map_rows(
     if max(int(place.max(initial=0)) for place in places) >= len(axis):
         raise IndexError("axis")
     table = {k: np.array([entry[k] for entry in axis], np.int64) for k in axis[0]}
-    weight = edge["base"] + sum(table["weight"][place] for place in places)
-    row = edge["row_start"] + sum(table["row"][place] for place in places)
+    weight = edge["base"] + np.sum([table["weight"][place] for place in places], axis=0)
+    row = edge["row_start"] + np.sum([table["row"][place] for place in places], axis=0)
     counts = [table["count"][place] for place in places]
     events, words, rows = [], [], []
     for j in range(int(counts[0].max(initial=0))):

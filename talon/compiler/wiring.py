@@ -217,7 +217,7 @@ def _carries(projection: Projection, receiver: Group, low: int, high: int, lanes
     if projection.form == "dense":
         return True
     first, last = receiver.range_of(lanes)
-    return bool(projection.weight[first : last + 1, low : high + 1].any())
+    return bool(projection.matrix[first : last + 1, low : high + 1].any())
 
 
 def _partial_links(params: ArrayParams, groups: list[Group]) -> list[Link]:

@@ -105,8 +105,9 @@ def channel_blocks(
     reached = part.any(axis=(0, 1))
     padded = np.zeros((len(reached), tile.blocks * tile.lanes), bool)
     padded[:, : reached.shape[1]] = reached
-    blocks = padded.reshape(len(reached), tile.blocks, tile.lanes).any(axis=2)
-    used = blocks.any(axis=1)
+    lanes = padded.reshape(len(reached), tile.blocks, tile.lanes)
+    blocks: NDArray[np.bool_] = np.any(lanes, axis=2)
+    used: NDArray[np.bool_] = np.any(blocks, axis=1)
     first = blocks.argmax(axis=1)
     last = tile.blocks - 1 - blocks[:, ::-1].argmax(axis=1)
     n = int((last - first + 1)[used].max(initial=0))
