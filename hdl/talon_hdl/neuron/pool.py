@@ -58,14 +58,16 @@ class WindowPool(wiring.Component):
         ring = [Signal(PAYLOAD_BITS, name=f"window_{i}") for i in range(self._n_beats)]
         before, subtract = ring[-1], ~self.add
         # One adder: the sum, or the difference, whose carry tells which one is larger.
-        operand = self.payload ^ subtract.replicate(PAYLOAD_BITS)
-        total = Signal(PAYLOAD_BITS + 2)  # its lowest bit makes the carry that goes in
-        m.d.comb += total.eq(Cat(subtract, before) + Cat(subtract, operand))
+        operand, total = Signal(PAYLOAD_BITS), Signal(PAYLOAD_BITS + 1)
+        m.d.comb += [
+            operand.eq(self.payload ^ subtract.replicate(PAYLOAD_BITS)),
+            total.eq(before + operand + subtract),
+        ]
         carry = total[-1]
         m.d.comb += self.window.eq(
             Mux(
                 self.add,
-                total[1:-1] | carry.replicate(PAYLOAD_BITS),
+                total[:-1] | carry.replicate(PAYLOAD_BITS),
                 Mux(carry, before, self.payload),
             )
         )

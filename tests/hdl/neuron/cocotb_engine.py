@@ -25,7 +25,7 @@ GROUP, SLOT = bits_for(PARAMS.n_groups), bits_for(PARAMS.n_slots)
 ACC = PARAMS.acc_width
 FETCH_LATENCY = 6
 BINS = (
-    *(f"emit {emit.name}" for emit in Emit),
+    *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),  # needs feature maps
     "probing",
     "not probing",
     "output waits",

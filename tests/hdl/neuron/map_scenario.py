@@ -110,9 +110,12 @@ def random_program(rng, params):
     numbers = list(range(params.n_groups))
     rng.shuffle(numbers)
     emits = [rng.choice(list(Emit)) for _ in numbers]
-    large = rng.random() < 0.3  # all loops of the first group
-    emits[0] = Emit.GRADED if large else emits[0]
+    # The first group has a free choice of rows: all loops, or spikes in windows.
+    large = rng.random() < 0.3
+    emits[0] = Emit.GRADED if large else rng.choice([Emit.SPIKE, emits[0]])
     for number, emit in zip(numbers, emits, strict=True):
+        if n_records == params.n_rows:
+            break
         for _ in range(40):
             group = _random_scan(rng, params, emit, n_records, large=large and not taken)
             places = {
@@ -141,10 +144,7 @@ def random_program(rng, params):
 def _random_scan(rng, params, emit, n_records, *, large):
     """Return the fields of a group that say which rows it has: a raster of pixels, or any steps."""
     pools = emit in (Emit.SPIKE, Emit.GRADED) and rng.random() < 0.6
-    most = max(1, params.n_rows - n_records)
-    if n_records >= params.n_rows:
-        n_records, most = params.n_rows, 1
-    n_c = min(rng.choice([1, 1, 2, 3]), most)
+    n_c = min(rng.choice([1, 1, 2, 3]), params.n_rows - n_records)
     pool = [rng.choice([1, 2, 2, 3, 4]) if pools else 1 for _ in range(2)]
     extent = {
         "n_y": rng.choice([1, 2, 3]),
@@ -153,6 +153,10 @@ def _random_scan(rng, params, emit, n_records, *, large):
         "pool_y": pool[0],
         "pool_x": pool[1],
     }
+    if pools and emit is Emit.SPIKE:  # there are not many potentials
+        n_c, pool = 1, [min(size, 3) for size in pool]
+        extent = {"n_y": 1, "n_x": rng.choice([1, 2]), "n_c": 1, "pool_y": pool[0]}
+        extent["pool_x"] = pool[1]
     if large:
         extent = {name: rng.choice([2, 2, 3]) for name in LOOPS}
         n_c, pool = extent["n_c"], [extent["pool_y"], extent["pool_x"]]
@@ -167,7 +171,7 @@ def _random_scan(rng, params, emit, n_records, *, large):
         "last_lanes": rng.choice([params.lanes, rng.randint(1, params.lanes)]),
         "y_index": rng.getrandbits(16),
         "x_index": rng.getrandbits(16),
-        "record_start": min(n_records, params.n_rows - 1),
+        "record_start": n_records,
         "emit": int(emit),
         "n_sources": rng.randint(1, 3),
         "n_dests": rng.randint(0, 2),
@@ -178,8 +182,9 @@ def _random_scan(rng, params, emit, n_records, *, large):
     if rng.random() < 0.5:  # channel after channel, pixel after pixel
         group["x_index"] = group["y_index"] = group["last_lanes"]
     stride_y, stride_x = (rng.choice([1, size]) for size in pool)
-    if emit is Emit.SPIKE:
-        stride_y, stride_x = pool  # a row for each neuron
+    if emit is Emit.SPIKE:  # a row for each neuron, where there are potentials
+        stride_y, stride_x = pool
+        group["row_start"] %= params.n_rows
     width = extent["n_x"] * stride_x + pool[1] - stride_x
     pixel, line = n_c, n_c * width
     window = (pool[0] - 1) * line + (pool[1] - 1) * pixel
