@@ -159,7 +159,7 @@ class Decoder(wiring.Component):
             m.d.sync += job.kind.eq(JobKind.POINTER)
         return job
 
-    def _map(self, m: Module, job, queued, valid: Signal, hold: Signal) -> Value:
+    def _map(self, m: Module, job, queued, valid: Value, hold: Signal) -> Value:
         """Look up y, x and c of a MAP event; return whether an axis has no target.
 
         While the second stage holds the event, its job in the third adds up what is looked up.
