@@ -18,7 +18,7 @@ from talon_hdl.neuron.leaky_sum import (
     sum_in_slices,
     sum_inferred,
 )
-from talon_hdl.shapes import resized, struct
+from talon_hdl.shapes import struct
 
 LATENCY = 13
 """Cycles from the inputs of :class:`NeuronDatapath` to its outputs."""
@@ -233,7 +233,7 @@ class NeuronDatapath(wiring.Component):
         )
         return total
 
-    def _graded_factor(self, m: Module, shift: Value, restarted: Signal) -> tuple[Signal, Signal]:
+    def _graded_factor(self, m: Module, shift: Value, restarted: Signal) -> tuple[Value, Signal]:
         """Stages 3 and 4 of slice 2, which does all there is to do for a graded neuron.
 
         The multiplier takes the place of the power of two, and v_reset is added to the sum, while
@@ -241,18 +241,24 @@ class NeuronDatapath(wiring.Component):
         """
         record = self._records[2]
         multiplier, is_one = Signal(SHIFT - 1), Signal()
-        factor, offset = Signal(signed(SHIFT + 1)), Signal(self._v)
+        n = len(shift)
+        low, sign, offset = Signal(n), Signal(), Signal(self._v)
+        high = Signal(SHIFT - n, reset_less=True)  # what sets it is then the set of its registers
         m.d.sync += [
             multiplier.eq(record.decay),
             is_one.eq(record.no_leak & self._graded),
-            factor.eq(resized(shift.as_signed(), SHIFT + 1) | Cat(multiplier, is_one)),
+            low.eq(shift | multiplier[:n]),
+            high.eq(Cat(multiplier[n:], is_one)),
+            sign.eq(shift[-1]),
             offset.eq(restarted),
         ]
+        with m.If(shift[-1]):  # a negative power of two
+            m.d.sync += high.eq(-1)
         with m.If(record.no_leak | ~self._graded):
             m.d.sync += multiplier.eq(0)
         with m.If(~self._graded):
             m.d.sync += offset.eq(0)
-        return factor, offset
+        return Cat(low, high, sign).as_signed(), offset
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
         """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
@@ -302,7 +308,7 @@ class NeuronDatapath(wiring.Component):
         """Return the largest potential; of a graded neuron it is its threshold, 2 ** k - 1."""
         if not self._has_graded:
             return Const(V_MAX, self._v)
-        low = Signal(_PAYLOAD_BITS)
+        low = Signal(_PAYLOAD_BITS, reset_less=True)  # for the set of its registers
         m.d.sync += low.eq(record.threshold)
         with m.If(~self._graded):
             m.d.sync += low.eq(-1)

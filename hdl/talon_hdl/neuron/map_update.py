@@ -8,8 +8,8 @@ from amaranth.lib import data, memory
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.neuron import lane
-from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool
-from talon_hdl.neuron.scan import RowScan, cycles_per_row, scan_layout
+from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool, shown
+from talon_hdl.neuron.scan import RowScan, cycles_per_row
 from talon_hdl.neuron.update import BEATS, UpdateEngine, popcount
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.page import page, row_in_page
@@ -32,8 +32,9 @@ def queued_layout(params: ArrayParams) -> data.StructLayout:
         {
             "tag": tag_layout(params),
             "send": lanes,
+            "emit": lanes,
             "spikes": lanes,
-            "payloads": data.ArrayLayout(PAYLOAD_BITS, lanes),
+            "windows": data.ArrayLayout(PAYLOAD_BITS, lanes),
             "v": data.ArrayLayout(signed(params.v_width), lanes),
         }
     )
@@ -70,9 +71,9 @@ class MapUpdateEngine(UpdateEngine):
         self._scan(m, scan, returned)
 
         late = lane.latency(params)
-        facts: list[data.View] = [scan.o]
+        facts = [scan.o]
         for stage in range(1, FETCH_LATENCY + late + 1):
-            facts.append(Signal(scan_layout(params), name=f"row_{stage}"))
+            facts.append(Signal(scan.o.shape(), name=f"row_{stage}"))
             m.d.sync += facts[stage].eq(facts[stage - 1])
         index, walking = self._walk(m)
         arrived = [walking]
@@ -82,7 +83,7 @@ class MapUpdateEngine(UpdateEngine):
         tag = Signal(tag_layout(params))  # of the beat at the end of the lanes
         with m.If(arrived[late]):
             m.d.sync += tag.eq(tag.as_value() + 1)
-        self._update_rows(
+        self._update(
             m, queue, returned, index, tag, came=facts[FETCH_LATENCY], left=facts[-1],
             valid=arrived[late],
         )  # fmt: skip
@@ -121,7 +122,7 @@ class MapUpdateEngine(UpdateEngine):
         """Return a row and a beat in it as one number."""
         return Cat(index[: (self._beats_per_row - 1).bit_length()], row)
 
-    def _update_rows(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
+    def _update(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
         """Lanes and windows; ``came`` and ``left`` are the row at their start and at their end."""
         params, n, emit = self._params, self._lanes, self.run.descriptor.emit
         active = Signal(n)
@@ -151,43 +152,59 @@ class MapUpdateEngine(UpdateEngine):
             nonzero,
             ((emit == Emit.READOUT) | self.probe).replicate(n),
         )
-        result, result_valid, sends = Signal(queued_layout(params)), Signal(), Signal(n)
+        # Windows take a cycle more.
+        before, result = (Signal(queued_layout(params), name=name) for name in ("before", "result"))
+        before_valid, result_valid, emits = Signal(), Signal(), Signal(n)
+        sends = [Signal(n, name=f"sends_{i}") for i in range(2)]
         m.d.sync += [
-            result_valid.eq(valid),
-            result.tag.eq(tag),
-            sends.eq(always),
-            result.spikes.eq(spikes),
-            *(result.v[i].eq(part.v) for i, part in enumerate(lanes)),
+            before_valid.eq(valid),
+            before.tag.eq(tag),
+            before.spikes.eq(spikes),
+            *(before.v[i].eq(part.v) for i, part in enumerate(lanes)),
+            emits.eq(active & (left.last & (emit != Emit.PSUM)).replicate(n)),
+            sends[0].eq(always),
+            result_valid.eq(before_valid),
+            result.eq(before),
+            result.emit.eq(emits),
+            sends[1].eq(sends[0]),
             self.n_updates.eq(popcount(active)),
             self.n_spikes.eq(popcount(counted)),
             self.n_saturations.eq(popcount(saturated)),
         ]
-        emits = left.last & (emit != Emit.PSUM)
-        for i, part in enumerate(lanes):
-            self._pool(m, i, part, result.payloads[i], valid, left.last, emits & active[i])
-        wanted = Signal(n)
+        windows = self._pool(m, lanes, valid=valid, last=left.last, index=tag.index)
+        add = self.run.descriptor.pool_sum
+        wanted, emitting = Signal(n), Signal(n)
         taken = self.o.valid & self.o.ready
         m.d.comb += [
-            wanted.eq(sends | Cat(result.payloads[i] != 0 for i in range(n))),
+            emitting.eq(Cat(shown(window, add) != 0 for window in windows) & result.emit),
+            wanted.eq(sends[1] | emitting),
             queue.i.payload.eq(result),
             queue.i.payload.send.eq(wanted),
+            queue.i.payload.emit.eq(emitting),
+            *(queue.i.payload.windows[i].eq(window) for i, window in enumerate(windows)),
             queue.i.valid.eq(result_valid & wanted.any()),
             returned.eq(taken + (result_valid & ~wanted.any())),
         ]
 
-    def _pool(self, m: Module, i: int, part, payload, valid, last, emits) -> None:
-        """Put what a lane has updated into its window; send that at the end."""
-        m.submodules[f"pool_{i}"] = pool = WindowPool(n_beats=self._beats_per_row)
-        own = part.v[:PAYLOAD_BITS] & self._graded.replicate(PAYLOAD_BITS)
-        m.d.comb += [
-            pool.payload.eq(own | (part.spike & ~self._graded)),
-            pool.step.eq(valid),
-            pool.last.eq(last),
-            pool.add.eq(self.run.descriptor.pool_sum),
-        ]
-        m.d.sync += payload.eq(pool.window)
-        with m.If(~emits):
-            m.d.sync += payload.eq(0)
+    def _pool(self, m: Module, lanes, *, valid, last, index) -> list[Signal]:
+        """Put what was updated into windows; return these, as they are held, two cycles later."""
+        first, first_next, step = Signal(), Signal(init=1), Signal()
+        m.d.sync += [step.eq(valid), first.eq(first_next)]
+        with m.If(valid & (index == self._beats_per_row - 1)):
+            m.d.sync += first_next.eq(last)
+        windows = []
+        for i, part in enumerate(lanes):
+            m.submodules[f"pool_{i}"] = pool = WindowPool(n_beats=self._beats_per_row)
+            windows.append(pool.held)
+            m.d.sync += pool.payload.eq(part.v)
+            with m.If(~self._graded):
+                m.d.sync += pool.payload.eq(part.spike)
+            m.d.comb += [
+                pool.step.eq(step),
+                pool.first.eq(first),
+                pool.add.eq(self.run.descriptor.pool_sum),
+            ]
+        return windows
 
     def _active(self, tag, last_channels: Value) -> Value:
         """Return which neurons of a beat there are: in the last row of channels not all."""
@@ -216,7 +233,7 @@ class MapUpdateEngine(UpdateEngine):
         with m.If(scan.go):
             m.d.sync += issued.eq(issued + 1)
         beat = queue.o.payload
-        # A beat that leaves the lanes is seen in the queue two cycles later.
+        # A beat is seen in the queue two cycles after it was counted.
         ended = [tag.row, *(Signal.like(tag.row, name=f"ended_{i}") for i in (1, 2))]
         m.d.sync += [after.eq(before) for before, after in pairwise(ended)]
         oldest = Mux(queue.o.valid, beat.tag.row, ended[-1])
@@ -233,6 +250,7 @@ class MapUpdateEngine(UpdateEngine):
             self.o.payload.position.eq(read.data.position),
             self.o.payload.send.eq(beat.send),
             self.o.payload.spikes.eq(beat.spikes),
-            self.o.payload.payloads.eq(beat.payloads),
+            self.o.payload.emit.eq(beat.emit),
+            self.o.payload.windows.eq(beat.windows),
             self.o.payload.v.eq(beat.v),
         ]

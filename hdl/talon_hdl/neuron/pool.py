@@ -1,6 +1,6 @@
 """Pool windows: the largest or the sum of payloads, lane by lane."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,8 +13,9 @@ PAYLOAD_BITS = PAYLOAD_MAX.bit_length()
 class WindowPool(wiring.Component):
     """Hold the windows of the neurons of one update lane; a new neuron in every cycle.
 
-    The rows of a window follow each other, so a neuron's window comes round after ``n_beats``
-    neurons. What is behind the last row of a window is zero: the next one needs no start.
+    The rows of a window follow each other, so the window of a neuron comes round after ``n_beats``
+    neurons. A largest value is held as its complement: one adder gives the sum, and the carry of
+    the same one tells which is larger.
 
     Parameters
     ----------
@@ -27,19 +28,19 @@ class WindowPool(wiring.Component):
         Of a neuron.
     step : :py:`In(1)`
         It is there.
-    last : :py:`In(1)`
-        It is in the last row of its window.
+    first : :py:`In(1)`
+        It is in the first row of its window.
     add : :py:`In(1)`
         A window gives the sum, at most ``PAYLOAD_MAX``, instead of the largest; must hold still.
-    window : :py:`Out(PAYLOAD_BITS)`
-        Of the neuron's window so far, itself included; in the same cycle.
+    held : :py:`Out(PAYLOAD_BITS)`
+        Of the neuron of the cycle before: its window so far, itself included; see :func:`shown`.
     """
 
     payload: Signal
     step: Signal
-    last: Signal
+    first: Signal
     add: Signal
-    window: Signal
+    held: Signal
 
     def __init__(self, *, n_beats: int) -> None:
         self._n_beats = n_beats
@@ -47,35 +48,32 @@ class WindowPool(wiring.Component):
             {
                 "payload": In(PAYLOAD_BITS),
                 "step": In(1),
-                "last": In(1),
+                "first": In(1),
                 "add": In(1),
-                "window": Out(PAYLOAD_BITS),
+                "held": Out(PAYLOAD_BITS),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        ring = [Signal(PAYLOAD_BITS, name=f"window_{i}") for i in range(self._n_beats)]
-        before, subtract = ring[-1], ~self.add
-        # One adder: the sum, or the difference, whose carry tells which one is larger.
-        operand, total = Signal(PAYLOAD_BITS), Signal(PAYLOAD_BITS + 1)
-        m.d.comb += [
-            operand.eq(self.payload ^ subtract.replicate(PAYLOAD_BITS)),
-            total.eq(before + operand + subtract),
+        ring = [
+            self.held,
+            *(Signal(PAYLOAD_BITS, name=f"window_{i}") for i in range(1, self._n_beats)),
         ]
+        before = ring[-1]
+        total = Signal(PAYLOAD_BITS + 1)
+        m.d.comb += total.eq(before + self.payload)
         carry = total[-1]
-        m.d.comb += self.window.eq(
-            Mux(
-                self.add,
-                total[:-1] | carry.replicate(PAYLOAD_BITS),
-                Mux(carry, before, self.payload),
-            )
-        )
+        own = shown(self.payload, self.add)
+        added = total[:-1] | carry.replicate(PAYLOAD_BITS)
         with m.If(self.step):
             m.d.sync += [
-                ring[0].eq(self.window),
+                self.held.eq(Mux(self.first, own, Mux(self.add, added, Mux(carry, own, before)))),
                 *(ring[i].eq(ring[i - 1]) for i in range(1, self._n_beats)),
             ]
-            with m.If(self.last):
-                m.d.sync += ring[0].eq(0)
         return m
+
+
+def shown(held: Value, add: Value) -> Value:
+    """Return the value of a window as it is held, or the other way round."""
+    return held ^ (~add).replicate(PAYLOAD_BITS)

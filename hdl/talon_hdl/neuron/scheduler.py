@@ -120,7 +120,6 @@ class GroupScheduler(wiring.Component):
             width=self._layouts.group.width, depth=self._params.n_groups
         )
         wiring.connect(m, wiring.flipped(self.groups), groups.config)
-        m.d.comb += groups.addr.eq(poll)
         slot, later = self._slots(m, poll)
         looked = Signal(run_layout(self._params))
         looked_valid = Signal()
@@ -156,15 +155,38 @@ class GroupScheduler(wiring.Component):
             ]
         with m.If(~may_poll | hit):
             m.d.sync += looked_valid.eq(0)
-        m.d.sync += self.start.eq(hit)
+        self._begin(m, hit, looked, groups, poll)
         with m.If(hit):
-            m.d.sync += [self.run.eq(looked), running.eq(1)]
+            m.d.sync += running.eq(1)
         with m.Elif(self.done):
             m.d.sync += running.eq(0)
         with m.If(self.token.valid & self.token.ready):
             m.d.sync += [poll.eq(self.token.payload.group), looked_valid.eq(0)]
         self._quiet(m, miss, running, reset_due)
         return m
+
+    def _begin(self, m: Module, hit: Signal, looked, groups: Table, poll: Signal) -> None:
+        """Start the group that was hit.
+
+        With feature maps its descriptor is long, and read once more instead of kept from the poll.
+        """
+        if not self._params.has_maps:
+            m.d.comb += groups.addr.eq(poll)
+            m.d.sync += self.start.eq(hit)
+            with m.If(hit):
+                m.d.sync += self.run.eq(looked)
+            return
+        loading, load = Signal(), Signal()
+        m.d.comb += [
+            load.eq(loading & ~self.groups.en),
+            groups.addr.eq(Mux(loading, self.run.group, poll)),
+        ]
+        m.d.sync += [loading.eq(hit | (loading & ~load)), self.start.eq(load)]
+        with m.If(hit):
+            names = ("group", "slot", "first")
+            m.d.sync += [self.run[name].eq(looked[name]) for name in names]
+        with m.If(load):
+            m.d.sync += self.run.descriptor.eq(view(self._layouts.group, groups.data))
 
     def _sweep(self, m: Module, running: Signal, reset_due: Signal) -> None:
         """Reset of all state: one count runs through all memories, then the pipeline drains."""

@@ -8,7 +8,7 @@ from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
-from talon_hdl.neuron.pool import PAYLOAD_BITS
+from talon_hdl.neuron.pool import PAYLOAD_BITS, shown
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.neuron.update import beat_layout
 from talon_hdl.shapes import packed, view
@@ -149,16 +149,17 @@ class Serializer(wiring.Component):
     def _pick_payload(self, m: Module, source, pending, number, ready) -> Value:
         """Take the neuron's payload and position along; return whether there is a payload."""
         beat, params = self.i.payload, self._params
-        payload = Signal(PAYLOAD_BITS)
+        window, emits = Signal(PAYLOAD_BITS), Signal()
         for i in reversed(range(params.update_lanes)):
             with m.If(pending[i]):
-                m.d.comb += payload.eq(beat.payloads[i])
+                m.d.comb += [window.eq(beat.windows[i]), emits.eq(beat.emit[i])]
+        payload = shown(window, self.run.descriptor.pool_sum)
         lane_bits = (params.update_lanes - 1).bit_length()
         beat_bits = (params.lanes // params.update_lanes - 1).bit_length()
         lane = Cat(number[:lane_bits], beat.beat[:beat_bits])
         with m.If(ready):
             m.d.sync += [source.payload.eq(payload), source.position.eq(beat.position + lane)]
-        return payload.any()
+        return emits
 
     def _expand(
         self, m: Module, source, source_valid, source_done, item, item_valid, item_ready

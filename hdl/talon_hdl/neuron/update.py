@@ -21,13 +21,14 @@ BEATS = 32
 def beat_layout(params: ArrayParams) -> data.StructLayout:
     """Return ``update_lanes`` neurons that were updated; ``send``: those with something to send.
 
-    ``beat`` numbers them. With feature maps, ``position`` is that of their row, and ``payloads``
-    are those of windows; zero where there is none to send.
+    ``beat`` numbers them. With feature maps, ``position`` is that of their row, ``emit`` those with
+    a payload for routes, and ``windows`` these, as :mod:`talon_hdl.neuron.pool` holds them.
     """
     lanes = params.update_lanes
     maps = {
         "position": params.index_width,
-        "payloads": data.ArrayLayout(PAYLOAD_BITS, lanes),
+        "emit": lanes,
+        "windows": data.ArrayLayout(PAYLOAD_BITS, lanes),
     }
     return data.StructLayout(
         {

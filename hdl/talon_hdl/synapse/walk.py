@@ -43,7 +43,7 @@ class RowWalk(wiring.Component):
     last: Signal
 
     def __init__(self, params: ArrayParams) -> None:
-        self._params, self._has_maps = params, params.has_maps
+        self._params = params
         super().__init__(
             {
                 "job": In(job_layout(params)),
@@ -58,7 +58,7 @@ class RowWalk(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        if self._has_maps:
+        if self._params.has_maps:
             self._map(m)
             return m
         rows = Signal(len(self.job.rows))  # complement of the rows left, which counts up

@@ -56,7 +56,7 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=128, weig
 
 @pytest.mark.cosim
 @pytest.mark.parametrize(
-    ("params", "trials"), [(preset("tiny_2x2_map"), 12), (MAP, 8)], ids=["tiny", "16-lanes"]
+    ("params", "trials"), [(preset("tiny_2x2_map"), 16), (MAP, 10)], ids=["tiny", "16-lanes"]
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")
