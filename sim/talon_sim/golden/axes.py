@@ -71,7 +71,7 @@ def axis_of(relation: NDArray[Any]) -> Axis:
         merge = np.zeros((table.shape[1], len(kept)), np.float32)
         merge[used, inverse] = 1
         table = table[:, used[kept]]
-    taps = np.unique(table[table >= 0])
+    taps = np.flatnonzero(np.bincount(table[table >= 0]))
     counted = np.searchsorted(taps, table)
     counted[table < 0] = -1
     even = _even(counted, len(taps))
@@ -93,10 +93,14 @@ def axis_of(relation: NDArray[Any]) -> Axis:
 def _first_of_equal(rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the first of all equal rows, in order, and for each row the number of its first."""
     numbers: dict[bytes, int] = {}
-    keys = [row.tobytes() for row in np.ascontiguousarray(rows)]
-    inverse = [numbers.setdefault(key, len(numbers)) for key in keys]
-    first = np.unique(inverse, return_index=True)[1]
-    return first.astype(np.intp), np.array(inverse, np.intp)
+    first: list[int] = []
+    inverse: list[int] = []
+    for position, row in enumerate(np.ascontiguousarray(rows)):
+        number = numbers.setdefault(row.tobytes(), len(numbers))
+        inverse.append(number)
+        if number == len(first):
+            first.append(position)
+    return np.array(first, np.intp), np.array(inverse, np.intp)
 
 
 def _even(table: NDArray[np.intp], n_taps: int) -> tuple[int, int, int] | None:

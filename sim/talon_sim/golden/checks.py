@@ -170,11 +170,11 @@ def _check_population(population: Population) -> None:
 
 def _check_graded(where: str, population: Population) -> None:
     """Require one largest payload, and nothing of what is for a state."""
-    largest = np.unique(population.threshold)
-    if len(largest) != 1 or int(largest[0]) not in _LARGEST_PAYLOADS:
+    largest = sorted(set(population.threshold.tolist()))
+    if len(largest) != 1 or largest[0] not in _LARGEST_PAYLOADS:
         raise NetworkError(
             f"{where} is graded, so threshold must be one largest payload, one less than a power "
-            f"of two from 1 to {numerics.PAYLOAD_MAX}, not {largest[:3].tolist()}"
+            f"of two from 1 to {numerics.PAYLOAD_MAX}, not {largest[:3]}"
         )
     stray = [
         name

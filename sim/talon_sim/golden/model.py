@@ -25,9 +25,6 @@ from talon_sim.golden.reach import Sums, accumulator_reach
 from talon_sim.golden.run import AnyNeurons, run_samples
 from talon_sim.trace import Trace
 
-_STATES = 1 << 15
-"""Neurons of the widest population, times samples, that run at a time: their state stays near."""
-
 
 def golden_run(network: IntNetwork, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
     """Run a network once; see :meth:`GoldenModel.run`."""
@@ -81,10 +78,9 @@ class GoldenModel:
         counters: dict[str, int] = dict.fromkeys(
             ("events", "sops", "spikes", "updates", "saturations"), 0
         )
-        widest = max((p.n for p in self.network.populations if not p.once), default=1)
-        block = max(1, _STATES // max(1, widest))
-        for start in range(0, n_samples, block):
-            part = arrays.of(slice(start, start + block))
+        moving = [p for p in self.network.populations if not p.once]
+        widest = max(moving or self.network.populations, key=lambda p: p.n, default=None)
+        for part in arrays.blocks(widest) if widest is not None else ():
             for name, count in run_samples(self._plan, self._edges, self._neurons, part).items():
                 counters[name] += count
         counters |= count_events(edges, arrays.sent)

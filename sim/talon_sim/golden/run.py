@@ -60,7 +60,8 @@ class Stage:
         base = constant(population.v_reset if population.kind == "graded" else bias)
         for edge in self._edges:
             frames = self._arrays.sent[edge.source]
-            if not (edge.hold or is_held(frames)):
+            # What updates once has no use for a sum that is kept.
+            if population.once or not (edge.hold or is_held(frames)):
                 self._moving.append(edge)
                 continue
             is_late = edge.delay > 0
@@ -71,8 +72,11 @@ class Stage:
             else:
                 base = base + currents
         # The first edge that all timesteps need may write the drive: it comes first.
-        self._moving.sort(key=lambda edge: edge.delay > 0 or edge.once)
+        self._moving.sort(key=lambda edge: not self._is_needed_always(edge))
         return base
+
+    def _is_needed_always(self, edge: Edge) -> bool:
+        return edge.delay == 0 and (self.population.once or not edge.once)
 
     def run(self) -> None:
         """Run all timesteps, a chunk at a time: nothing that feeds the population waits for it."""
@@ -108,7 +112,7 @@ class Stage:
         if self._base is None:
             self._base = self._split()
         moving = self._moving
-        if moving and not (moving[0].delay or moving[0].once or self._base.ndim > 1):
+        if moving and self._is_needed_always(moving[0]) and self._base.ndim < 2:
             edge, *moving = moving
             frames = self._arrays.sent[edge.source][steps.start : steps.stop]
             flat = frames.reshape(-1, edge.synapses.n_source)
@@ -145,14 +149,23 @@ def run_samples(
         By population.
     """
     counters = {"spikes": 0, "updates": 0, "saturations": 0}
+
+    def stage_of(population: Population, part: Arrays) -> Stage:
+        return Stage(population, edges[population.name], neurons[population.name], part)
+
     for populations, is_cyclic in plan:
-        stages = [Stage(p, edges[p.name], neurons[p.name], arrays) for p in populations]
-        if is_cyclic:
+        if populations[0].once and not is_cyclic:
+            stages = [stage_of(populations[0], part) for part in arrays.blocks(populations[0])]
+            for stage in stages:
+                stage.run()
+        elif is_cyclic:
+            stages = [stage_of(population, arrays) for population in populations]
             for t in range(max(stage.n_steps for stage in stages)):
                 for stage in stages:
                     if t < stage.n_steps:
                         stage.advance(range(t, t + 1))
         else:
+            stages = [stage_of(populations[0], arrays)]
             stages[0].run()
         for stage in stages:
             counters["spikes"] += stage.spikes

@@ -216,7 +216,7 @@ def test_chunks_and_blocks_do_not_change_the_result(seed, monkeypatch):
     whole = golden_run(network, inputs)
     monkeypatch.setattr("talon_sim.golden.run._CHUNK", 300)
     monkeypatch.setattr("talon_sim.golden.maps._CHUNK", 300)
-    monkeypatch.setattr("talon_sim.golden.model._STATES", 400)
+    monkeypatch.setattr("talon_sim.golden.arrays._STATES", 400)
     assert_same(golden_run(network, inputs), whole)
 
 
