@@ -9,7 +9,7 @@ from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.neuron import lane
 from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool, shown
-from talon_hdl.neuron.scan import RowScan, cycles_per_row
+from talon_hdl.neuron.scan import RowScan, cycles_per_row, scan_layout
 from talon_hdl.neuron.update import BEATS, UpdateEngine, popcount
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.page import page, row_in_page
@@ -71,9 +71,9 @@ class MapUpdateEngine(UpdateEngine):
         self._scan(m, scan, returned)
 
         late = lane.latency(params)
-        facts = [scan.o]
+        facts: list[data.View] = [scan.o]
         for stage in range(1, FETCH_LATENCY + late + 1):
-            facts.append(Signal(scan.o.shape(), name=f"row_{stage}"))
+            facts.append(Signal(scan_layout(params), name=f"row_{stage}"))
             m.d.sync += facts[stage].eq(facts[stage - 1])
         index, walking = self._walk(m)
         arrived = [walking]
@@ -83,7 +83,7 @@ class MapUpdateEngine(UpdateEngine):
         tag = Signal(tag_layout(params))  # of the beat at the end of the lanes
         with m.If(arrived[late]):
             m.d.sync += tag.eq(tag.as_value() + 1)
-        self._update(
+        self._update_rows(
             m, queue, returned, index, tag, came=facts[FETCH_LATENCY], left=facts[-1],
             valid=arrived[late],
         )  # fmt: skip
@@ -122,7 +122,7 @@ class MapUpdateEngine(UpdateEngine):
         """Return a row and a beat in it as one number."""
         return Cat(index[: (self._beats_per_row - 1).bit_length()], row)
 
-    def _update(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
+    def _update_rows(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
         """Lanes and windows; ``came`` and ``left`` are the row at their start and at their end."""
         params, n, emit = self._params, self._lanes, self.run.descriptor.emit
         active = Signal(n)
