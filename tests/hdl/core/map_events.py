@@ -91,15 +91,9 @@ class MapEvents:
         for j in range(edge["rows"]):
             weights = self._weights(edge["base"] + f["index"] * edge["rows"] + j)
             gains = [f["payload"] * weight for weight in weights]
-            last = j == edge["rows"] - 1
             row = edge["row_start"] + j
-            self._row(
-                row,
-                f["slot"],
-                edge["slots"],
-                gains,
-                edge["last_lanes"] if last else self.params.lanes,
-            )
+            sops = sum(weight != 0 for weight in weights)
+            self._row(row, f["slot"], edge["slots"], gains, sops)
             pages.add(row // self.params.n_rows)
         if len(pages) > 1:
             self.seen.add("dense rows on two pages")
