@@ -71,10 +71,9 @@ class MapUpdateEngine(UpdateEngine):
         self._scan(m, scan, returned)
 
         late = lane.latency(params)
-        facts = [scan.o]
-        for stage in range(1, FETCH_LATENCY + late + 1):
-            facts.append(Signal(scan.o.shape(), name=f"row_{stage}"))
-            m.d.sync += facts[stage].eq(facts[stage - 1])
+        stages = range(1, FETCH_LATENCY + late + 1)
+        facts = [scan.o, *(Signal(scan.o.shape(), name=f"row_{stage}") for stage in stages)]
+        m.d.sync += [after.eq(before) for before, after in pairwise(facts)]
         index, walking = self._walk(m)
         arrived = [walking]
         for stage in range(1, late + 1):
@@ -83,7 +82,7 @@ class MapUpdateEngine(UpdateEngine):
         tag = Signal(tag_layout(params))  # of the beat at the end of the lanes
         with m.If(arrived[late]):
             m.d.sync += tag.eq(tag.as_value() + 1)
-        self._update(
+        self._update_rows(
             m, queue, returned, index, tag, came=facts[FETCH_LATENCY], left=facts[-1],
             valid=arrived[late],
         )  # fmt: skip
@@ -122,7 +121,7 @@ class MapUpdateEngine(UpdateEngine):
         """Return a row and a beat in it as one number."""
         return Cat(index[: (self._beats_per_row - 1).bit_length()], row)
 
-    def _update(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
+    def _update_rows(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
         """Lanes and windows; ``came`` and ``left`` are the row at their start and at their end."""
         params, n, emit = self._params, self._lanes, self.run.descriptor.emit
         active = Signal(n)
