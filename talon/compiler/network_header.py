@@ -24,7 +24,7 @@ from talon.image.fields import (
 _MAX_TAPS = 256
 """Rows or columns of a kernel: what a reader computes from them must stay in bounds."""
 
-_OUTPUT_KINDS = one_of("spike", "readout")
+_OUTPUT_KINDS = one_of("spike", "readout", "graded")
 _TRUE: Rule = ("true, or not there", lambda value: value is True)
 _SIDES: Rule = (
     "a list of two positive integers",

@@ -9,7 +9,7 @@ from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.neuron import lane
 from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool, shown
-from talon_hdl.neuron.scan import RowScan, cycles_per_row, scan_layout
+from talon_hdl.neuron.scan import RowScan, cycles_per_row
 from talon_hdl.neuron.update import BEATS, UpdateEngine, popcount
 from talon_hdl.stream import Queue
 from talon_hdl.synapse.page import page, row_in_page
@@ -71,10 +71,9 @@ class MapUpdateEngine(UpdateEngine):
         self._scan(m, scan, returned)
 
         late = lane.latency(params)
-        facts: list[data.View] = [scan.o]
-        for stage in range(1, FETCH_LATENCY + late + 1):
-            facts.append(Signal(scan_layout(params), name=f"row_{stage}"))
-            m.d.sync += facts[stage].eq(facts[stage - 1])
+        stages = range(1, FETCH_LATENCY + late + 1)
+        facts = [scan.o, *(Signal(scan.o.shape(), name=f"row_{stage}") for stage in stages)]
+        m.d.sync += [after.eq(before) for before, after in pairwise(facts)]
         index, walking = self._walk(m)
         arrived = [walking]
         for stage in range(1, late + 1):

@@ -141,18 +141,23 @@ class RowScan(wiring.Component):
             m.d.sync += row.eq(row + combined(steps))
 
     def _step_position(self, m: Module, advances: list[Value], advance: Signal) -> None:
-        position, descriptor = self.o.position, self.descriptor
+        descriptor = self.descriptor
+        at = Signal.like(self.o.position)
+        move = Signal.like(self.o.position)
+        m.d.comb += self.o.position.eq(at)
         of_x, of_y, moves = Signal(), Signal(), Signal()
         m.d.sync += [
             of_x.eq(advances[_X]),
             of_y.eq(advances[_Y]),
             moves.eq(advances[_C] | advances[_X] | advances[_Y]),
         ]
-        step = Mux(of_y, descriptor.y_index, Mux(of_x, descriptor.x_index, self._params.lanes))
+        m.d.comb += move.eq(
+            Mux(of_y, descriptor.y_index, Mux(of_x, descriptor.x_index, self._params.lanes))
+        )
         with m.If(self.start):
-            m.d.sync += position.eq(0)
+            m.d.sync += at.eq(0)
         with m.Elif(advance & moves):
-            m.d.sync += position.eq(position + step)
+            m.d.sync += at.eq(at + move)
 
     def _step_record(self, m: Module, advances: list[Value], advance: Signal) -> None:
         record, again = self.o.record, Signal()

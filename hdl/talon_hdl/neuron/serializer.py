@@ -14,12 +14,15 @@ from talon_hdl.neuron.update import beat_layout
 from talon_hdl.shapes import packed, view
 
 
-class Item(enum.Enum, shape=2):
-    """What becomes a packet."""
+class Item(enum.Enum, shape=3):
+    """What becomes a packet; chosen a cycle before, so that the packet's bits are no logic."""
 
-    VALUE = 0
-    ROUTE = 1
-    TOKEN = 2
+    VALUE = 0  # to the host
+    SPIKE = 1
+    HOST_SPIKE = 2
+    PSUM = 3
+    TOKEN = 4
+    HOST_TOKEN = 5
 
 
 class Serializer(wiring.Component):
@@ -100,6 +103,7 @@ class Serializer(wiring.Component):
         return data.StructLayout(
             {
                 "item": Item,
+                "routed": 1,  # by a route, which may not hold the neuron
                 "probe": 1,
                 "emit": 1,
                 "spike": 1,
@@ -204,27 +208,39 @@ class Serializer(wiring.Component):
             m.d.sync += [
                 item_valid.eq(source_valid & (source.probe | source.emit)),
                 item.eq(source),
-                item.item.eq(Mux(source.probe | readout, Item.VALUE, Item.ROUTE)),
+                item.routed.eq(~(source.probe | readout)),
                 self._route.eq(routes.data),
                 self._token.eq(tokens.data),
             ]
+            self._choose(m, source, item, view(layouts.route, routes.data).host)
             with m.If(at_end & (tokens_left != 0)):
+                to_host = view(layouts.token, tokens.data).host
                 m.d.sync += [
                     item_valid.eq(1),
-                    item.item.eq(Item.TOKEN),
+                    item.item.eq(Mux(to_host, Item.HOST_TOKEN, Item.TOKEN)),
+                    item.routed.eq(0),
                     token.eq(token + 1),
                     tokens_done.eq(tokens_done + 1),
                 ]
-            if self._params.has_maps:
-                self._give_payload(m, source, item)
             with m.If(source_valid & ~source_done):
                 m.d.sync += source.probe.eq(0)
 
-    def _give_payload(self, m: Module, source, item) -> None:
-        """Give routes the payload; those of PSUM groups take the potential."""
+    def _choose(self, m: Module, source, item, to_host: Value) -> None:
+        """Choose what the neuron at hand sends; with feature maps, give routes its payload.
+
+        For the host, the payload of a GRADED group is a value, although a route's.
+        """
         emit = self.run.descriptor.emit
-        with m.If(~source.probe & ((emit == Emit.SPIKE) | (emit == Emit.GRADED))):
-            m.d.sync += [item.value.eq(source.payload), item.spike.eq(1)]
+        graded = (emit == Emit.GRADED) if self._params.has_maps else Const(0, 1)
+        with m.If(source.probe | (emit == Emit.READOUT) | (graded & to_host)):
+            m.d.sync += item.item.eq(Item.VALUE)
+        with m.Elif(emit == Emit.PSUM):
+            m.d.sync += item.item.eq(Item.PSUM)
+        with m.Else():
+            m.d.sync += item.item.eq(Mux(to_host, Item.HOST_SPIKE, Item.SPIKE))
+        if self._params.has_maps:
+            with m.If(~source.probe & ((emit == Emit.SPIKE) | graded)):
+                m.d.sync += [item.value.eq(source.payload), item.spike.eq(1)]
 
     def _send(self, m: Module, item, item_valid: Signal, item_ready: Signal) -> None:
         """Form the packet and hold it until it is taken."""
@@ -232,7 +248,7 @@ class Serializer(wiring.Component):
         slot = self.run.slot
         place = item.position if self._params.has_maps else item.neuron
         matches = (route.first <= place) & (place <= route.last)
-        dropped = (item.item == Item.ROUTE) & ~matches
+        dropped = item.routed & ~matches
         sending = ~self.o.valid | self.o.ready
         m.d.comb += item_ready.eq(~item_valid | dropped | sending)
         with m.If(sending):
@@ -240,7 +256,7 @@ class Serializer(wiring.Component):
             m.d.sync += self.o.payload.eq(self._packet(m, item, route, slot))
 
     def _packet(self, m: Module, item, route, slot) -> Signal:
-        packets, descriptor = self._packets, self.run.descriptor
+        packets = self._packets
         token = view(self._layouts.token, self._token)
         packet = Signal(packets.width)
         index = Signal(self._params.index_width)
@@ -249,54 +265,49 @@ class Serializer(wiring.Component):
         masks = {"xmask": route.xmask, "ymask": route.ymask}
         target = {**masks, "slot": slot + route.delay}
         sender = {"core": self.core, "slot": slot}
-        value = {
-            **sender,
-            "neuron": item.neuron,
-            "value": item.value,
-            "spike": item.spike,
-            "probe": item.probe,
-        }
+        when = slot + token.delta
         with m.Switch(item.item):
             with m.Case(Item.VALUE):
-                m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, value))
-            with m.Case(Item.ROUTE):
-                with m.If(descriptor.emit == Emit.PSUM):
-                    fields = {
-                        **target,
-                        "slot": self._kept(target["slot"]),
-                        "neuron": self._wrapped(index),
-                        "value": item.value,
-                    }
-                    m.d.comb += packet.eq(_of(packets, Kind.PSUM, fields))
-                with m.Elif(route.host):
-                    fields = {**sender, "neuron": item.neuron}
-                    m.d.comb += packet.eq(_of(packets, Kind.HOST_SPIKE, fields))
-                    if has_maps:
-                        with m.If(descriptor.emit == Emit.GRADED):
-                            m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, value))
-                with m.Else():
-                    payload = item.value[:PAYLOAD_BITS] if has_maps else 1
-                    fields = {**target, "edge": route.edge, "index": index, "payload": payload}
-                    m.d.comb += packet.eq(_of(packets, Kind.SPIKE, fields))
+                fields = {
+                    **sender,
+                    "neuron": item.neuron,
+                    "value": item.value,
+                    "spike": item.spike,
+                    "probe": item.probe,
+                }
+                m.d.comb += packet.eq(_of(packets, Kind.HOST_VALUE, fields))
+            with m.Case(Item.PSUM):
+                fields = {
+                    **target,
+                    "slot": self._kept(target["slot"]),
+                    "neuron": self._wrapped(index),
+                    "value": item.value,
+                }
+                m.d.comb += packet.eq(_of(packets, Kind.PSUM, fields))
+            with m.Case(Item.HOST_SPIKE):
+                fields = {**sender, "neuron": item.neuron}
+                m.d.comb += packet.eq(_of(packets, Kind.HOST_SPIKE, fields))
+            with m.Case(Item.SPIKE):
+                payload = item.value[:PAYLOAD_BITS] if has_maps else 1
+                fields = {**target, "edge": route.edge, "index": index, "payload": payload}
+                m.d.comb += packet.eq(_of(packets, Kind.SPIKE, fields))
+            with m.Case(Item.HOST_TOKEN):
+                fields = {
+                    "core": self.core,
+                    "slot": when,
+                    "group": self.run.group,
+                    "credit": token.credit,
+                }
+                m.d.comb += packet.eq(_of(packets, Kind.HOST_TOKEN, fields))
             with m.Default():
-                when = slot + token.delta
-                with m.If(token.host):
-                    fields = {
-                        "core": self.core,
-                        "slot": when,
-                        "group": self.run.group,
-                        "credit": token.credit,
-                    }
-                    m.d.comb += packet.eq(_of(packets, Kind.HOST_TOKEN, fields))
-                with m.Else():
-                    fields = {
-                        "xmask": token.xmask,
-                        "ymask": token.ymask,
-                        "slot": when,
-                        "group": token.group,
-                        "credit": token.credit,
-                    }
-                    m.d.comb += packet.eq(_of(packets, Kind.TOKEN, fields))
+                fields = {
+                    "xmask": token.xmask,
+                    "ymask": token.ymask,
+                    "slot": when,
+                    "group": token.group,
+                    "credit": token.credit,
+                }
+                m.d.comb += packet.eq(_of(packets, Kind.TOKEN, fields))
         return packet
 
     def _wrapped(self, index: Signal):

@@ -16,6 +16,9 @@ from talon.errors import MappingError
 
 INDEX_BITS = 16
 
+SPREAD_MAX = 1 << 24
+"""Pairs of neurons up to which a kernel may become a matrix."""
+
 
 class Layout:
     """The shapes of everything in one network, as the array sees them."""
@@ -68,12 +71,7 @@ class Layout:
         if projection not in self._steppings:
             kernel = self.projections[projection].weight
             assert isinstance(kernel, Kernel)
-            try:
-                found = stepping_of(kernel.rows), stepping_of(kernel.columns)
-            except MappingError as error:
-                p = self.projections[projection]
-                raise MappingError(f"Projection {p.source!r} -> {p.target!r}: {error}") from None
-            self._steppings[projection] = found
+            self._steppings[projection] = stepping_of(kernel.rows), stepping_of(kernel.columns)
         return self._steppings[projection]
 
     @cached_property
@@ -133,7 +131,7 @@ class Layout:
         Sparse words name rows that a core has potentials for, so graded neurons have none.
         """
         if isinstance(projection.weight, Kernel):
-            return projection
+            return projection if _can_step(projection.weight) else self._spread(projection)
         weight = self._identity_of(projection)
         if weight is not None:
             kernel = _identity(self._sent_shapes[projection.source], weight)
@@ -147,6 +145,19 @@ class Layout:
         if may_be_sparse and projection.form == "sparse":
             return projection
         return replace(projection, form="rows")
+
+    def _spread(self, projection: Projection) -> Projection:
+        """Return a kernel whose targets are in no steps as words of their own for each source."""
+        kernel = projection.weight
+        assert isinstance(kernel, Kernel)
+        if kernel.n_source * kernel.n_target > SPREAD_MAX:
+            raise MappingError(
+                f"Projection {projection.source!r} -> {projection.target!r} must reach the targets "
+                "of each source in equal steps, as convolutions, their transposes, pools and "
+                f"nearest upsampling do, or have at most {SPREAD_MAX} pairs of neurons, not "
+                f"{kernel.n_source * kernel.n_target}; put neurons between the layers"
+            )
+        return replace(projection, weight=kernel.dense(), form="rows")
 
     def _in_order_of_codes(self, projection: Projection) -> Projection:
         shape = self._sent_shapes.get(projection.source)
@@ -164,6 +175,15 @@ class Layout:
                     f"Map {name!r} of shape {shape} has coordinates of {code_bits(shape)} bits, "
                     f"but an event names {INDEX_BITS}; pool or stride earlier or use fewer channels"
                 )
+
+
+def _can_step(kernel: Kernel) -> bool:
+    """Tell whether the array can step through the targets of each source."""
+    try:
+        stepping_of(kernel.rows), stepping_of(kernel.columns)
+    except MappingError:
+        return False
+    return True
 
 
 def check_shared(population: Population, shape: Shape) -> None:

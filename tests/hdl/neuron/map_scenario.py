@@ -7,6 +7,7 @@ the interpreter or the golden model.
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise, product
+from math import prod
 
 from talon.arch import numerics
 from talon.arch.memories import Emit, MemoryLayouts, Reset
@@ -143,7 +144,7 @@ def random_program(rng, params):
 
 def _random_scan(rng, params, emit, n_records, *, large):
     """Return the fields of a group that say which rows it has: a raster of pixels, or any steps."""
-    pools = emit in (Emit.SPIKE, Emit.GRADED) and rng.random() < 0.6
+    pools = rng.random() < {Emit.SPIKE: 0.7, Emit.GRADED: 0.6}.get(emit, 0)
     n_c = min(rng.choice([1, 1, 2, 3]), params.n_rows - n_records)
     pool = [rng.choice([1, 2, 2, 3, 4]) if pools else 1 for _ in range(2)]
     extent = {
@@ -184,7 +185,8 @@ def _random_scan(rng, params, emit, n_records, *, large):
     stride_y, stride_x = (rng.choice([1, size]) for size in pool)
     if emit is Emit.SPIKE:  # a row for each neuron, where there are potentials
         stride_y, stride_x = pool
-        group["row_start"] %= params.n_rows
+        size = prod(extent.values())
+        group["row_start"] = rng.randrange(max(1, params.n_rows - size + 1))
     width = extent["n_x"] * stride_x + pool[1] - stride_x
     pixel, line = n_c, n_c * width
     window = (pool[0] - 1) * line + (pool[1] - 1) * pixel

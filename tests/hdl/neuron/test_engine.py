@@ -36,14 +36,18 @@ def test_engine_updates_groups_when_their_tokens_are_there(params):
 @pytest.mark.cosim
 @pytest.mark.parametrize(
     "params",
-    [preset("tiny_2x2_map"), preset("zynq_us_plus_map")],
-    ids=["4-lanes", "16-lanes"],
+    [
+        preset("tiny_2x2_map"),
+        replace(preset("tiny_2x2_map"), update_lanes=4),
+        preset("zynq_us_plus_map"),
+    ],
+    ids=["4-lanes", "4-lanes-at-once", "16-lanes"],
 )
 def test_groups_with_feature_maps_follow_the_contract(params):
     result = run_cocotb(
         "engine",
         component_verilog(NeuronEngine(params), "engine"),
         BENCH.with_name("cocotb_map_engine.py"),
-        parameters={"params": asdict(params), "trials": 24},
+        parameters={"params": asdict(params), "trials": 36 if params.lanes == 4 else 24},
     )
     assert_covered(result.coverage)
