@@ -114,13 +114,13 @@ def check_records(subject: Subject) -> None:
         has_frac = population is not None and population.kind != "graded"
         if entry["frac"] != (population.frac if population and has_frac else 0):
             raise ImageError(f"Group {group[1]} of core {group[0]} has the wrong fractional bits")
-        neuron = neurons_of(subject, group)
+        neuron = None if population is None else neurons_of(subject, group)
         scan = scan_rows(entry, subject.params)
         wanted: dict[int, tuple[object, ...]] = {}
         for row, record, n in zip(scan.row, scan.record_row, scan.lanes, strict=True):
             for lane in range(int(n)):
                 at = int(record) * lanes + lane
-                which = None if population is None else int(neuron[int(row) * lanes + lane])
+                which = None if neuron is None else int(neuron[int(row) * lanes + lane])
                 want = _wanted(population, which)
                 if wanted.setdefault(at, want) != want:
                     raise ImageError(

@@ -178,10 +178,10 @@ class MapCosts:
             ),
         ]
 
-    def exceeded(self, contents: Bin) -> Limit | None:
-        """Return what the contents of a core need too much of, most first; None if they fit."""
-        worst = max(self.limits(contents), key=lambda limit: limit.used / limit.there)
-        return worst if worst.used > worst.there else None
+    def exceeded(self, contents: Bin) -> list[Limit]:
+        """Return what the contents of a core need too much of, most first; nothing if they fit."""
+        over = [limit for limit in self.limits(contents) if limit.used > limit.there]
+        return sorted(over, key=lambda limit: -limit.used / limit.there)
 
     def rate(self, source: str) -> float:
         """Return the events of one line of a source in a timestep."""

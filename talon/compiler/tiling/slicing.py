@@ -47,17 +47,19 @@ def _pieces_of(costs: MapCosts, population: str) -> Iterator[Piece]:
     pending = [costs.piece(population, whole_tile(shape, costs.params.lanes), feeds)]
     while pending:
         piece = pending.pop()
-        limit = costs.exceeded(Bin(pieces=[piece]))
-        if limit is None:
+        limits = costs.exceeded(Bin(pieces=[piece]))
+        if not limits:
             yield piece
             continue
-        parts = _cut(costs, piece, _axes_for(costs, piece, limit))
+        cuts = (_cut(costs, piece, _axes_for(costs, piece, limit)) for limit in limits)
+        parts = next((parts for parts in cuts if parts is not None), None)
         if parts is not None:
             pending += reversed(parts)
-        elif limit.name == "weight words":
+        elif [limit.name for limit in limits] == ["weight words"]:
             yield from _with_partial_sums(costs, piece)
         else:
-            raise MappingError(_too_much(costs, piece, limit))
+            other = next(limit for limit in limits if limit.name != "weight words")
+            raise MappingError(_too_much(costs, piece, other))
 
 
 def _axes_for(costs: MapCosts, piece: Piece, limit: Limit) -> tuple[Axis, ...]:
@@ -142,7 +144,7 @@ def _pack(costs: MapCosts, pieces: list[Piece]) -> list[Bin]:
     pending = sorted(pieces, key=lambda piece: _size(costs, piece))
     while pending:
         piece = pending.pop()
-        room = [b for b in bins if costs.exceeded(Bin(pieces=[*b.pieces, piece])) is None]
+        room = [b for b in bins if not costs.exceeded(Bin(pieces=[*b.pieces, piece]))]
         if room:
             min(room, key=lambda b: costs.params.weight_words - b.words).pieces.append(piece)
         elif len(bins) < costs.params.n_cores:

@@ -10,20 +10,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "neuron"))
 
 import map_scenario
-from core_scenario import Stimulus
+from core_scenario import Program, Stimulus
 from map_events import MapEvents, place, random_edges, random_event
 
 from talon.arch.packet import Kind, PacketLayouts
 
 
+class MapProgram(Program):
+    """Memories of a core."""
+
+    def used(self):
+        """Return the numbers of groups that are in use."""
+        return [number for number, group in enumerate(self.groups) if group.get("n_y")]
+
+
 def map_program(rng, params):
     """Return a program with edges of every kind and groups of every kind."""
     groups = map_scenario.random_program(rng, params)
-    program = random_edges(rng, params)
-    program.groups, program.records, program.init = groups.groups, groups.records, groups.init
-    program.routes, program.tokens = groups.routes, groups.tokens
-    program.used = groups.used
-    return program
+    return MapProgram(**{**vars(random_edges(rng, params)), **vars(groups)})
 
 
 class MapReference(map_scenario.Reference):

@@ -1,0 +1,120 @@
+"""Feature maps: golden model = image interpreter = RTL, in every value of every timestep.
+
+Graphs of convolutions (strides, padding, dilation, groups), pools, graded and spiking layers,
+residuals, splits, concatenations and upsampling, and integer networks of arbitrary kernels with
+delays, recurrence and what is constant over timesteps.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from talon.arch.params import preset
+from talon.backend.programs import compile as compile_graph
+from talon.backend.target import get_target
+from talon.compiler.compile import program_of
+from talon.compiler.inputs import quantize_inputs
+from talon.compiler.mapping import map_network
+from talon.errors import MappingError
+from talon.testing import random_inputs, random_map_graph, random_map_network, random_map_payloads
+from talon_sim.cosim.fast import BackPressure
+from talon_sim.cosim.target import CosimTarget
+from talon_sim.trace import compare
+
+COUNTERS = ("sops", "spikes", "updates", "saturations")
+
+seeds = st.integers(0, 2**32 - 1)
+pressures = st.builds(
+    BackPressure,
+    seed=st.integers(0, 2**31),
+    gap_in=st.sampled_from([0.0, 0.1, 0.5]),
+    gap_out=st.sampled_from([0.0, 0.1, 0.7]),
+    burst=st.sampled_from([1, 5, 300]),
+)
+
+
+def program_of_graph(seed, hw):
+    """Return a random graph as a program, calibrated or not, and its payloads."""
+    rng = np.random.default_rng(seed)
+    graph = random_map_graph(rng)
+    raster = random_inputs(rng, graph, 5, 2, rate=0.3)
+    program = compile_graph(graph, hw=hw, calibration=raster if seed % 2 else None)
+    return program, quantize_inputs(program.network, raster)
+
+
+def program_of_network(seed, hw, objective="latency"):
+    """Return a random integer network as a program, and payloads; give up one that is too large."""
+    rng = np.random.default_rng(seed)
+    network = random_map_network(rng)
+    payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
+    try:
+        placed = map_network(network, preset(hw), objective=objective)
+    except MappingError:
+        assume(False)
+        raise
+    return program_of(placed, graph_hash=bytes(32), report={}), payloads
+
+
+def check(golden, other, program):
+    comparison = compare(golden, other)
+    assert comparison.equal, comparison
+    assert set(golden.potentials) == set(other.potentials)
+    if not any(group["emit"] == "psum" for group in program.manifest["groups"]):
+        assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
+
+
+@settings(max_examples=40)
+@given(seed=seeds, order=st.integers(0, 2**31))
+def test_interpreter_is_golden_on_graphs(seed, order):
+    program, payloads = program_of_graph(seed, "zynq_us_plus_map")
+    golden = get_target("golden").run(program, payloads, probe=True)
+    run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
+    check(golden, run, program)
+
+
+@pytest.mark.slow
+def test_interpreter_is_golden_on_many_graphs():
+    for seed in range(300):
+        program, payloads = program_of_graph(seed, "zynq_us_plus_map")
+        golden = get_target("golden").run(program, payloads, probe=True)
+        run = get_target("interpreter", seed=seed).run(program, payloads, probe=True)
+        check(golden, run, program)
+
+
+@settings(max_examples=60)
+@given(
+    seed=seeds,
+    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map"]),
+    objective=st.sampled_from(["latency", "cores"]),
+    order=st.integers(0, 2**31),
+)
+def test_interpreter_is_golden_on_networks(seed, hw, objective, order):
+    program, payloads = program_of_network(seed, hw, objective)
+    golden = get_target("golden").run(program, payloads, probe=True)
+    run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
+    check(golden, run, program)
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_networks():
+    @settings(max_examples=25)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    def check_examples(seed, objective, pressure):
+        program, payloads = program_of_network(seed, "tiny_2x2_map", objective)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
+        check(golden, rtl, program)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_rtl_is_golden_on_graphs():
+    for seed in range(40):
+        program, payloads = program_of_graph(seed, "zynq_us_plus_map")
+        golden = get_target("golden").run(program, payloads, probe=True)
+        pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
+        check(golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program)
