@@ -28,6 +28,8 @@ ASKED_FOR = {
 def simulate(example: Example, target: str) -> dict[str, Any]:
     model, images = map(str, example.require())
     arguments = ["simulate", model, "--input", images, "--target", target, "--json"]
+    if target != "reference":
+        arguments += ["--hw", example.hw]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
@@ -72,9 +74,12 @@ def test_a_wheel_holds_model_and_images(example: Example) -> None:
         assert f'"examples/mnist/{name}" = "share/talon/mnist/{name}"' in lines
 
 
-def test_shipped_network_is_as_good_in_integers_as_in_floats() -> None:
-    reference, golden = (simulate(MNIST, target) for target in ("reference", "golden"))
-    assert reference["accuracy"] >= 0.955
+@pytest.mark.parametrize(("example", "least"), [(MNIST, 0.955), (CONVSNN, 0.98)])
+def test_shipped_network_is_as_good_in_integers_as_in_floats(
+    example: Example, least: float
+) -> None:
+    reference, golden = (simulate(example, target) for target in ("reference", "golden"))
+    assert reference["accuracy"] >= least
     assert abs(golden["accuracy"] - reference["accuracy"]) <= 0.005
 
 
@@ -91,11 +96,6 @@ def test_convolutional_network_is_that_of_the_tutorial(conv_snn: ir.Graph) -> No
         assert (lif.reset, lif.reset_delay, lif.strict) == ("subtract", True, True)
         assert np.allclose(lif.tau, 10) and np.array_equal(lif.tau, lif.r)
         assert np.all(lif.v_threshold == 1) and not np.any(lif.v_leak)
-
-
-def test_convolutional_network_is_right_in_floats() -> None:
-    found = simulate(CONVSNN, "reference")
-    assert found["accuracy"] >= 0.98
 
 
 def test_few_features_of_convolutional_network_are_above_zero() -> None:
@@ -151,7 +151,6 @@ def test_demo_on_few_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.cosim
-@pytest.mark.xfail(strict=True, reason="the compiler does not map convolutions onto arrays yet")
 def test_demo_of_the_convolutional_network_on_few_images(tmp_path: Path) -> None:
     found = demo(tmp_path, "convsnn", "--samples", "6", "--probed", "2")
     assert (found["model"], found["hw"]) == (CONVSNN.model, CONVSNN.hw)
@@ -159,4 +158,4 @@ def test_demo_of_the_convolutional_network_on_few_images(tmp_path: Path) -> None
     assert found["rtl_samples"] == 2
     # The convolution's neurons, all 12,544 of them, are compared as well as the 138 that spike.
     assert found["rtl_values_compared"] >= 2 * 2 * (16 * 28 * 28 + 138)
-    assert found["cycles_per_inference"] > 0
+    assert 800 < found["cycles_per_inference"] < 6000
