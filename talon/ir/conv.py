@@ -5,6 +5,7 @@ with ``x = 0`` outside, ``G`` groups and ``g`` the group of output channel ``o``
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -76,18 +77,27 @@ def convolved(
     shape: Dims, weight: Array, groups: int, *, stride: Dims, padding: Dims, dilation: Dims
 ) -> Dims:
     """Return the output shape of a convolution of ``len(shape) - 1`` spatial dimensions."""
-    channels = weight.shape[1] * groups
-    if len(shape) != weight.ndim - 1 or shape[0] != channels:
-        axes = ("H", "W") if weight.ndim == 4 else ("L",)
+    kernel = weight.shape
+    channels = kernel[1] * groups
+    if len(shape) != len(kernel) - 1 or shape[0] != channels:
+        axes = ("H", "W") if len(kernel) == 4 else ("L",)
         raise ParameterError(f"takes ({', '.join([str(channels), *axes])})")
     try:
-        sizes = [
-            conv_output_size(*args)
-            for args in zip(shape[1:], weight.shape[2:], stride, padding, dilation, strict=True)
-        ]
+        sizes = _window_counts(
+            shape[1:], kernel[2:], tuple(stride), tuple(padding), tuple(dilation)
+        )
     except ValueError as exc:
         raise ParameterError(f"has a kernel that does not fit: {exc}") from None
-    return (weight.shape[0], *sizes)
+    return (kernel[0], *sizes)
+
+
+@lru_cache(maxsize=1024)
+def _window_counts(sizes: Dims, kernel: Dims, stride: Dims, padding: Dims, dilation: Dims) -> Dims:
+    """Return the windows along each dimension; layers of one network are often alike."""
+    return tuple(
+        conv_output_size(*args)
+        for args in zip(sizes, kernel, stride, padding, dilation, strict=True)
+    )
 
 
 @register_node

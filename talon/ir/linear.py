@@ -60,13 +60,14 @@ class _Dense(Node):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(out_features,)`` for an input of ``(in_features,)``."""
-        if shape != (self.in_features,):
-            raise ParameterError(f"takes ({self.in_features},)")
-        return (self.out_features,)
+        n_out, n_in = self.weight.shape
+        if shape != (n_in,):
+            raise ParameterError(f"takes ({n_in},)")
+        return (n_out,)
 
     def intrinsic_shape(self) -> Dims | None:
         """Return ``(out_features,)``."""
-        return (self.out_features,)
+        return self.weight.shape[:1]
 
 
 @register_node

@@ -110,9 +110,9 @@ class Node:
     def required_shape(self) -> Dims | None:
         """Return the input shape that is declared, if any."""
         declared: Shape | None = getattr(self, "input_type", None)
-        if not declared or "input" not in declared:
+        dims = declared.get("input") if declared else None
+        if dims is None:
             return None
-        dims = declared["input"]
         return tuple(dims.tolist() if isinstance(dims, np.ndarray) else map(int, dims))
 
     def edge_shape(self, shape: Dims, port: int) -> Dims:

@@ -2,12 +2,14 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
 from talon.ir.node import Node
-from talon.ir.topology import partial_order, zero_delay_edges
+from talon.ir.population import Population
+from talon.ir.topology import order_of, partial_order, zero_delay_edges
 from talon.ir.types import Dims
 
 if TYPE_CHECKING:
@@ -51,13 +53,14 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
 class Flow(NamedTuple):
     """Order and shapes of a graph without cycles, not even delayed ones.
 
-    ``inputs`` has the shape of all inputs of a node together, and of a node without incoming edges
-    what it declares, if anything.
+    ``order`` has every node behind its sources. ``inputs`` has the shape of all inputs of a node
+    together, and of a node without incoming edges what it declares, if anything.
     """
 
     order: list[str]
     inputs: dict[str, Dims]
     outputs: dict[str, Dims]
+    sources: dict[str, list[str]]
 
 
 def infer_acyclic(graph: "Graph") -> Flow | None:
@@ -66,29 +69,33 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
     This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
     """
     nodes = graph.nodes
-    # Mostly an edge carries all that its source gives, and it need not be asked what it carries.
-    is_plain = all(type(node).edge_shape is Node.edge_shape for node in nodes.values())
+    rules = {kind: _rules(kind) for kind in set(map(type, nodes.values()))}
     try:
-        order, rest = partial_order(nodes, graph.edges)
-        sources = graph.sources() if is_plain else {}
-        feeds = {} if is_plain else _feeds(graph)
+        sources = graph.sources()
+        # Mostly an edge carries all that its source gives, and it need not be asked for that.
+        feeds = _feeds(graph) if any(rule.asks_edges for rule in rules.values()) else None
+        order = order_of(sources)
     except KeyError:
         return None
-    if rest:
+    if order is None:
         return None
     inputs: dict[str, Dims] = {}
     shapes: dict[str, Dims] = {}
     try:
         for name in order:
             node = nodes[name]
-            own = node.intrinsic_shape()
-            declared = node.required_shape()
-            if is_plain:
+            rule = rules[type(node)]
+            own = node.intrinsic_shape() if rule.has_own else None
+            declared = node.required_shape() if rule.declares else None
+            if feeds is None:
                 carried = [shapes[src] for src in sources[name]]
             else:
                 carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
             if carried:
-                merged = node.merge_shape(carried)
+                if rule.sums and len(carried) == 1:
+                    merged = carried[0]
+                else:
+                    merged = node.merge_shape(carried)
                 output = node.output_shape(merged)
                 if (declared is not None and declared != merged) or (
                     own is not None and own != output
@@ -105,7 +112,29 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
             shapes[name] = own
     except ModelError:
         return None
-    return Flow(order, inputs, {name: shapes[name] for name in nodes})
+    return Flow(order, inputs, {name: shapes[name] for name in nodes}, sources)
+
+
+class _Rules(NamedTuple):
+    """What the nodes of a type need not be asked, since the type leaves it as :class:`Node` has it.
+
+    ``sums`` tells that one input alone is the shape of all inputs together.
+    """
+
+    asks_edges: bool
+    has_own: bool
+    declares: bool
+    sums: bool
+
+
+@cache
+def _rules(kind: type[Node]) -> _Rules:
+    return _Rules(
+        asks_edges=kind.edge_shape is not Node.edge_shape,
+        has_own=kind.intrinsic_shape is not Node.intrinsic_shape,
+        declares=kind.required_shape is not Population.required_shape,
+        sums=kind.merge_shape is Node.merge_shape,
+    )
 
 
 Feeds: TypeAlias = Sequence[tuple[str, int]]
