@@ -77,27 +77,25 @@ def convolved(
     shape: Dims, weight: Array, groups: int, *, stride: Dims, padding: Dims, dilation: Dims
 ) -> Dims:
     """Return the output shape of a convolution of ``len(shape) - 1`` spatial dimensions."""
-    kernel = weight.shape
+    return _convolved(shape, weight.shape, groups, tuple(stride), tuple(padding), tuple(dilation))
+
+
+@lru_cache(maxsize=1024)  # layers of one network are often alike
+def _convolved(
+    shape: Dims, kernel: Dims, groups: int, stride: Dims, padding: Dims, dilation: Dims
+) -> Dims:
     channels = kernel[1] * groups
     if len(shape) != len(kernel) - 1 or shape[0] != channels:
         axes = ("H", "W") if len(kernel) == 4 else ("L",)
         raise ParameterError(f"takes ({', '.join([str(channels), *axes])})")
     try:
-        sizes = _window_counts(
-            shape[1:], kernel[2:], tuple(stride), tuple(padding), tuple(dilation)
-        )
+        sizes = [
+            conv_output_size(*args)
+            for args in zip(shape[1:], kernel[2:], stride, padding, dilation, strict=True)
+        ]
     except ValueError as exc:
         raise ParameterError(f"has a kernel that does not fit: {exc}") from None
     return (kernel[0], *sizes)
-
-
-@lru_cache(maxsize=1024)
-def _window_counts(sizes: Dims, kernel: Dims, stride: Dims, padding: Dims, dilation: Dims) -> Dims:
-    """Return the windows along each dimension; layers of one network are often alike."""
-    return tuple(
-        conv_output_size(*args)
-        for args in zip(sizes, kernel, stride, padding, dilation, strict=True)
-    )
 
 
 @register_node

@@ -18,7 +18,7 @@ from talon.ir.types import Array, Dims, Shape, SpikeMode
 SPIKE_MODES = ("binary", "graded", "rate")
 
 
-class _Dense(Node):
+class Dense(Node):
     """What dense layers share; the fields belong to the subclasses."""
 
     weight: Array
@@ -72,7 +72,7 @@ class _Dense(Node):
 
 @register_node
 @dataclass(eq=False, repr=False)
-class Affine(_Dense):
+class Affine(Dense):
     """``y = weight @ x + bias``.
 
     Parameters
@@ -95,7 +95,7 @@ class Affine(_Dense):
 
 @register_node
 @dataclass(eq=False, repr=False)
-class SpikingAffine(_Dense):
+class SpikingAffine(Dense):
     """``y = weight @ x + bias`` with hints on how spikes and weights are to be represented.
 
     Parameters

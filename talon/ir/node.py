@@ -91,7 +91,7 @@ class Node:
 
     def merge_shape(self, shapes: Sequence[Dims]) -> Dims:
         """Return the shape that several inputs have together; here they are summed."""
-        if len(shapes) > 1 and any(shape != shapes[0] for shape in shapes):
+        if list(shapes).count(shapes[0]) < len(shapes):
             raise ParameterError("sums its inputs, which must have one shape")
         return shapes[0]
 

@@ -1,16 +1,18 @@
 """Shape inference over a whole graph."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
+from talon.ir.linear import Dense
 from talon.ir.node import Node
 from talon.ir.population import Population
 from talon.ir.topology import order_of, partial_order, zero_delay_edges
-from talon.ir.types import Dims
+from talon.ir.types import Array, Dims
 
 if TYPE_CHECKING:
     from talon.ir.graph import Graph
@@ -83,57 +85,68 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
     shapes: dict[str, Dims] = {}
     try:
         for name in order:
-            node = nodes[name]
+            node, given = nodes[name], sources[name]
             rule = rules[type(node)]
-            own = node.intrinsic_shape() if rule.has_own else None
             declared = node.required_shape() if rule.declares else None
-            if feeds is None:
-                carried = [shapes[src] for src in sources[name]]
-            else:
-                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
-            if carried:
-                if rule.sums and len(carried) == 1:
-                    merged = carried[0]
-                else:
-                    merged = node.merge_shape(carried)
-                output = node.output_shape(merged)
-                if (declared is not None and declared != merged) or (
-                    own is not None and own != output
-                ):
-                    return None
-                inputs[name], shapes[name] = merged, output
+            if not given:
+                if declared is not None:
+                    inputs[name] = declared
+                own = node.intrinsic_shape()
+                if own is None:
+                    if declared is None:
+                        return None
+                    own = node.output_shape(declared)
+                shapes[name] = own
                 continue
-            if declared is not None:
-                inputs[name] = declared
-            if own is None:
-                if declared is None:
-                    return None
-                own = node.output_shape(declared)
-            shapes[name] = own
+            if feeds is not None:
+                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
+                merged = node.merge_shape(carried)
+            elif len(given) == 1 and rule.sums:
+                merged = shapes[given[0]]
+            else:
+                merged = node.merge_shape([shapes[src] for src in given])
+            if declared is not None and declared != merged:
+                return None
+            if rule.read_parameter is not None and rule.read_parameter(node).shape == merged:
+                output = merged
+            else:
+                output = node.output_shape(merged)
+            if rule.has_own and node.intrinsic_shape() not in (None, output):
+                return None
+            inputs[name], shapes[name] = merged, output
     except ModelError:
         return None
     return Flow(order, inputs, {name: shapes[name] for name in nodes}, sources)
 
 
 class _Rules(NamedTuple):
-    """What the nodes of a type need not be asked, since the type leaves it as :class:`Node` has it.
+    """What the nodes of a type need not be asked, since the type leaves it as its base has it.
 
-    ``sums`` tells that one input alone is the shape of all inputs together.
+    ``has_own`` tells that parameters may ask for another output than that of the input, ``sums``
+    that one input alone is the shape of all inputs together, and ``read_parameter`` reads what
+    tells that the output is as the input.
     """
 
     asks_edges: bool
     has_own: bool
     declares: bool
     sums: bool
+    read_parameter: Callable[[Node], Array] | None
 
 
 @cache
 def _rules(kind: type[Node]) -> _Rules:
+    is_dense = issubclass(kind, Dense) and (kind.output_shape, kind.intrinsic_shape) == (
+        Dense.output_shape,
+        Dense.intrinsic_shape,
+    )
+    keeps = issubclass(kind, Population) and kind.output_shape is Population.output_shape
     return _Rules(
         asks_edges=kind.edge_shape is not Node.edge_shape,
-        has_own=kind.intrinsic_shape is not Node.intrinsic_shape,
+        has_own=kind.intrinsic_shape is not Node.intrinsic_shape and not is_dense,
         declares=kind.required_shape is not Population.required_shape,
         sums=kind.merge_shape is Node.merge_shape,
+        read_parameter=attrgetter(kind.parameter_names[0]) if keeps else None,
     )
 
 
