@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
-from talon.ir.costs import array_fields, count_macs, reader_of, stored_bytes
+from talon.ir.costs import array_fields, count_macs, stored_bytes
 from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
@@ -287,20 +286,20 @@ def _config_reader(kind: type[Node]) -> Callable[[Node], dict[str, Any]]:
     """Return what reads the fields that are no arrays, those that are None left out."""
     names = tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
     own = tuple(name for name in names if name not in _HARDWARE)
-    read_hardware, read_own = attrgetter(*_HARDWARE), reader_of(own)
+    # Written out for the type, as its constructor is by dataclass: twice as quick as any loop.
+    # Mostly no hint for the hardware is given, and then none of them need be named.
+    no_hints = " is ".join([*(f"node.{name}" for name in _HARDWARE), "None"])
+    items = ", ".join(f"{name!r}: node.{name}" for name in own)
+    read_own = eval(f"lambda node: {{{items}}} if {no_hints} else None", {})
 
     def read(node: Node) -> dict[str, Any]:
-        # Mostly no hint for the hardware is given, and then none of them need be named.
-        for value in read_hardware(node):
-            if value is not None:
-                break
-        else:
-            values = read_own(node)
-            for value in values:
+        config = read_own(node)
+        if config is not None:
+            for value in config.values():
                 if value is None:
                     break
             else:
-                return dict(zip(own, values, strict=True))
+                return config
         config = {name: getattr(node, name) for name in names}
         return {name: value for name, value in config.items() if value is not None}
 

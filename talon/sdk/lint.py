@@ -509,9 +509,13 @@ def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
             continue
         if array.size > _JOINED:
             flat = array.reshape(-1)
-            blocks = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
-            if not all(_is_surely_finite(block) for block in blocks):
-                return False
+            if flat.size <= _BLOCK:
+                blocks = [flat]
+            else:
+                blocks = [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
+            for block in blocks:
+                if not isfinite(np.vdot(block, block)):
+                    return False
             continue
         waiting.setdefault(dtype, []).append(array)
         n_waiting += array.size
