@@ -140,13 +140,15 @@ def _rules(kind: type[Node]) -> _Rules:
         Dense.output_shape,
         Dense.intrinsic_shape,
     )
-    keeps = issubclass(kind, Population) and kind.output_shape is Population.output_shape
+    read_parameter = None
+    if issubclass(kind, Population) and kind.output_shape is Population.output_shape:
+        read_parameter = attrgetter(kind.parameter_names[0])
     return _Rules(
         asks_edges=kind.edge_shape is not Node.edge_shape,
         has_own=kind.intrinsic_shape is not Node.intrinsic_shape and not is_dense,
         declares=kind.required_shape is not Population.required_shape,
         sums=kind.merge_shape is Node.merge_shape,
-        read_parameter=attrgetter(kind.parameter_names[0]) if keeps else None,
+        read_parameter=read_parameter,
     )
 
 

@@ -48,8 +48,10 @@ def is_surely_sound(nodes: Nodes, edges: Edges) -> bool:
         n_different = len(set(edges))
     except (TypeError, ValueError):
         return False
-    inputs = {name for name, node in nodes.items() if isinstance(node, Input)}
-    outputs = {name for name, node in nodes.items() if isinstance(node, Output)}
+    in_kinds = {kind for kind in kinds if issubclass(kind, Input)}
+    out_kinds = {kind for kind in kinds if issubclass(kind, Output)}
+    inputs = {name for name, node in nodes.items() if type(node) in in_kinds}
+    outputs = {name for name, node in nodes.items() if type(node) in out_kinds}
     return (
         names.isascii()
         and "/" not in names

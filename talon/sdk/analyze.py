@@ -14,6 +14,7 @@ from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
 from talon.ir.node import ARRAY, Node
+from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.synaptic import CubaLIF
 from talon.ir.topology import order_of, partial_order, zero_delay_edges
@@ -121,6 +122,8 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
             n_bytes += layer.bytes
             memory[layer.node_type] = memory.get(layer.node_type, 0) + layer.bytes
     kinds = Counter(map(type, source.nodes.values()))
+    end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
+    ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
     type_counts: dict[str, int] = {}
     for kind, n in kinds.items():
         type_counts[kind.__name__] = type_counts.get(kind.__name__, 0) + n
@@ -139,8 +142,8 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         is_dag=flow is not None or source.is_dag,
         type_counts=type_counts,
         layers=layers,
-        input_shapes=source.input_type,
-        output_shapes=source.output_type,
+        input_shapes={name: node.shape for name, node in ends if isinstance(node, Input)},
+        output_shapes={name: node.shape for name, node in ends if isinstance(node, Output)},
         memory_breakdown=memory,
         lif_count=count(LIF, CubaLIF),
         affine_count=count(Affine, SpikingAffine),

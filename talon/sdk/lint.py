@@ -533,7 +533,7 @@ def _is_surely_finite_joined(waiting: dict[np.dtype[Any], list[np.ndarray]]) -> 
     )
 
 
-def _joined(arrays: list[np.ndarray]) -> bytes:
+def _joined(arrays: list[Any]) -> bytes:
     try:
         return b"".join(arrays)
     except (BufferError, TypeError, ValueError):  # one is strided
