@@ -209,14 +209,8 @@ class Conv2d(Node):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(out_channels, H', W')``."""
-        return convolved(
-            shape,
-            self.weight,
-            self.groups,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
+        window = (tuple(self.stride), tuple(self.padding), tuple(self.dilation))
+        return _convolved(shape, self.weight.shape, self.groups, *window)
 
 
 @register_node

@@ -59,7 +59,7 @@ class Skip(Node):
         if mode == "passthrough" and len(shapes) > 1:
             raise ParameterError("of type 'passthrough' takes exactly one input")
         if mode != "concatenate":
-            return super().merge_shape(shapes)
+            return Node.merge_shape(self, shapes)
         if any(shape[1:] != shapes[0][1:] for shape in shapes):
             raise ParameterError("concatenates along dimension 0; all others must agree")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -70,4 +70,6 @@ class Skip(Node):
 
     def required_shape(self) -> Dims | None:
         """Return the declared shape; that of a concatenation is declared by an input alone."""
-        return None if self.mode == "concatenate" else super().required_shape()
+        if not self.input_type or self.mode == "concatenate":
+            return None
+        return super().required_shape()
