@@ -133,9 +133,8 @@ def measure_least(path: str, small: str) -> dict[str, float]:
 
     For ``analyze`` that is to build the records that it returns, from values at hand; for ``lint``
     one look at every number; for ``fingerprint`` SHA-256 of bytes at hand, arrays of one value
-    counting as that value, and to read dtype, shape and bytes of every array. The first three are
-    lower bounds of any way to give these results from Python with NumPy and hashlib; the last is
-    one as far as we know no quicker calls.
+    counting as that value, and to read dtype, shape and bytes of every array. Records and SHA-256
+    are lower bounds for these results and this hash; the others are the quickest calls we know.
     """
     from talon import ir, sdk
     from talon.ir.costs import array_fields
@@ -258,7 +257,7 @@ def compare(name: str, files: dict[str, str], folder: str, pythons: list[str], n
             line += f"   original {medians[1][op]:9.1f}   {ratio:6.1f}x  {verdict}"
         print(line)
     least = [run_child(sys.executable, "least", files[name], files["small"]) for _ in range(n)]
-    print("  parts that no way can leave out, alone")
+    print("  what is left if all else were free")
     for part in least[0]:
         alone = statistics.median(turn[part] for turn in least) * 1e3
         line = f"  {part:24} {alone:6.2f}"
