@@ -5,6 +5,7 @@ with ``x = 0`` outside, ``G`` groups and ``g`` the group of output channel ``o``
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -76,18 +77,25 @@ def convolved(
     shape: Dims, weight: Array, groups: int, *, stride: Dims, padding: Dims, dilation: Dims
 ) -> Dims:
     """Return the output shape of a convolution of ``len(shape) - 1`` spatial dimensions."""
-    channels = weight.shape[1] * groups
-    if len(shape) != weight.ndim - 1 or shape[0] != channels:
-        axes = ("H", "W") if weight.ndim == 4 else ("L",)
+    return _convolved(shape, weight.shape, groups, tuple(stride), tuple(padding), tuple(dilation))
+
+
+@lru_cache(maxsize=1024)  # layers of one network are often alike
+def _convolved(
+    shape: Dims, kernel: Dims, groups: int, stride: Dims, padding: Dims, dilation: Dims
+) -> Dims:
+    channels = kernel[1] * groups
+    if len(shape) != len(kernel) - 1 or shape[0] != channels:
+        axes = ("H", "W") if len(kernel) == 4 else ("L",)
         raise ParameterError(f"takes ({', '.join([str(channels), *axes])})")
     try:
         sizes = [
             conv_output_size(*args)
-            for args in zip(shape[1:], weight.shape[2:], stride, padding, dilation, strict=True)
+            for args in zip(shape[1:], kernel[2:], stride, padding, dilation, strict=True)
         ]
     except ValueError as exc:
         raise ParameterError(f"has a kernel that does not fit: {exc}") from None
-    return (weight.shape[0], *sizes)
+    return (kernel[0], *sizes)
 
 
 @register_node
@@ -201,14 +209,8 @@ class Conv2d(Node):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(out_channels, H', W')``."""
-        return convolved(
-            shape,
-            self.weight,
-            self.groups,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
+        window = (tuple(self.stride), tuple(self.padding), tuple(self.dilation))
+        return _convolved(shape, self.weight.shape, self.groups, *window)
 
 
 @register_node

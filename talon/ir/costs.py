@@ -4,9 +4,11 @@ Memory figures, energy and mapping are all worked out from these counts.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cache, singledispatch
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,20 +27,34 @@ def parameters(node: Node) -> dict[str, Array]:
 
     So a LIF has four, tau, r, v_leak and v_threshold, and a fifth if some ``v_reset`` is not zero.
     """
-    required, optional = _array_fields(type(node))
+    fields_of = array_fields(type(node))
     found: dict[str, Array] = {
-        name: value for name in required if (value := getattr(node, name)) is not None
+        name: value
+        for name, value in zip(fields_of.required, fields_of.read_required(node), strict=True)
+        if value is not None
     }
-    for name in optional:
+    for name in fields_of.optional:
         value = getattr(node, name)
         if value is not None and not node.is_omitted(name, value):
             found[name] = value
     return found
 
 
+class ArrayFields(NamedTuple):
+    """The fields of a type that hold arrays.
+
+    ``required`` is always given and ``optional`` has a default; ``read_required`` returns the
+    former of a node in one call.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    read_required: Callable[[Node], tuple[Any, ...]]
+
+
 @cache
-def _array_fields(kind: type[Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields of a type that hold arrays: those always given, and those with a default.
+def array_fields(kind: type[Node]) -> ArrayFields:
+    """Return the fields of a type that hold arrays.
 
     A field that comes before another in the class does so here as well, within its part.
     """
@@ -46,10 +62,20 @@ def _array_fields(kind: type[Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     optional = {
         f.name for f in arrays if f.default is not MISSING or f.name in kind.omitted_defaults
     }
-    return (
-        tuple(f.name for f in arrays if f.name not in optional),
-        tuple(f.name for f in arrays if f.name in optional),
+    required = tuple(f.name for f in arrays if f.name not in optional)
+    return ArrayFields(
+        required, tuple(f.name for f in arrays if f.name in optional), reader_of(required)
     )
+
+
+def reader_of(names: Sequence[str]) -> Callable[[Node], tuple[Any, ...]]:
+    """Return a function that reads attributes of these names in one call, in their order."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    if not names:
+        return lambda _: ()
+    read = attrgetter(*names)
+    return lambda node: (read(node),)
 
 
 _BITS = {"int4": 4, "int8": 8, "int16": 16, "int32": 32}

@@ -22,6 +22,7 @@ from talon.ir.structure import (
     check_edges,
     check_entry,
     check_repeated,
+    is_surely_sound,
     kept_edges,
 )
 from talon.ir.topology import (
@@ -86,10 +87,11 @@ class Graph(Node):
 
     def check_structure(self) -> None:
         """Raise if a node, an edge or a delay cannot be part of a graph."""
-        for name, node in self.nodes.items():
-            _check_node(name, node)
-        check_edges(self.nodes, self.edges)
-        known = set(self.edges)
+        if not is_surely_sound(self.nodes, self.edges) or Graph in map(type, self.nodes.values()):
+            for name, node in self.nodes.items():
+                _check_node(name, node)
+            check_edges(self.nodes, self.edges)
+        known = set(self.edges) if self.delays else ()
         for edge, delay in self.delays.items():
             if edge not in known:
                 raise ModelError(f"Delay of {edge[0]!r} -> {edge[1]!r}: there is no such edge")

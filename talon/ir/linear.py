@@ -18,7 +18,7 @@ from talon.ir.types import Array, Dims, Shape, SpikeMode
 SPIKE_MODES = ("binary", "graded", "rate")
 
 
-class _Dense(Node):
+class Dense(Node):
     """What dense layers share; the fields belong to the subclasses."""
 
     weight: Array
@@ -60,18 +60,19 @@ class _Dense(Node):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``(out_features,)`` for an input of ``(in_features,)``."""
-        if shape != (self.in_features,):
-            raise ParameterError(f"takes ({self.in_features},)")
-        return (self.out_features,)
+        n_out, n_in = self.weight.shape
+        if shape != (n_in,):
+            raise ParameterError(f"takes ({n_in},)")
+        return (n_out,)
 
     def intrinsic_shape(self) -> Dims | None:
         """Return ``(out_features,)``."""
-        return (self.out_features,)
+        return self.weight.shape[:1]
 
 
 @register_node
 @dataclass(eq=False, repr=False)
-class Affine(_Dense):
+class Affine(Dense):
     """``y = weight @ x + bias``.
 
     Parameters
@@ -94,7 +95,7 @@ class Affine(_Dense):
 
 @register_node
 @dataclass(eq=False, repr=False)
-class SpikingAffine(_Dense):
+class SpikingAffine(Dense):
     """``y = weight @ x + bias`` with hints on how spikes and weights are to be represented.
 
     Parameters

@@ -33,6 +33,7 @@ of whole thresholds: ``s = floor(base/v_threshold)``, or ``ceil(base/v_threshold
 """
 
 from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
 from typing import ClassVar, cast
 
 import numpy as np
@@ -49,6 +50,7 @@ _EXTENSIONS = frozenset(
         *("reset_drops_drive", "double_threshold", "max_spikes"),
     }
 )
+_ZEROS_SIZE = 1 << 16
 OMITTED = _EXTENSIONS - {"v_reset"}
 """Fields of neurons that are left out while they have their defaults."""
 
@@ -58,6 +60,19 @@ def check_tau(name: str, tau: Array, *, without_leak: str | None = None) -> None
     rule = f"finite (for neurons without leak use {without_leak})" if without_leak else "finite"
     check_everywhere(name, rule, tau, np.asarray(tau < np.inf))
     check_everywhere(name, ">= 1 timestep", tau, np.asarray(tau >= 1))
+
+
+def is_zero(array: Array) -> bool:
+    """Tell whether all values of an array are zero, -0.0 included."""
+    # Comparing memory is quicker than numbers; what it does not find is looked at once more.
+    if array.nbytes <= _ZEROS_SIZE and _zeros(array.nbytes).__eq__(array) is True:
+        return True
+    return not np.count_nonzero(array)
+
+
+@lru_cache(maxsize=64)
+def _zeros(n_bytes: int) -> bytearray:
+    return bytearray(n_bytes)
 
 
 class Neuron(Population):
@@ -106,7 +121,7 @@ class Neuron(Population):
     def is_omitted(self, name: str, value: object) -> bool:
         """Leave out what a documented neuron does not have while it changes nothing."""
         if name == "v_reset":
-            return not np.count_nonzero(self.v_reset)
+            return is_zero(self.v_reset)
         return super().is_omitted(name, value)
 
 

@@ -91,7 +91,7 @@ class Node:
 
     def merge_shape(self, shapes: Sequence[Dims]) -> Dims:
         """Return the shape that several inputs have together; here they are summed."""
-        if len(shapes) > 1 and any(shape != shapes[0] for shape in shapes):
+        if list(shapes).count(shapes[0]) < len(shapes):
             raise ParameterError("sums its inputs, which must have one shape")
         return shapes[0]
 
@@ -110,9 +110,9 @@ class Node:
     def required_shape(self) -> Dims | None:
         """Return the input shape that is declared, if any."""
         declared: Shape | None = getattr(self, "input_type", None)
-        if not declared or "input" not in declared:
+        dims = declared.get("input") if declared else None
+        if dims is None:
             return None
-        dims = declared["input"]
         return tuple(dims.tolist() if isinstance(dims, np.ndarray) else map(int, dims))
 
     def edge_shape(self, shape: Dims, port: int) -> Dims:

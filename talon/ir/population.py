@@ -60,7 +60,9 @@ class Population(Node):
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``shape`` if the parameters fit it, one a neuron or one a channel."""
-        self.broadcast(getattr(self, self.parameter_names[0]), shape)
+        parameter: Array = getattr(self, self.parameter_names[0])
+        if parameter.shape != shape:
+            self.broadcast(parameter, shape)
         return shape
 
     def required_shape(self) -> Dims | None:

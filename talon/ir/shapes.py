@@ -1,14 +1,18 @@
 """Shape inference over a whole graph."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
+from talon.ir.linear import Dense
 from talon.ir.node import Node
-from talon.ir.topology import partial_order, zero_delay_edges
-from talon.ir.types import Dims
+from talon.ir.population import Population
+from talon.ir.topology import order_of, partial_order, zero_delay_edges
+from talon.ir.types import Array, Dims
 
 if TYPE_CHECKING:
     from talon.ir.graph import Graph
@@ -51,13 +55,14 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
 class Flow(NamedTuple):
     """Order and shapes of a graph without cycles, not even delayed ones.
 
-    ``inputs`` has the shape of all inputs of a node together, and of a node without incoming edges
-    what it declares, if anything.
+    ``order`` has every node behind its sources. ``inputs`` has the shape of all inputs of a node
+    together, and of a node without incoming edges what it declares, if anything.
     """
 
     order: list[str]
     inputs: dict[str, Dims]
     outputs: dict[str, Dims]
+    sources: dict[str, list[str]]
 
 
 def infer_acyclic(graph: "Graph") -> Flow | None:
@@ -66,46 +71,85 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
     This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
     """
     nodes = graph.nodes
-    # Mostly an edge carries all that its source gives, and it need not be asked what it carries.
-    is_plain = all(type(node).edge_shape is Node.edge_shape for node in nodes.values())
+    rules = {kind: _rules(kind) for kind in set(map(type, nodes.values()))}
     try:
-        order, rest = partial_order(nodes, graph.edges)
-        sources = graph.sources() if is_plain else {}
-        feeds = {} if is_plain else _feeds(graph)
+        sources = graph.sources()
+        # Mostly an edge carries all that its source gives, and it need not be asked for that.
+        feeds = _feeds(graph) if any(rule.asks_edges for rule in rules.values()) else None
+        order = order_of(sources)
     except KeyError:
         return None
-    if rest:
+    if order is None:
         return None
     inputs: dict[str, Dims] = {}
     shapes: dict[str, Dims] = {}
     try:
         for name in order:
-            node = nodes[name]
-            own = node.intrinsic_shape()
-            declared = node.required_shape()
-            if is_plain:
-                carried = [shapes[src] for src in sources[name]]
-            else:
-                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
-            if carried:
-                merged = node.merge_shape(carried)
-                output = node.output_shape(merged)
-                if (declared is not None and declared != merged) or (
-                    own is not None and own != output
-                ):
-                    return None
-                inputs[name], shapes[name] = merged, output
+            node, given = nodes[name], sources[name]
+            rule = rules[type(node)]
+            declared = node.required_shape() if rule.declares else None
+            if not given:
+                if declared is not None:
+                    inputs[name] = declared
+                own = node.intrinsic_shape()
+                if own is None:
+                    if declared is None:
+                        return None
+                    own = node.output_shape(declared)
+                shapes[name] = own
                 continue
-            if declared is not None:
-                inputs[name] = declared
-            if own is None:
-                if declared is None:
-                    return None
-                own = node.output_shape(declared)
-            shapes[name] = own
+            if feeds is not None:
+                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
+                merged = node.merge_shape(carried)
+            elif len(given) == 1 and rule.sums:
+                merged = shapes[given[0]]
+            else:
+                merged = node.merge_shape([shapes[src] for src in given])
+            if declared is not None and declared != merged:
+                return None
+            if rule.read_parameter is not None and rule.read_parameter(node).shape == merged:
+                output = merged
+            else:
+                output = node.output_shape(merged)
+            if rule.has_own and node.intrinsic_shape() not in (None, output):
+                return None
+            inputs[name], shapes[name] = merged, output
     except ModelError:
         return None
-    return Flow(order, inputs, {name: shapes[name] for name in nodes})
+    return Flow(order, inputs, {name: shapes[name] for name in nodes}, sources)
+
+
+class _Rules(NamedTuple):
+    """What the nodes of a type need not be asked, since the type leaves it as its base has it.
+
+    ``has_own`` tells that parameters may ask for another output than that of the input, ``sums``
+    that one input alone is the shape of all inputs together, and ``read_parameter`` reads what
+    tells that the output is as the input.
+    """
+
+    asks_edges: bool
+    has_own: bool
+    declares: bool
+    sums: bool
+    read_parameter: Callable[[Node], Array] | None
+
+
+@cache
+def _rules(kind: type[Node]) -> _Rules:
+    is_dense = issubclass(kind, Dense) and (kind.output_shape, kind.intrinsic_shape) == (
+        Dense.output_shape,
+        Dense.intrinsic_shape,
+    )
+    read_parameter = None
+    if issubclass(kind, Population) and kind.output_shape is Population.output_shape:
+        read_parameter = attrgetter(kind.parameter_names[0])
+    return _Rules(
+        asks_edges=kind.edge_shape is not Node.edge_shape,
+        has_own=kind.intrinsic_shape is not Node.intrinsic_shape and not is_dense,
+        declares=kind.required_shape is not Population.required_shape,
+        sums=kind.merge_shape is Node.merge_shape,
+        read_parameter=read_parameter,
+    )
 
 
 Feeds: TypeAlias = Sequence[tuple[str, int]]

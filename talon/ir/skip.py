@@ -10,10 +10,10 @@ from talon.ir.types import Dims, Shape, SkipType
 
 JoinMode = Literal["residual", "concatenate", "passthrough"]
 SKIP_TYPES = ("residual", "concatenate", "passthrough", "add", "concat", "identity")
-_ALIASES: dict[str, JoinMode] = {
-    "add": "residual",
-    "concat": "concatenate",
-    "identity": "passthrough",
+_MODES: dict[str, JoinMode] = {
+    **dict.fromkeys(("residual", "add"), "residual"),
+    **dict.fromkeys(("concatenate", "concat"), "concatenate"),
+    **dict.fromkeys(("passthrough", "identity"), "passthrough"),
 }
 
 
@@ -46,7 +46,7 @@ class Skip(Node):
     @property
     def mode(self) -> JoinMode:
         """The way of joining, without aliases."""
-        return _ALIASES.get(self.skip_type) or cast("JoinMode", self.skip_type)
+        return _MODES.get(self.skip_type) or cast("JoinMode", self.skip_type)
 
     @property
     def sums_inputs(self) -> bool:
@@ -55,10 +55,11 @@ class Skip(Node):
 
     def merge_shape(self, shapes: Sequence[Dims]) -> Dims:
         """Return the shape of the joined inputs."""
-        if self.mode == "passthrough" and len(shapes) > 1:
+        mode = self.mode
+        if mode == "passthrough" and len(shapes) > 1:
             raise ParameterError("of type 'passthrough' takes exactly one input")
-        if self.mode != "concatenate":
-            return super().merge_shape(shapes)
+        if mode != "concatenate":
+            return Node.merge_shape(self, shapes)
         if any(shape[1:] != shapes[0][1:] for shape in shapes):
             raise ParameterError("concatenates along dimension 0; all others must agree")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -69,4 +70,6 @@ class Skip(Node):
 
     def required_shape(self) -> Dims | None:
         """Return the declared shape; that of a concatenation is declared by an input alone."""
-        return None if self.mode == "concatenate" else super().required_shape()
+        if not self.input_type or self.mode == "concatenate":
+            return None
+        return super().required_shape()

@@ -32,6 +32,39 @@ def check_entry(name: object, node: object) -> None:
         raise ModelError(f"Node {name!r} must be a Node, got {type(node).__name__}")
 
 
+def is_surely_sound(nodes: Nodes, edges: Edges) -> bool:
+    """Tell whether all nodes and edges may be in a graph; False if one may not.
+
+    All are looked at together, which is quicker than one by one; who gets False asks
+    :func:`check_entry` and :func:`check_edges`, which tell why, or find that all is well.
+    """
+    kinds = set(map(type, nodes.values()))
+    if not all(issubclass(kind, Node) for kind in kinds):
+        return False
+    try:
+        names = "\0".join(nodes)
+        sources = {src for src, _ in edges}
+        targets = {dst for _, dst in edges}
+        n_different = len(set(edges))
+    except (TypeError, ValueError):
+        return False
+    in_kinds = {kind for kind in kinds if issubclass(kind, Input)}
+    out_kinds = {kind for kind in kinds if issubclass(kind, Output)}
+    inputs = {name for name, node in nodes.items() if type(node) in in_kinds}
+    outputs = {name for name, node in nodes.items() if type(node) in out_kinds}
+    return (
+        names.isascii()
+        and "/" not in names
+        and names.count("\0") == max(len(nodes) - 1, 0)
+        and nodes.keys().isdisjoint(_NO_NAMES)
+        and n_different == len(edges)
+        and nodes.keys() >= sources
+        and nodes.keys() >= targets
+        and sources.isdisjoint(outputs)
+        and targets.isdisjoint(inputs)
+    )
+
+
 def check_edges(nodes: Nodes, edges: Edges) -> None:
     """Raise unless all edges may be in a graph of these nodes."""
     seen: set[Edge] = set()

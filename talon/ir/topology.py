@@ -6,7 +6,7 @@ timestep: the zero-delay graph is what must be free of cycles.
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import rustworkx as rx
 
@@ -39,6 +39,45 @@ def partial_order(names: Iterable[str], edges: Iterable[Edge]) -> tuple[list[str
             if n_waiting[successor] == 0:
                 ready.append(successor)
     return order, set(n_waiting) - set(order)
+
+
+def order_of(sources: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """Return the names so that each comes after its sources, or None if there is a cycle.
+
+    Quicker than :func:`partial_order` where names mostly stand behind their sources already, since
+    those are taken as they come; the order is another one.
+
+    Parameters
+    ----------
+    sources
+        The predecessors of every name, themselves among the names.
+    """
+    order: dict[str, None] = {}
+    begun: set[str] = set()  # on the way back from the name in hand, so that meeting one is a cycle
+    for wanted, given in sources.items():
+        if wanted in order:
+            continue
+        for src in given:
+            if src not in order:
+                break
+        else:
+            order[wanted] = None
+            continue
+        stack = [wanted]
+        while stack:
+            name = stack[-1]
+            missing = [src for src in sources[name] if src not in order]
+            if not missing:
+                order[name] = None
+                stack.pop()
+                while stack and stack[-1] in order:
+                    stack.pop()
+                continue
+            begun.add(name)
+            if not begun.isdisjoint(missing):
+                return None
+            stack += missing
+    return list(order)
 
 
 def find_cycle(names: Iterable[str], edges: Iterable[Edge]) -> list[str] | None:

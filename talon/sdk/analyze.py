@@ -6,23 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
-from talon.ir.costs import bytes_of, count_macs, parameters
+from talon.ir.costs import array_fields, count_macs, stored_bytes
 from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
 from talon.ir.node import ARRAY, Node
+from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.synaptic import CubaLIF
-from talon.ir.topology import partial_order, zero_delay_edges
+from talon.ir.topology import order_of, partial_order, zero_delay_edges
 from talon.ir.types import Dims
 from talon.sdk.formatting import format_bytes, format_number
 from talon.sdk.sources import GraphSource, as_graph
 
 _PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
+_HARDWARE = tuple(f.name for f in fields(Node) if f.name != "hardware_hints")
 
 
 @dataclass(slots=True)
@@ -112,29 +113,38 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
     flow = infer_acyclic(source)
     layers = _layers(source, flow)
     depth, width = _depth_and_width(source, flow)
-    memory: Counter[str] = Counter()
+    memory: dict[str, int] = {}
+    n_params = n_bytes = n_flops = 0
     for layer in layers:
+        n_params += layer.params
+        n_flops += layer.flops
         if layer.bytes:
-            memory[layer.node_type] += layer.bytes
+            n_bytes += layer.bytes
+            memory[layer.node_type] = memory.get(layer.node_type, 0) + layer.bytes
     kinds = Counter(map(type, source.nodes.values()))
+    end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
+    ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
+    type_counts: dict[str, int] = {}
+    for kind, n in kinds.items():
+        type_counts[kind.__name__] = type_counts.get(kind.__name__, 0) + n
 
     def count(*bases: type[Node]) -> int:
         return sum(n for kind, n in kinds.items() if issubclass(kind, bases))
 
     return GraphStats(
-        total_params=sum(layer.params for layer in layers),
-        total_bytes=sum(layer.bytes for layer in layers),
-        total_flops=sum(layer.flops for layer in layers),
+        total_params=n_params,
+        total_bytes=n_bytes,
+        total_flops=n_flops,
         node_count=len(source.nodes),
         edge_count=len(source.edges),
         depth=depth,
         width=width,
         is_dag=flow is not None or source.is_dag,
-        type_counts=dict(Counter(type(node).__name__ for node in source.nodes.values())),
+        type_counts=type_counts,
         layers=layers,
-        input_shapes=source.input_type,
-        output_shapes=source.output_type,
-        memory_breakdown=dict(memory),
+        input_shapes={name: node.shape for name, node in ends if isinstance(node, Input)},
+        output_shapes={name: node.shape for name, node in ends if isinstance(node, Output)},
+        memory_breakdown=memory,
         lif_count=count(LIF, CubaLIF),
         affine_count=count(Affine, SpikingAffine),
         conv_count=count(Conv1d, Conv2d, SepConv2d),
@@ -147,7 +157,7 @@ def analyze_node(name: str, node: Node) -> LayerStats:
     out_shape = node.intrinsic_shape()
     if in_shape is not None and out_shape is None:
         out_shape = node.output_shape(in_shape)
-    return _layer(name, node, in_shape, out_shape)
+    return _maker(type(node))(name, node, in_shape, out_shape)
 
 
 def summarize(graph: GraphSource, verbose: bool = False) -> str:
@@ -225,62 +235,98 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
 
 
 def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
+    makers = {kind: _maker(kind) for kind in set(map(type, graph.nodes.values()))}
     if flow is not None:
+        inputs, outputs = flow.inputs, flow.outputs
         return [
-            _layer(name, node, flow.inputs.get(name), flow.outputs[name])
+            makers[type(node)](name, node, inputs.get(name), outputs[name])
             for name, node in graph.nodes.items()
         ]
     shapes = known_shapes(graph)
     feeds = feeds_of(graph)
     return [
-        _layer(name, node, input_shape_of(graph, name, shapes, feeds), shapes.get(name))
+        makers[type(node)](name, node, input_shape_of(graph, name, shapes, feeds), shapes.get(name))
         for name, node in graph.nodes.items()
     ]
 
 
-def _layer(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None) -> LayerStats:
-    kind = type(node)
-    arrays = parameters(node)
-    macs = 0
-    if in_shape is not None and out_shape is not None:
-        macs = count_macs(node, in_shape, out_shape)
-    names, values_of = _config_fields(kind)
-    values = zip(names, values_of(node), strict=True)
-    return LayerStats(
-        name,
-        kind.__name__,
-        sum([array.size for array in arrays.values()]),
-        bytes_of(node, arrays),
-        in_shape,
-        out_shape,
-        2 * macs,
-        {field_name: value for field_name, value in values if value is not None},
-    )
+_Maker: TypeAlias = Callable[[str, Node, "Dims | None", "Dims | None"], LayerStats]
+
+
+def _maker(kind: type[Node]) -> _Maker:
+    """Return what makes the record of a node of a type, all that the type tells worked out."""
+    type_name = kind.__name__
+    _, optional, read_required = array_fields(kind)
+    read_config = _config_reader(kind)
+    count = count_macs.dispatch(kind)
+    has_macs = count is not count_macs.dispatch(object)
+
+    def make(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None) -> LayerStats:
+        n_params = n_bytes = 0
+        for array in read_required(node):
+            if array is not None:
+                n_params += array.size
+                n_bytes += array.nbytes
+        for field_name in optional:
+            array = getattr(node, field_name)
+            if array is not None and not node.is_omitted(field_name, array):
+                n_params += array.size
+                n_bytes += array.nbytes
+        if node.weight_t is not None or node.bias_t is not None:
+            n_bytes = stored_bytes(node)
+        macs = 0
+        if has_macs and in_shape is not None and out_shape is not None:
+            macs = count(node, in_shape, out_shape)
+        return LayerStats(
+            name, type_name, n_params, n_bytes, in_shape, out_shape, 2 * macs, read_config(node)
+        )
+
+    return make
 
 
 @cache
-def _config_fields(kind: type[Node]) -> tuple[tuple[str, ...], Callable[[Node], tuple[Any, ...]]]:
-    """Return the fields that are no arrays, and what reads all of them (there are always many)."""
+def _config_reader(kind: type[Node]) -> Callable[[Node], dict[str, Any]]:
+    """Return what reads the fields that are no arrays, those that are None left out."""
     names = tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
-    return names, attrgetter(*names)
+    own = tuple(name for name in names if name not in _HARDWARE)
+    # Written out for the type, as its constructor is by dataclass: twice as quick as any loop.
+    # Mostly no hint for the hardware is given, and then none of them need be named.
+    no_hints = " is ".join([*(f"node.{name}" for name in _HARDWARE), "None"])
+    items = ", ".join(f"{name!r}: node.{name}" for name in own)
+    read_own = eval(f"lambda node: {{{items}}} if {no_hints} else None", {})
+
+    def read(node: Node) -> dict[str, Any]:
+        config = read_own(node)
+        if config is not None:
+            for value in config.values():
+                if value is None:
+                    break
+            else:
+                return config
+        config = {name: getattr(node, name) for name in names}
+        return {name: value for name, value in config.items() if value is not None}
+
+    return read
 
 
 def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int | None]:
-    edges = zero_delay_edges(graph.edges, graph.delays)
-    if flow is not None:
-        order = flow.order
+    if flow is not None and not graph.delays:
+        order, sources = flow.order, flow.sources
     else:
-        order, rest = partial_order(graph.nodes, edges)
-        if rest:
+        edges = zero_delay_edges(graph.edges, graph.delays)
+        sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+        for src, dst in edges:
+            sources[dst].append(src)
+        found = order_of(sources)
+        if found is None:
             return None, None
-    level = dict.fromkeys(order, 0)
-    successors: dict[str, list[str]] = {}
-    for src, dst in edges:
-        successors.setdefault(src, []).append(dst)
+        order = found
+    level: dict[str, int] = {}
     for name in order:
-        behind = level[name] + 1
-        for dst in successors.get(name, ()):
-            if level[dst] < behind:
-                level[dst] = behind
+        given = sources[name]
+        if len(given) == 1:
+            level[name] = level[given[0]] + 1
+        else:
+            level[name] = max([level[src] + 1 for src in given], default=0)
     counts = Counter(level.values())
-    return max(level.values(), default=0), max(counts.values(), default=0)
+    return max(counts, default=0), max(counts.values(), default=0)

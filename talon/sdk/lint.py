@@ -7,31 +7,36 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from talon.errors import ModelError, TalonError
-from talon.ir.costs import parameters
+from talon.ir.costs import array_fields, parameters
 from talon.ir.graph import Graph
 from talon.ir.linear import SpikingAffine
 from talon.ir.neurons import IF, Neuron
+from talon.ir.node import Node
 from talon.ir.population import Population
-from talon.ir.shapes import infer_acyclic
+from talon.ir.ports import Input, Output
+from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.skip import Skip
-from talon.ir.topology import find_cycle, partial_order, reachable, zero_delay_edges
+from talon.ir.topology import find_cycle, reachable, zero_delay_edges
+from talon.sdk.columns import array_columns, names_by_type, without_repeats
 from talon.sdk.sources import GraphSource, as_graph
 
 if TYPE_CHECKING:
     from talon.graph import HardwareSpec
 
 _GENERIC = frozenset({"node", "layer", "module"})
+_ON_HOST = frozenset({"Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS"})
+_TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _SMALL, _LARGE = 100, 10_000_000
-_JOINED = 4096  # elements up to which arrays are joined to be looked at
+_JOINED = 1024  # elements up to which arrays are joined to be looked at
 _BLOCK = 1 << 18  # elements looked at together: they stay in the cache
 
 
@@ -150,6 +155,44 @@ class LintResult:
 Findings = Iterator[LintIssue]
 
 
+class _View(NamedTuple):
+    """A network as the checks see it.
+
+    ``columns`` has the arrays of all nodes of a type by field, those that repeat but once, and
+    ``flow`` is None if there is a cycle or something does not fit.
+    """
+
+    graph: Graph
+    kinds: dict[type[Node], list[str]]
+    columns: dict[tuple[type[Node], str], list[np.ndarray]]
+    least_size: int
+    most_size: int
+    flow: Flow | None
+
+    def has(self, *bases: type[Node]) -> bool:
+        """Tell whether a node is of one of these types, or of one below."""
+        return any(issubclass(kind, bases) for kind in self.kinds)
+
+
+def _view(graph: Graph) -> _View:
+    """Look at a network as a whole.
+
+    The sizes are those of all arrays, without and with those that count only where they change
+    something.
+    """
+    kinds = names_by_type(graph.nodes)
+    columns: dict[tuple[type[Node], str], list[np.ndarray]] = {}
+    least = most = 0
+    for kind, names in kinds.items():
+        optional = array_fields(kind).optional
+        for name, arrays in array_columns(kind, list(map(graph.nodes.__getitem__, names))):
+            size = sum([array.size for array in arrays])
+            most += size
+            least += 0 if name in optional else size
+            columns[kind, name] = without_repeats(arrays)
+    return _View(graph, kinds, columns, least, most, infer_acyclic(graph))
+
+
 def lint_graph(
     graph: GraphSource, strict: bool = False, *, hw: HardwareSpec | None = None
 ) -> LintResult:
@@ -165,7 +208,8 @@ def lint_graph(
         Hardware that it should fit, if that is to be checked.
     """
     source = as_graph(graph)
-    issues = [issue for check in _CHECKS for issue in check(source)]
+    view = _view(source)
+    issues = [issue for check in _CHECKS for issue in check(view)]
     if hw is not None:
         issues += _check_fit(source, hw)
     if strict:
@@ -195,10 +239,11 @@ def _info(code: str, message: str, node: str | None, suggestion: str | None = No
     )
 
 
-def _check_structure(graph: Graph) -> Findings:
-    if not graph.inputs:
+def _check_structure(view: _View) -> Findings:
+    graph = view.graph
+    if not view.has(Input):
         yield _error("STRUCTURE", "There is no Input node", None, "Add one")
-    if not graph.outputs:
+    if not view.has(Output):
         yield _error("STRUCTURE", "There is no Output node", None, "Add one")
     try:
         graph.check_structure()
@@ -211,10 +256,10 @@ def _sound_edges(graph: Graph) -> list[tuple[str, str]]:
     return [edge for edge in graph.edges if edge[0] in graph.nodes and edge[1] in graph.nodes]
 
 
-def _check_order_and_shapes(graph: Graph) -> Findings:
-    if infer_acyclic(graph) is None:
-        yield from _check_cycles(graph)
-        yield from _check_shapes(graph)
+def _check_order_and_shapes(view: _View) -> Findings:
+    if view.flow is None:
+        yield from _check_cycles(view.graph)
+        yield from _check_shapes(view.graph)
 
 
 def _check_cycles(graph: Graph) -> Findings:
@@ -230,25 +275,27 @@ def _check_cycles(graph: Graph) -> Findings:
         )
 
 
-def _check_reach(graph: Graph) -> Findings:
-    yield from () if _surely_reached(graph) else _find_unreached(graph)
-    if len(graph.outputs) > 1:
-        yield _info("MULTI_OUTPUT", f"There are {len(graph.outputs)} outputs", None)
+def _check_reach(view: _View) -> Findings:
+    graph = view.graph
+    yield from () if _surely_reached(view) else _find_unreached(graph)
+    n_outputs = sum(len(names) for kind, names in view.kinds.items() if issubclass(kind, Output))
+    if n_outputs > 1:
+        yield _info("MULTI_OUTPUT", f"There are {n_outputs} outputs", None)
 
 
-def _surely_reached(graph: Graph) -> bool:
+def _surely_reached(view: _View) -> bool:
     """Tell whether every node is on a way from an Input to an Output; False if one may not be.
 
     Without a cycle, every way back from a node ends where nothing leads to, and every way on where
     nothing leads from.
     """
-    edges = _sound_edges(graph)
-    fed, read = {dst for _, dst in edges}, {src for src, _ in edges}
-    return (
-        graph.nodes.keys() - fed <= graph.inputs.keys()
-        and graph.nodes.keys() - read <= graph.outputs.keys()
-        and not partial_order(graph.nodes, edges)[1]
-    )
+    if view.flow is None:
+        return False
+    nodes = view.graph.nodes
+    read = {src for src, _ in view.graph.edges}
+    return all(
+        isinstance(nodes[name], Input) for name, given in view.flow.sources.items() if not given
+    ) and all(isinstance(nodes[name], Output) for name in nodes.keys() - read)
 
 
 def _find_unreached(graph: Graph) -> Findings:
@@ -266,10 +313,16 @@ def _find_unreached(graph: Graph) -> Findings:
             )
 
 
-def _check_ports(graph: Graph) -> Findings:
+def _check_ports(view: _View) -> Findings:
+    graph = view.graph
+    chosen = {kind for kind in view.kinds if issubclass(kind, Skip) or _has_sections(kind)}
+    if not chosen:
+        return
     sources: Counter[str] = Counter(dst for _, dst in graph.edges)
     used: Counter[str] = Counter(src for src, _ in graph.edges)
     for name, node in graph.nodes.items():
+        if type(node) not in chosen:
+            continue
         if isinstance(node, Skip):
             n = sources[name]
             if node.mode == "passthrough" and n != 1:
@@ -296,6 +349,11 @@ def _check_ports(graph: Graph) -> Findings:
             )
 
 
+def _has_sections(kind: type[Node]) -> bool:
+    name = "split_sections"
+    return hasattr(kind, name) or any(f.name == name for f in fields(kind))
+
+
 def _check_shapes(graph: Graph) -> Findings:
     try:
         graph.infer_shapes()
@@ -309,7 +367,32 @@ def _check_shapes(graph: Graph) -> Findings:
         return
 
 
-def _check_neurons(graph: Graph) -> Findings:
+def _check_neurons(view: _View) -> Findings:
+    known = view.columns.keys() >= {
+        (kind, name)
+        for kind in view.kinds
+        if issubclass(kind, Population)
+        for name in (*_TIME_CONSTANTS, "v_threshold")
+        if name in kind.parameter_names
+    }
+    if not known or not all(_surely_in_range(*key, found) for key, found in view.columns.items()):
+        yield from _find_strange_neurons(view.graph)
+
+
+def _surely_in_range(kind: type[Node], name: str, arrays: list[np.ndarray]) -> bool:
+    """Tell whether thresholds and time constants need not be looked at one by one."""
+    if name == "v_threshold" and issubclass(kind, Neuron):
+        return not any(low <= 0 or high > 10 for low, high in _ranges_of(arrays))
+    if name in _TIME_CONSTANTS and issubclass(kind, Population):
+        return not any(low < 1 or high > 100 for low, high in _ranges_of(arrays))
+    return True
+
+
+def _ranges_of(arrays: list[np.ndarray]) -> Iterable[tuple[float, float]]:
+    return _ranges({str(k): array for k, array in enumerate(arrays)}).values()
+
+
+def _find_strange_neurons(graph: Graph) -> Findings:
     neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
     thresholds = _ranges({name: node.v_threshold for name, node in neurons.items()})
     for name, (low, high) in thresholds.items():
@@ -327,7 +410,7 @@ def _check_neurons(graph: Graph) -> Findings:
                 f"{name!r} has a threshold of {neurons[name].v_threshold.max()}",
                 name,
             )
-    for parameter in ("tau", "tau_mem", "tau_syn"):
+    for parameter in _TIME_CONSTANTS:
         yield from _check_time_constants(graph, parameter)
 
 
@@ -386,14 +469,14 @@ def _ranges(arrays: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _check_numbers(graph: Graph) -> Findings:
+def _check_numbers(view: _View) -> Findings:
     """Look for NaN and infinities, and count what is looked at."""
-    arrays = [(name, parameters(node)) for name, node in graph.nodes.items()]
+    graph = view.graph
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = _all_surely_finite([array for _, found in arrays for array in found.values()])
+        finite = _all_surely_finite([a for column in view.columns.values() for a in column])
     if not finite:
-        for name, found in arrays:
-            for array_name, array in found.items():
+        for name, node in graph.nodes.items():
+            for array_name, array in parameters(node).items():
                 bad = _first_not_finite(array)
                 if bad is not None:
                     index, value = bad
@@ -403,7 +486,9 @@ def _check_numbers(graph: Graph) -> Findings:
                         name,
                         "Train or export the network again",
                     )
-    total = sum([array.size for _, found in arrays for array in found.values()])
+    if view.least_size >= _SMALL and view.most_size <= _LARGE:
+        return
+    total = sum([a.size for node in graph.nodes.values() for a in parameters(node).values()])
     if 0 < total < _SMALL:
         yield _info("SMALL_MODEL", f"{total} parameters", None)
     elif total > _LARGE:
@@ -416,7 +501,7 @@ def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
     Then the sum of the squares of a block is finite; the reverse does not hold, since that may
     overflow. Small arrays are joined to a block, large ones looked at where they are.
     """
-    waiting: dict[np.dtype[Any], list[bytes]] = {}
+    waiting: dict[np.dtype[Any], list[np.ndarray]] = {}
     n_waiting = 0
     for array in arrays:
         dtype = array.dtype
@@ -424,11 +509,15 @@ def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
             continue
         if array.size > _JOINED:
             flat = array.reshape(-1)
-            blocks = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
-            if not all(_is_surely_finite(block) for block in blocks):
-                return False
+            if flat.size <= _BLOCK:
+                blocks = [flat]
+            else:
+                blocks = [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
+            for block in blocks:
+                if not isfinite(np.vdot(block, block)):
+                    return False
             continue
-        waiting.setdefault(dtype, []).append(array.tobytes())
+        waiting.setdefault(dtype, []).append(array)
         n_waiting += array.size
         if n_waiting > _BLOCK:
             if not _is_surely_finite_joined(waiting):
@@ -437,10 +526,18 @@ def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
     return _is_surely_finite_joined(waiting)
 
 
-def _is_surely_finite_joined(waiting: dict[np.dtype[Any], list[bytes]]) -> bool:
+def _is_surely_finite_joined(waiting: dict[np.dtype[Any], list[np.ndarray]]) -> bool:
     return all(
-        _is_surely_finite(np.frombuffer(b"".join(parts), dtype)) for dtype, parts in waiting.items()
+        _is_surely_finite(np.frombuffer(_joined(arrays), dtype))
+        for dtype, arrays in waiting.items()
     )
+
+
+def _joined(arrays: list[Any]) -> bytes:
+    try:
+        return b"".join(arrays)
+    except (BufferError, TypeError, ValueError):  # one is strided
+        return b"".join([array.tobytes() for array in arrays])
 
 
 def _is_surely_finite(block: np.ndarray) -> bool:
@@ -467,8 +564,10 @@ def _first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None
     return None
 
 
-def _check_bits(graph: Graph) -> Findings:
-    for name, node in graph.nodes.items():
+def _check_bits(view: _View) -> Findings:
+    if not view.has(SpikingAffine):
+        return
+    for name, node in view.graph.nodes.items():
         if isinstance(node, SpikingAffine):
             if node.weight_bits < 4:
                 yield _warning(
@@ -481,8 +580,11 @@ def _check_bits(graph: Graph) -> Findings:
                 yield _info("HIGH_WEIGHT_BITS", f"{name!r}: {node.weight_bits} bits", name)
 
 
-def _check_names(graph: Graph) -> Findings:
-    for name in graph.nodes:
+def _check_names(view: _View) -> Findings:
+    nodes = view.graph.nodes
+    if nodes.keys().isdisjoint(keyword.kwlist) and nodes.keys().isdisjoint(_GENERIC):
+        return
+    for name in nodes:
         if keyword.iskeyword(name):
             yield _warning(
                 "PYTHON_KEYWORD",
@@ -494,13 +596,14 @@ def _check_names(graph: Graph) -> Findings:
             yield _info("GENERIC_NAME", f"{name!r} says nothing", name, "Name what it does")
 
 
-def _check_placement(graph: Graph) -> Findings:
+def _check_placement(view: _View) -> Findings:
     """Find what runs on the host, since the array has no way to do it."""
-    host = ("Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS")
-    for name, node in graph.nodes.items():
+    if {kind.__name__ for kind in view.kinds}.isdisjoint({*_ON_HOST, "Upsample"}):
+        return
+    for name, node in view.graph.nodes.items():
         kind = type(node).__name__
         bilinear = kind == "Upsample" and getattr(node, "mode", None) == "bilinear"
-        if kind in host or bilinear:
+        if kind in _ON_HOST or bilinear:
             yield _info("HOST_ONLY", f"{name!r} ({kind}) runs on the host, not on the array", name)
 
 
@@ -523,7 +626,7 @@ def _check_fit(graph: Graph, hw: HardwareSpec) -> list[LintIssue]:
     ]
 
 
-_CHECKS: tuple[Callable[[Graph], Findings], ...] = (
+_CHECKS: tuple[Callable[[_View], Findings], ...] = (
     _check_structure,
     _check_order_and_shapes,
     _check_reach,
