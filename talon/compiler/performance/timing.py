@@ -1,0 +1,342 @@
+"""Timing: when everything of a sample happens, from what its groups send.
+
+Senders are followed timestep by timestep, packets as arrays of times; tokens one by one, as in
+``docs/hardware/array.md``. What is left out is said in ``docs/reference/performance_model.md``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talon.arch.memories import Emit
+from talon.arch.params import ArrayParams
+from talon.compiler.performance.activity import Activity
+from talon.compiler.performance.senders import (
+    HOST,
+    ArrayTables,
+    Group,
+    TokenWay,
+    Way,
+    routers_to_host,
+)
+from talon.compiler.performance.synapse_queue import SynapseQueue
+
+Times = NDArray[np.float64]
+Lanes = NDArray[np.int64]
+
+ROUTER = 2
+"""Cycles of a packet in a router."""
+
+TO_START = 3
+"""Cycles from the last token of a group to its start."""
+
+TO_FETCH = 2
+"""Cycles from a start to the first row of accumulators."""
+
+TO_PACKET = 26
+"""Cycles from a start to the first packet, if the first neuron sends one."""
+
+TO_TOKEN = 24
+"""Cycles of a group without packets, from its start to its first token, besides those of beats."""
+
+SKIPPED = 5
+"""The same of a group that updates once, in a later timestep."""
+
+CURRENT = 4
+"""Further cycles of an update where cores have synaptic currents."""
+
+PERMIT = 2
+"""Cycles from a CREDIT that the host bridge takes off to the step that it permits."""
+
+FIRST_WORD = 2
+"""Cycles from a permitted step at the front of the host bridge to its first packet."""
+
+_JOBS = 16  # packets between the decoder and the streamer
+_ROUTER_ROOM = 5  # packets that a router holds for a port
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Timing:
+    """Cycles of one sample: ``cycles`` in all, and ``ends`` (T,) when the host had each step."""
+
+    cycles: int
+    ends: Times
+
+
+def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
+    """Return when everything of a sample happens."""
+    return _Run(tables, activity, sample).run()
+
+
+@dataclass(eq=False)
+class _Batch:
+    """What a sender sends in a timestep: the last item, and the cores that packets go to."""
+
+    last: float
+    first_token: float
+    targets: dict[int, int]  # routers on the way, by core
+    tokens: tuple[TokenWay, ...]
+    step: int
+
+
+@dataclass(eq=False)
+class _Core:
+    queue: SynapseQueue
+    groups: dict[int, Group]
+    poll: int = 0
+    running: bool = False
+    step: dict[int, int] = field(default_factory=dict)
+    sources: dict[tuple[int, int], int] = field(default_factory=dict)
+    dests: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+class _Run:
+    """One sample, event by event."""
+
+    def __init__(self, tables: ArrayTables, activity: Activity, sample: int) -> None:
+        self._tables = tables
+        self._params: ArrayParams = tables.params
+        self._activity = activity
+        self._sample = sample
+        self._heap: list[tuple[float, int, str, tuple[int, ...]]] = []
+        self._count = itertools.count()
+        self._cores = {core: _core(tables, core) for core in tables.cores}
+        self._batches: dict[int, _Batch] = {}  # by core; HOST
+        self._permits = list(tables.permits)
+        self._host_step = 0
+        self._host_waits = True
+        self._host_front = 0.0
+        self._host_output = 0.0
+        self._ends = np.zeros(activity.n_steps)
+        self._per_row = max(1, self._params.lanes // self._params.update_lanes)
+        if self._params.has_maps:
+            self._per_row = max(2, self._per_row)
+        extra = CURRENT if self._params.synaptic_current else 0
+        self._to_packet = TO_PACKET + extra
+        self._to_token = TO_TOKEN + extra
+
+    def run(self) -> Timing:
+        """Follow everything to its end."""
+        self._host_begin(0.0)
+        for number in self._cores:
+            self._start_next(number, 0.0)
+        while self._heap:
+            time, _, kind, facts = heapq.heappop(self._heap)
+            getattr(self, f"_on_{kind}")(time, *facts)
+        return Timing(cycles=round(float(self._ends.max())), ends=self._ends)
+
+    def _push(self, time: float, kind: str, *facts: int) -> None:
+        heapq.heappush(self._heap, (time, next(self._count), kind, facts))
+
+    # The host.
+
+    def _host_begin(self, time: float) -> None:
+        """Start the host's next step, if it is permitted."""
+        if self._host_step == self._activity.n_steps:
+            return
+        slot = self._host_step % self._params.n_slots
+        if self._permits[slot] < self._tables.n_dests:
+            return
+        self._permits[slot] = 0
+        self._host_waits = False
+        step, self._host_step = self._host_step, self._host_step + 1
+        self._host_send(max(time, self._host_front), step)
+
+    def _host_send(self, time: float, step: int) -> None:
+        parts: list[tuple[Way, Lanes]] = []
+        for port in self._tables.ports:
+            active = np.flatnonzero(self._activity.inputs[port.name][step, self._sample])
+            parts += [(way, active[way.taken[active]]) for way in port.ways]
+        # The k-th event of every route, then the k+1-th.
+        ranks = [np.arange(lines.size) for _, lines in parts]
+        total = sum(part.size for part in ranks)
+        places = np.empty(total, np.int64)
+        places[np.argsort(np.concatenate([*ranks, np.zeros(0, int)]), kind="stable")] = np.arange(
+            total
+        )
+        first = time + FIRST_WORD
+        batch = _Batch(
+            last=first + total - 1,
+            first_token=first + total,
+            targets={},
+            tokens=self._tables.host_tokens,
+            step=step,
+        )
+        done = 0
+        for (way, lines), rank in zip(parts, ranks, strict=True):
+            self._deliver(way, lines, first + places[done : done + rank.size], batch)
+            done += rank.size
+        self._batches[HOST] = batch
+        self._push(batch.last, "end", HOST, 0)
+
+    # Groups.
+
+    def _start_next(self, number: int, time: float) -> None:
+        """Start the group of an idle core that is polled first, if one is ready."""
+        core = self._cores[number]
+        n_groups = self._params.n_groups
+        for distance in range(n_groups):
+            group = (core.poll + distance) % n_groups
+            if group in core.groups and self._is_ready(core, core.groups[group]):
+                core.running = True
+                core.poll = (group + 1) % n_groups
+                self._start(core, core.groups[group], time + TO_START + distance)
+                return
+
+    def _is_ready(self, core: _Core, group: Group) -> bool:
+        key = (group.number, core.step[group.number] % self._params.n_slots)
+        return core.sources[key] == group.n_sources and core.dests[key] == group.n_dests
+
+    def _start(self, core: _Core, group: Group, time: float) -> None:
+        """Update a group: fetch its rows, and send what its neurons have to send."""
+        step = core.step[group.number]
+        core.step[group.number] += 1
+        key = (group.number, step % self._params.n_slots)
+        core.sources[key] = core.dests[key] = 0
+        skipped = group.once and step > 0
+        if skipped:
+            batch = _Batch(
+                last=0.0, first_token=time + SKIPPED, targets={}, tokens=group.tokens, step=step
+            )
+        else:
+            core.queue.add_fetches(time + TO_FETCH + self._per_row * np.arange(group.n_rows))
+            scanned = time + self._to_token + group.n_rows * self._per_row
+            batch = _Batch(
+                last=0.0, first_token=scanned, targets={}, tokens=group.tokens, step=step
+            )
+            if step < self._activity.n_steps:
+                self._send_lanes(group, time, batch)
+        self._batches[group.core] = batch
+        self._push(max(batch.last, batch.first_token - 1), "end", group.core, group.number)
+
+    def _send_lanes(self, group: Group, time: float, batch: _Batch) -> None:
+        flags = self._activity.groups[group.core, group.number][batch.step, self._sample]
+        active = np.flatnonzero(flags)
+        if not active.size:
+            return
+        each = 1 if group.emit is Emit.READOUT else max(1, len(group.ways))
+        before = each * np.arange(active.size)
+        items = before + np.maximum.accumulate(group.beat[active] - before)
+        items = items + (time + self._to_packet)
+        batch.last = float(items[-1]) + each - 1
+        batch.first_token = max(batch.first_token, batch.last + 1)
+        if group.emit is Emit.READOUT:
+            self._to_host(items, group.core)
+            return
+        for i, way in enumerate(group.ways):
+            taken = way.taken[active]
+            if way.host:
+                self._to_host(items[taken] + i, group.core)
+            else:
+                self._deliver(way, active[taken], items[taken] + i, batch)
+
+    def _deliver(self, way: Way, lanes: Lanes, times: Times, batch: _Batch) -> None:
+        """Let packets that leave at some times come to the cores of their route."""
+        if not lanes.size:
+            return
+        for arrival in way.arrivals:
+            costs = arrival.costs
+            n = lanes.size
+            self._cores[arrival.core].queue.add(
+                times + (ROUTER * arrival.distance + 1),
+                np.full(n, float(costs.decode)),
+                costs.stream[lanes].astype(np.float64),
+                np.full(n, float(costs.lag)),
+            )
+            batch.targets[arrival.core] = arrival.distance
+
+    def _to_host(self, times: Times, core: int) -> None:
+        if times.size:
+            arrived = float(times[-1]) + ROUTER * routers_to_host(core, self._params)
+            self._host_output = max(arrived, self._host_output + times.size)
+
+    # Events.
+
+    def _on_end(self, time: float, sender: int, number: int) -> None:
+        """The last packet of a sender leaves, if the queues on its way have room by then."""
+        batch = self._batches[sender]
+        free = time
+        for core, distance in batch.targets.items():
+            capacity = self._params.fifo_depth + _JOBS + _ROUTER_ROOM * distance
+            way = ROUTER * distance + 1
+            free = max(free, self._cores[core].queue.room_at(time + way, capacity) - way)
+        if free > time:
+            self._push(free, "end", sender, number)
+            return
+        token = max(batch.first_token, time + 1)
+        for way in batch.tokens:
+            self._send_token(way, token, sender, batch.step)
+            token += 1
+        if sender == HOST:
+            self._host_waits = True
+            self._host_front = token - 1
+            self._push(token - 1, "step")
+        else:
+            self._push(token - 1, "free", sender)
+
+    def _send_token(self, way: TokenWay, time: float, sender: int, step: int) -> None:
+        slot = (step + way.delta) % self._params.n_slots
+        if way.host:
+            arrived = time + ROUTER * routers_to_host(sender, self._params)
+            if way.credit:
+                self._push(arrived + PERMIT, "permit", slot)
+            elif step < self._activity.n_steps:
+                self._host_output = max(arrived, self._host_output + 1)
+                self._ends[step] = max(self._ends[step], self._host_output)
+            return
+        for core, distance in way.targets:
+            self._push(
+                time + ROUTER * distance + 1, "token", core, way.group, slot, int(way.credit)
+            )
+
+    def _on_step(self, time: float) -> None:
+        if self._host_waits:
+            self._host_begin(time)
+
+    def _on_permit(self, time: float, slot: int) -> None:
+        self._permits[slot] += 1
+        if self._host_waits:
+            self._host_begin(time)
+
+    def _on_token(self, time: float, core: int, group: int, slot: int, credit: int) -> None:
+        number = next(self._count)
+        through = self._cores[core].queue.take_token(number, time)
+        self._push(through, "counted", core, number, group, slot, credit)
+
+    def _on_counted(
+        self, time: float, number: int, token: int, group: int, slot: int, credit: int
+    ) -> None:
+        core = self._cores[number]
+        late = core.queue.token_time(token)
+        if late > time:
+            self._push(late, "counted", number, token, group, slot, credit)
+            return
+        core.queue.drop_token(token)
+        counts = core.dests if credit else core.sources
+        counts[group, slot] += 1
+        core.poll = group
+        if not core.running:
+            self._start_next(number, time)
+
+    def _on_free(self, time: float, number: int) -> None:
+        self._cores[number].running = False
+        self._start_next(number, time)
+
+
+def _core(tables: ArrayTables, number: int) -> _Core:
+    n_slots = tables.params.n_slots
+    init = tables.cores[number].init
+    groups = {group.number: group for group in tables.groups if group.core == number}
+    keys = [(group, slot) for group in groups for slot in range(n_slots)]
+    return _Core(
+        queue=SynapseQueue(),
+        groups=groups,
+        step=dict.fromkeys(groups, 0),
+        sources={(g, s): init[g * n_slots + s]["sources"] for g, s in keys},
+        dests={(g, s): init[g * n_slots + s]["dests"] for g, s in keys},
+    )
