@@ -110,7 +110,7 @@ def of_example(
     """Return a shipped example with some of its images."""
     model, images = example.require()
     graph = read(model)
-    inputs = load_inputs(graph, images)
+    inputs = prepare_inputs(graph, load_inputs(images))
     program = compile_graph(
         graph, hw=example.hw, calibration=inputs.take(64), hoist="auto" if hoist else False
     )
@@ -169,7 +169,7 @@ def residual() -> Graph:
     """Return two convolutions with a path around them."""
     rng = np.random.default_rng(10)
     nodes, edges = _chain(
-        ("input", Input((2, 8, 8))),
+        ("input", Input((2, 6, 6))),
         ("conv0", Conv2d(_weights(rng, 16, 2, 3, 3), _zeros(16), padding=1)),
         ("lif0", _lif(16)),
         ("conv1", Conv2d(_weights(rng, 16, 16, 3, 3), _zeros(16), padding=1)),
@@ -178,7 +178,7 @@ def residual() -> Graph:
         ("skip", Skip("residual")),
         ("lif2", _lif(16)),
         ("pool", MaxPool2d(2)),
-        *_head(rng, 16 * 4 * 4),
+        *_head(rng, 16 * 3 * 3),
     )
     graph = Graph(nodes, [*edges, ("lif0", "skip")])
     graph.validate()
@@ -235,7 +235,7 @@ def upsampled() -> Graph:
     """Return an encoder and decoder with a path across."""
     rng = np.random.default_rng(13)
     nodes, edges = _chain(
-        ("input", Input((2, 8, 8))),
+        ("input", Input((2, 6, 6))),
         ("conv0", Conv2d(_weights(rng, 8, 2, 3, 3), _zeros(8), padding=1)),
         ("lif0", _lif(8)),
         ("conv1", Conv2d(_weights(rng, 16, 8, 3, 3), _zeros(16), padding=1, stride=2)),
@@ -244,7 +244,7 @@ def upsampled() -> Graph:
         ("join", Concat(2)),
         ("conv2", Conv2d(_weights(rng, 8, 24, 3, 3), _zeros(8), padding=1)),
         ("lif2", _lif(8)),
-        *_head(rng, 8 * 8 * 8),
+        *_head(rng, 8 * 6 * 6),
     )
     graph = Graph(nodes, [*edges, ("lif0", "join")])
     graph.validate()

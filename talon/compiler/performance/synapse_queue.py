@@ -1,6 +1,9 @@
-"""A core's input: packets wait for the decoder, then for the row streamer, in their order."""
+"""A core's input: packets wait for a place in its queue, the decoder, then the row streamer."""
 
 from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,108 +13,246 @@ Times = NDArray[np.float64]
 PIPELINE = 5
 """Cycles from a packet that the decoder takes to its first row."""
 
+JOBS = 16
+"""Packets between the decoder and the streamer."""
+
+N_PORTS = 5
+"""Ports of a router from which packets come to its core."""
+
 _NONE = np.zeros(0)
+_NOTHING = np.zeros((5, 0))
+_ARRIVAL, _DECODE, _STREAM, _LAG, _TOKEN = range(5)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pass:
+    """What becomes of all that waits: columns of items in the order of their entry, and times.
+
+    ``entry`` is when they get a place in the queue, ``left`` when they leave it, ``starts`` when
+    their rows begin.
+    """
+
+    items: Times
+    ports: NDArray[np.int64]
+    entry: Times
+    left: Times
+    starts: Times
 
 
 class SynapseQueue:
-    """Packets of one core in the order in which they come, committed as time goes on.
+    """Packets of one core, taken in as time goes on.
 
-    The decoder takes a packet every ``decode`` cycles, the streamer spends ``stream`` cycles on
-    it; fetches of updates go before rows, and so push them back.
+    Where the queue is full, ports of the router take turns. The decoder takes a packet every
+    ``decode`` cycles, the streamer spends ``stream`` cycles on it; fetches of updates go before
+    rows, and so push them back.
+
+    Parameters
+    ----------
+    depth
+        Places in the queue.
     """
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[Times, Times, Times, Times]] = []
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._ports: list[list[Times]] = [[] for _ in range(N_PORTS)]
         self._earliest = np.inf
         self._decoder_free = 0.0
         self._streamer_free = 0.0
+        self._turn = 0
         self._fetches = _NONE
-        self._starts = _NONE  # of packets that may still be waiting
-        self._tokens: dict[int, float] = {}
+        self._left = np.full(depth, -np.inf)  # of the last packets that were taken in
+        self._starts = np.full(JOBS, -np.inf)
+        self._through: dict[int, float] = {}  # tokens that were taken in
 
-    def add(self, arrival: Times, decode: Times, stream: Times, lag: Times) -> None:
-        """Let packets come at ascending times."""
+    def add(self, port: int, arrival: Times, decode: Times, stream: Times, lag: Times) -> None:
+        """Let packets come to a port at ascending times."""
         if arrival.size:
-            self._waiting.append((arrival, decode, stream, lag))
+            token = np.full(arrival.size, -1.0)
+            self._ports[port].append(np.stack([arrival, decode, stream, lag, token]))
             self._earliest = min(self._earliest, float(arrival[0]))
 
+    def add_token(self, port: int, arrival: float, number: int) -> None:
+        """Let a token come to a port."""
+        self._ports[port].append(np.array([[arrival], [1.0], [1.0], [0.0], [float(number)]]))
+        self._earliest = min(self._earliest, arrival)
+
     def add_fetches(self, times: Times) -> None:
-        """Let an update fetch rows: what has not been streamed by then is late."""
+        """Let an update fetch rows; what came before its start must have been taken in."""
         if not times.size:
             return
-        self.commit(float(times[0]))
         self._fetches = np.concatenate([self._fetches[self._fetches >= times[0] - 64], times])
         self._streamer_free = _pushed(self._streamer_free, times)
-        for number, at in self._tokens.items():
-            self._tokens[number] = _pushed(at, times)
+        for number, at in self._through.items():
+            self._through[number] = _pushed(at, times)
 
-    def take_token(self, number: int, arrival: float) -> float:
-        """Let a token come, and return when it is through; ask :meth:`token_time` then."""
-        self.commit(arrival)
-        taken = max(arrival, self._decoder_free)
-        self._decoder_free = taken + 1
-        through = max(taken + PIPELINE, self._streamer_free)
-        self._streamer_free = through + 1
-        self._tokens[number] = through
-        return through
+    def take_in(self, until: float) -> tuple[dict[int, float], float]:
+        """Take in what gets a place by a time.
+
+        Returns
+        -------
+        tuple
+            Tokens among it, with the times when they are through, which :meth:`token_time` may put
+            off; and when the next token that has come gets its place, infinite if none waits.
+        """
+        if self._earliest > until:
+            return {}, np.inf
+        found = self._pass(until)
+        n = int(np.searchsorted(found.entry, until, side="right"))
+        tokens = found.items[_TOKEN]
+        waiting = np.flatnonzero(tokens[n:] >= 0)
+        again = float(found.entry[n + waiting[0]]) if waiting.size else np.inf
+        if not n:
+            return {}, again
+        self._left = np.concatenate([self._left, found.left[:n]])[-self._depth :]
+        self._starts = np.concatenate([self._starts, found.starts[:n]])[-JOBS:]
+        items = found.items[:, :n]
+        taken = found.left[n - 1]
+        self._decoder_free = float(taken + items[_DECODE, -1])
+        self._streamer_free = self._ended(found.starts[n - 1], items[_STREAM, -1])
+        self._turn = (int(found.ports[n - 1]) + 1) % N_PORTS
+        self._drop(found.ports[:n])
+        here = np.flatnonzero(items[_TOKEN] >= 0)
+        came = {int(items[_TOKEN, i]): float(found.starts[i]) for i in here}
+        self._through |= came
+        return came, again
 
     def token_time(self, number: int) -> float:
-        """Return when a token is through, as far as known."""
-        return self._tokens[number]
+        """Return when a token that was taken in is through, as far as known."""
+        return self._through[number]
 
     def drop_token(self, number: int) -> None:
         """Forget a token that is through."""
-        del self._tokens[number]
+        del self._through[number]
 
-    def commit(self, until: float) -> None:
-        """Work through everything that has come by a time."""
-        if self._earliest > until:
-            return
-        arrival, decode, stream, lag = (
-            np.concatenate(parts) for parts in zip(*self._waiting, strict=True)
-        )
-        order = np.argsort(arrival, kind="stable")
-        n = int(np.searchsorted(arrival[order], until, side="right"))
-        now, later = order[:n], order[n:]
-        self._waiting = (
-            [(arrival[later], decode[later], stream[later], lag[later])] if later.size else []
-        )
-        self._earliest = float(arrival[later[0]]) if later.size else np.inf
-        taken = _served(arrival[now], decode[now], self._decoder_free)
-        self._decoder_free = float(taken[-1] + decode[now][-1])
-        ready = taken + (PIPELINE - 1) + decode[now] + lag[now]
-        self._stream(ready, stream[now])
+    def room_at(self, time: float, port: int, capacity: int) -> float:
+        """Return when no more than ``capacity`` packets that have come to a port wait for a place.
 
-    def _stream(self, ready: Times, stream: Times) -> None:
-        """Stream rows in the cycles that no fetch takes."""
-        fetches = self._fetches
-        if fetches.size:
-            gaps = fetches - np.arange(fetches.size)
-            free = self._streamer_free
-            starts = _served(
-                ready - np.searchsorted(fetches, ready), stream,
-                free - float(np.searchsorted(fetches, free)),
-            )  # fmt: skip
-            end = starts[-1] + stream[-1]
-            starts = starts + np.searchsorted(gaps, starts, side="right")
-            self._streamer_free = float(end + np.searchsorted(gaps, end, side="left"))
-        else:
-            starts = _served(ready, stream, self._streamer_free)
-            self._streamer_free = float(starts[-1] + stream[-1])
-        recent = self._starts[-256:]
-        self._starts = np.concatenate([recent, starts])
-
-    def room_at(self, time: float, capacity: int) -> float:
-        """Return when no more than ``capacity`` packets that have come by a time are waiting."""
-        self.commit(time)
-        n_waiting = len(self._starts) - int(np.searchsorted(self._starts, time, side="right"))
-        if n_waiting <= capacity:
+        Those count that have come by ``time``.
+        """
+        if self._earliest > time:
             return time
-        return float(self._starts[len(self._starts) - 1 - capacity])
+        found = self._pass(time)
+        entry = found.entry[found.ports == port]
+        if entry.size <= capacity:
+            return time
+        return max(time, float(entry[entry.size - 1 - capacity]))
 
-    def end(self) -> float:
-        """Return when the streamer is free."""
-        return self._streamer_free
+    def _waiting(self, port: int) -> Times:
+        """Return the items at a port in the order of their arrival."""
+        parts = self._ports[port]
+        if not parts:
+            return _NOTHING
+        if len(parts) > 1:
+            items = np.concatenate(parts, axis=1)
+            self._ports[port] = parts = [items[:, np.argsort(items[_ARRIVAL], kind="stable")]]
+        return parts[0]
+
+    def _drop(self, ports: NDArray[np.int64]) -> None:
+        """Drop what was taken in from each port."""
+        self._earliest = np.inf
+        for port, n in enumerate(np.bincount(ports, minlength=N_PORTS)):
+            items = self._waiting(port)[:, n:]
+            self._ports[port] = [items] if items.shape[1] else []
+            if items.shape[1]:
+                self._earliest = min(self._earliest, float(items[_ARRIVAL, 0]))
+
+    def _pass(self, until: float) -> _Pass:
+        """Return what becomes of all that has come by a time."""
+        parts: list[Times] = []
+        for port in range(N_PORTS):
+            items = self._waiting(port)
+            n = int(np.searchsorted(items[_ARRIVAL], until, side="right"))
+            parts.append(items[:, :n])
+        counts = [part.shape[1] for part in parts]
+        items = np.concatenate(parts, axis=1)
+        ports = np.repeat(np.arange(N_PORTS), counts)
+        is_shared = sum(count > 0 for count in counts) > 1
+        if is_shared:
+            order = np.argsort(items[_ARRIVAL], kind="stable")
+            items, ports = items[:, order], ports[order]
+        found = self._in_order(items, ports)
+        if is_shared and (found.entry > items[_ARRIVAL]).any():
+            return self._in_turn(parts)
+        return found
+
+    def _in_order(self, items: Times, ports: NDArray[np.int64]) -> _Pass:
+        """Take items in as they stand."""
+        n = items.shape[1]
+        taken = _served(items[_ARRIVAL], items[_DECODE], self._decoder_free)
+        ready = taken + (PIPELINE - 1) + items[_DECODE] + items[_LAG]
+        starts = self._streamed(ready, items[_STREAM])
+        left = np.maximum(taken, np.concatenate([self._starts, starts])[:n])
+        entry = np.maximum(items[_ARRIVAL], np.concatenate([self._left, left])[:n])
+        return _Pass(
+            items=items,
+            ports=ports,
+            entry=np.maximum.accumulate(entry) if n else entry,
+            left=left,
+            starts=starts,
+        )
+
+    def _streamed(self, ready: Times, stream: Times) -> Times:
+        """Return when rows begin, in the cycles that no fetch takes."""
+        fetches, free = self._fetches, self._streamer_free
+        if not fetches.size:
+            return _served(ready, stream, free)
+        starts = _served(
+            ready - np.searchsorted(fetches, ready),
+            stream,
+            free - float(np.searchsorted(fetches, free)),
+        )
+        gaps = fetches - np.arange(fetches.size)
+        return starts + np.searchsorted(gaps, starts, side="right")
+
+    def _ended(self, start: float, stream: float) -> float:
+        """Return when rows that begin at a time end."""
+        fetches = self._fetches
+        if not fetches.size:
+            return float(start + stream)
+        end = start - float(np.searchsorted(fetches, start)) + stream
+        gaps = fetches - np.arange(fetches.size)
+        return float(end + np.searchsorted(gaps, end, side="left"))
+
+    def _in_turn(self, parts: list[Times]) -> _Pass:
+        """Take items in one by one; ports that wait take turns."""
+        columns = [part.T.tolist() for part in parts]
+        at = [0] * N_PORTS
+        fetches = self._fetches.tolist()
+        gaps = [time - i for i, time in enumerate(fetches)]
+        left, starts = self._left.tolist(), self._starts.tolist()
+        decoder, turn, now = self._decoder_free, self._turn, -np.inf
+        streamer = self._streamer_free - bisect_left(fetches, self._streamer_free)
+        order: list[list[float]] = []
+        ports: list[int] = []
+        entries: list[float] = []
+        for k in range(sum(map(len, columns))):
+            now = max(now, left[k])
+            heads = [
+                (max(columns[p][at[p]][0], now), (p - turn) % N_PORTS, p)
+                for p in range(N_PORTS)
+                if at[p] < len(columns[p])
+            ]
+            now, _, port = min(heads)
+            item = columns[port][at[port]]
+            at[port] += 1
+            turn = (port + 1) % N_PORTS
+            taken = max(now, decoder, starts[k])
+            decoder = taken + item[_DECODE]
+            ready = decoder + (PIPELINE - 1) + item[_LAG]
+            start = max(ready - bisect_left(fetches, ready), streamer)
+            streamer = start + item[_STREAM]
+            order.append(item)
+            ports.append(port)
+            entries.append(now)
+            left.append(taken)
+            starts.append(start + bisect_right(gaps, start))
+        return _Pass(
+            items=np.array(order).T,
+            ports=np.array(ports),
+            entry=np.array(entries),
+            left=np.array(left[self._depth :]),
+            starts=np.array(starts[JOBS:]),
+        )
 
 
 def _served(arrival: Times, service: Times, free: float) -> Times:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from talon.compiler.performance.senders import (
     routers_to_host,
 )
 from talon.compiler.performance.synapse_queue import SynapseQueue
+from talon.errors import BackendError
 
 Times = NDArray[np.float64]
 Lanes = NDArray[np.int64]
@@ -56,7 +58,6 @@ PERMIT = 2
 FIRST_WORD = 2
 """Cycles from a permitted step at the front of the host bridge to its first packet."""
 
-_JOBS = 16  # packets between the decoder and the streamer
 _ROUTER_ROOM = 5  # packets that a router holds for a port
 
 
@@ -77,6 +78,7 @@ def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
 class _Batch:
     """What a sender sends in a timestep: the last item, and the cores that packets go to."""
 
+    sender: int
     last: float
     first_token: float
     targets: dict[int, int]  # routers on the way, by core
@@ -107,6 +109,7 @@ class _Run:
         self._count = itertools.count()
         self._cores = {core: _core(tables, core) for core in tables.cores}
         self._batches: dict[int, _Batch] = {}  # by core; HOST
+        self._tokens: dict[int, tuple[int, int, int]] = {}
         self._permits = list(tables.permits)
         self._host_step = 0
         self._host_waits = True
@@ -128,6 +131,10 @@ class _Run:
         while self._heap:
             time, _, kind, facts = heapq.heappop(self._heap)
             getattr(self, f"_on_{kind}")(time, *facts)
+        if not self._ends.all():
+            raise BackendError(
+                f"Program stalls in timestep {int(np.argmin(self._ends))}: its tokens do not balance"
+            )
         return Timing(cycles=round(float(self._ends.max())), ends=self._ends)
 
     def _push(self, time: float, kind: str, *facts: int) -> None:
@@ -161,6 +168,7 @@ class _Run:
         )
         first = time + FIRST_WORD
         batch = _Batch(
+            sender=HOST,
             last=first + total - 1,
             first_token=first + total,
             targets={},
@@ -200,17 +208,21 @@ class _Run:
         core.sources[key] = core.dests[key] = 0
         skipped = group.once and step > 0
         if skipped:
-            batch = _Batch(
-                last=0.0, first_token=time + SKIPPED, targets={}, tokens=group.tokens, step=step
-            )
+            first_token = time + SKIPPED
         else:
+            self._on_work(time, group.core)
             core.queue.add_fetches(time + TO_FETCH + self._per_row * np.arange(group.n_rows))
-            scanned = time + self._to_token + group.n_rows * self._per_row
-            batch = _Batch(
-                last=0.0, first_token=scanned, targets={}, tokens=group.tokens, step=step
-            )
-            if step < self._activity.n_steps:
-                self._send_lanes(group, time, batch)
+            first_token = time + self._to_token + group.n_rows * self._per_row
+        batch = _Batch(
+            sender=group.core,
+            last=0.0,
+            first_token=first_token,
+            targets={},
+            tokens=group.tokens,
+            step=step,
+        )
+        if not skipped and step < self._activity.n_steps:
+            self._send_lanes(group, time, batch)
         self._batches[group.core] = batch
         self._push(max(batch.last, batch.first_token - 1), "end", group.core, group.number)
 
@@ -243,6 +255,7 @@ class _Run:
             costs = arrival.costs
             n = lanes.size
             self._cores[arrival.core].queue.add(
+                _port(batch.sender, arrival.core, self._params),
                 times + (ROUTER * arrival.distance + 1),
                 np.full(n, float(costs.decode)),
                 costs.stream[lanes].astype(np.float64),
@@ -262,12 +275,14 @@ class _Run:
         batch = self._batches[sender]
         free = time
         for core, distance in batch.targets.items():
-            capacity = self._params.fifo_depth + _JOBS + _ROUTER_ROOM * distance
             way = ROUTER * distance + 1
-            free = max(free, self._cores[core].queue.room_at(time + way, capacity) - way)
+            port = _port(sender, core, self._params)
+            queue = self._cores[core].queue
+            free = max(free, queue.room_at(time + way, port, _ROUTER_ROOM * distance) - way)
         if free > time:
             self._push(free, "end", sender, number)
             return
+        del self._batches[sender]
         token = max(batch.first_token, time + 1)
         for way in batch.tokens:
             self._send_token(way, token, sender, batch.step)
@@ -291,7 +306,13 @@ class _Run:
             return
         for core, distance in way.targets:
             self._push(
-                time + ROUTER * distance + 1, "token", core, way.group, slot, int(way.credit)
+                time + ROUTER * distance + 1,
+                "token",
+                core,
+                _port(sender, core, self._params),
+                way.group,
+                slot,
+                int(way.credit),
             )
 
     def _on_step(self, time: float) -> None:
@@ -303,19 +324,29 @@ class _Run:
         if self._host_waits:
             self._host_begin(time)
 
-    def _on_token(self, time: float, core: int, group: int, slot: int, credit: int) -> None:
-        number = next(self._count)
-        through = self._cores[core].queue.take_token(number, time)
-        self._push(through, "counted", core, number, group, slot, credit)
-
-    def _on_counted(
-        self, time: float, number: int, token: int, group: int, slot: int, credit: int
+    def _on_token(
+        self, time: float, number: int, port: int, group: int, slot: int, credit: int
     ) -> None:
+        token = next(self._count)
+        self._tokens[token] = (group, slot, credit)
+        self._cores[number].queue.add_token(port, time, token)
+        self._on_work(time, number)
+
+    def _on_work(self, time: float, number: int) -> None:
+        """Take in what a core has room for; come back for tokens that wait."""
+        came, again = self._cores[number].queue.take_in(time)
+        for token, through in came.items():
+            self._push(through, "counted", number, token)
+        if again < np.inf:
+            self._push(max(again, time + 1), "work", number)
+
+    def _on_counted(self, time: float, number: int, token: int) -> None:
         core = self._cores[number]
         late = core.queue.token_time(token)
         if late > time:
-            self._push(late, "counted", number, token, group, slot, credit)
+            self._push(late, "counted", number, token)
             return
+        group, slot, credit = self._tokens.pop(token)
         core.queue.drop_token(token)
         counts = core.dests if credit else core.sources
         counts[group, slot] += 1
@@ -334,9 +365,20 @@ def _core(tables: ArrayTables, number: int) -> _Core:
     groups = {group.number: group for group in tables.groups if group.core == number}
     keys = [(group, slot) for group in groups for slot in range(n_slots)]
     return _Core(
-        queue=SynapseQueue(),
+        queue=SynapseQueue(tables.params.fifo_depth),
         groups=groups,
         step=dict.fromkeys(groups, 0),
         sources={(g, s): init[g * n_slots + s]["sources"] for g, s in keys},
         dests={(g, s): init[g * n_slots + s]["dests"] for g, s in keys},
     )
+
+
+@lru_cache(maxsize=1 << 12)
+def _port(sender: int, core: int, params: ArrayParams) -> int:
+    """Return the port of a core's router by which packets of a sender come: 0 is its own core."""
+    if sender == core:
+        return 0
+    (x, y), (to_x, to_y) = params.position(max(sender, 0)), params.position(core)
+    if y != to_y:
+        return 1 if y < to_y else 2
+    return 3 if x < to_x or sender == HOST else 4
