@@ -16,9 +16,6 @@ PIPELINE = 5
 JOBS = 16
 """Packets between the decoder and the streamer."""
 
-N_PORTS = 5
-"""Ports of a router from which packets come to its core."""
-
 _NONE = np.zeros(0)
 _NOTHING = np.zeros((5, 0))
 _ARRIVAL, _DECODE, _STREAM, _LAG, _TOKEN = range(5)
@@ -42,7 +39,7 @@ class _Pass:
 class SynapseQueue:
     """Packets of one core, taken in as time goes on.
 
-    Where the queue is full, ports of the router take turns. The decoder takes a packet every
+    Where the queue is full, those who send to it take turns. The decoder takes a packet every
     ``decode`` cycles, the streamer spends ``stream`` cycles on it; fetches of updates go before
     rows, and so push them back.
 
@@ -50,11 +47,14 @@ class SynapseQueue:
     ----------
     depth
         Places in the queue.
+    n_ports
+        Senders that it may have packets of.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, n_ports: int) -> None:
         self._depth = depth
-        self._ports: list[list[Times]] = [[] for _ in range(N_PORTS)]
+        self._n_ports = n_ports
+        self._ports: list[list[Times]] = [[] for _ in range(n_ports)]
         self._earliest = np.inf
         self._decoder_free = 0.0
         self._streamer_free = 0.0
@@ -109,7 +109,7 @@ class SynapseQueue:
         taken = found.left[n - 1]
         self._decoder_free = float(taken + items[_DECODE, -1])
         self._streamer_free = self._ended(found.starts[n - 1], items[_STREAM, -1])
-        self._turn = (int(found.ports[n - 1]) + 1) % N_PORTS
+        self._turn = (int(found.ports[n - 1]) + 1) % self._n_ports
         self._drop(found.ports[:n])
         here = np.flatnonzero(items[_TOKEN] >= 0)
         came = {int(items[_TOKEN, i]): float(found.starts[i]) for i in here}
@@ -150,7 +150,9 @@ class SynapseQueue:
     def _drop(self, ports: NDArray[np.int64]) -> None:
         """Drop what was taken in from each port."""
         self._earliest = np.inf
-        for port, n in enumerate(np.bincount(ports, minlength=N_PORTS)):
+        for port, n in enumerate(np.bincount(ports, minlength=self._n_ports).tolist()):
+            if not self._ports[port]:
+                continue
             items = self._waiting(port)[:, n:]
             self._ports[port] = [items] if items.shape[1] else []
             if items.shape[1]:
@@ -159,20 +161,26 @@ class SynapseQueue:
     def _pass(self, until: float) -> _Pass:
         """Return what becomes of all that has come by a time."""
         parts: list[Times] = []
-        for port in range(N_PORTS):
+        numbers: list[int] = []
+        for port, held in enumerate(self._ports):
+            if not held:
+                continue
             items = self._waiting(port)
             n = int(np.searchsorted(items[_ARRIVAL], until, side="right"))
-            parts.append(items[:, :n])
-        counts = [part.shape[1] for part in parts]
-        items = np.concatenate(parts, axis=1)
-        ports = np.repeat(np.arange(N_PORTS), counts)
-        is_shared = sum(count > 0 for count in counts) > 1
+            if n:
+                parts.append(items[:, :n])
+                numbers.append(port)
+        if not parts:
+            parts, numbers = [_NOTHING], [0]
+        is_shared = len(parts) > 1
+        items = np.concatenate(parts, axis=1) if is_shared else parts[0]
+        ports = np.repeat(numbers, [part.shape[1] for part in parts])
         if is_shared:
             order = np.argsort(items[_ARRIVAL], kind="stable")
             items, ports = items[:, order], ports[order]
         found = self._in_order(items, ports)
         if is_shared and (found.entry > items[_ARRIVAL]).any():
-            return self._in_turn(parts)
+            return self._in_turn(parts, numbers)
         return found
 
     def _in_order(self, items: Times, ports: NDArray[np.int64]) -> _Pass:
@@ -213,10 +221,10 @@ class SynapseQueue:
         gaps = fetches - np.arange(fetches.size)
         return float(end + np.searchsorted(gaps, end, side="left"))
 
-    def _in_turn(self, parts: list[Times]) -> _Pass:
+    def _in_turn(self, parts: list[Times], numbers: list[int]) -> _Pass:
         """Take items in one by one; ports that wait take turns."""
         columns = [part.T.tolist() for part in parts]
-        at = [0] * N_PORTS
+        at = [0] * len(parts)
         fetches = self._fetches.tolist()
         gaps = [time - i for i, time in enumerate(fetches)]
         left, starts = self._left.tolist(), self._starts.tolist()
@@ -228,14 +236,14 @@ class SynapseQueue:
         for k in range(sum(map(len, columns))):
             now = max(now, left[k])
             heads = [
-                (max(columns[p][at[p]][0], now), (p - turn) % N_PORTS, p)
-                for p in range(N_PORTS)
-                if at[p] < len(columns[p])
+                (max(columns[i][at[i]][0], now), (port - turn) % self._n_ports, i)
+                for i, port in enumerate(numbers)
+                if at[i] < len(columns[i])
             ]
-            now, _, port = min(heads)
-            item = columns[port][at[port]]
-            at[port] += 1
-            turn = (port + 1) % N_PORTS
+            now, _, i = min(heads)
+            item, port = columns[i][at[i]], numbers[i]
+            at[i] += 1
+            turn = (port + 1) % self._n_ports
             taken = max(now, decoder, starts[k])
             decoder = taken + item[_DECODE]
             ready = decoder + (PIPELINE - 1) + item[_LAG]

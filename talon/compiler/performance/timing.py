@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,7 +254,7 @@ class _Run:
             costs = arrival.costs
             n = lanes.size
             self._cores[arrival.core].queue.add(
-                _port(batch.sender, arrival.core, self._params),
+                batch.sender + 1,
                 times + (ROUTER * arrival.distance + 1),
                 np.full(n, float(costs.decode)),
                 costs.stream[lanes].astype(np.float64),
@@ -276,9 +275,8 @@ class _Run:
         free = time
         for core, distance in batch.targets.items():
             way = ROUTER * distance + 1
-            port = _port(sender, core, self._params)
             queue = self._cores[core].queue
-            free = max(free, queue.room_at(time + way, port, _ROUTER_ROOM * distance) - way)
+            free = max(free, queue.room_at(time + way, sender + 1, _ROUTER_ROOM * distance) - way)
         if free > time:
             self._push(free, "end", sender, number)
             return
@@ -309,7 +307,7 @@ class _Run:
                 time + ROUTER * distance + 1,
                 "token",
                 core,
-                _port(sender, core, self._params),
+                sender + 1,
                 way.group,
                 slot,
                 int(way.credit),
@@ -365,20 +363,10 @@ def _core(tables: ArrayTables, number: int) -> _Core:
     groups = {group.number: group for group in tables.groups if group.core == number}
     keys = [(group, slot) for group in groups for slot in range(n_slots)]
     return _Core(
-        queue=SynapseQueue(tables.params.fifo_depth),
+        queue=SynapseQueue(tables.params.fifo_depth, tables.params.n_cores + 1),
         groups=groups,
         step=dict.fromkeys(groups, 0),
         sources={(g, s): init[g * n_slots + s]["sources"] for g, s in keys},
         dests={(g, s): init[g * n_slots + s]["dests"] for g, s in keys},
     )
 
-
-@lru_cache(maxsize=1 << 12)
-def _port(sender: int, core: int, params: ArrayParams) -> int:
-    """Return the port of a core's router by which packets of a sender come: 0 is its own core."""
-    if sender == core:
-        return 0
-    (x, y), (to_x, to_y) = params.position(max(sender, 0)), params.position(core)
-    if y != to_y:
-        return 1 if y < to_y else 2
-    return 3 if x < to_x or sender == HOST else 4
