@@ -45,7 +45,7 @@ TO_PACKET = 26
 TO_TOKEN = 24
 """Cycles of a group without packets, from its start to its first token, besides those of beats."""
 
-SKIPPED = 5
+SKIPPED = 3
 """The same of a group that updates once, in a later timestep."""
 
 CURRENT = 4
@@ -90,6 +90,7 @@ class _Core:
     queue: SynapseQueue
     groups: dict[int, Group]
     poll: int = 0
+    work: float = -1.0  # when there will be room for a token that waits
     running: bool = False
     step: dict[int, int] = field(default_factory=dict)
     sources: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -335,8 +336,11 @@ class _Run:
         came, again = self._cores[number].queue.take_in(time)
         for token, through in came.items():
             self._push(through, "counted", number, token)
-        if again < np.inf:
-            self._push(max(again, time + 1), "work", number)
+        again = max(again, time + 1)
+        core = self._cores[number]
+        if again < np.inf and not time < core.work <= again:
+            core.work = again
+            self._push(again, "work", number)
 
     def _on_counted(self, time: float, number: int, token: int) -> None:
         core = self._cores[number]
