@@ -53,13 +53,14 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenWay:
-    """A token that is sent after each timestep; ``targets`` holds (core, routers on the way)."""
+    """A token that is sent after each timestep."""
 
     host: bool
     credit: bool
     group: int
     delta: int
-    targets: tuple[tuple[int, int], ...]
+    xmask: int
+    ymask: int
     hops: int
 
 
@@ -218,13 +219,13 @@ class _Reader:
         )
 
     def token(self, sender: int, entry: Mapping[str, int]) -> TokenWay:
-        cores = [] if entry["host"] else self._members(entry)
         return TokenWay(
             host=bool(entry["host"]),
             credit=bool(entry["credit"]),
             group=entry["group"],
             delta=entry["delta"],
-            targets=tuple((core, self._distance(sender, core)) for core in cores),
+            xmask=entry["xmask"],
+            ymask=entry["ymask"],
             hops=self._hops(sender, entry),
         )
 

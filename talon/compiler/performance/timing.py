@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.performance.activity import Activity
+from talon.compiler.performance.mesh import ROUTER, Mesh
 from talon.compiler.performance.senders import (
     HOST,
     ArrayTables,
@@ -29,9 +30,6 @@ from talon.errors import BackendError
 
 Times = NDArray[np.float64]
 Lanes = NDArray[np.int64]
-
-ROUTER = 2
-"""Cycles of a packet in a router."""
 
 TO_START = 3
 """Cycles from the last token of a group to its start."""
@@ -109,6 +107,7 @@ class _Run:
         self._count = itertools.count()
         self._cores = {core: _core(tables, core) for core in tables.cores}
         self._batches: dict[int, _Batch] = {}  # by core; HOST
+        self._mesh = Mesh(tables.params)
         self._tokens: dict[int, tuple[int, int, int]] = {}
         self._permits = list(tables.permits)
         self._host_step = 0
@@ -296,23 +295,16 @@ class _Run:
     def _send_token(self, way: TokenWay, time: float, sender: int, step: int) -> None:
         slot = (step + way.delta) % self._params.n_slots
         if way.host:
-            arrived = time + ROUTER * routers_to_host(sender, self._params)
+            arrived = self._mesh.to_host(sender, time)
             if way.credit:
                 self._push(arrived + PERMIT, "permit", slot)
             elif step < self._activity.n_steps:
                 self._host_output = max(arrived, self._host_output + 1)
                 self._ends[step] = max(self._ends[step], self._host_output)
             return
-        for core, distance in way.targets:
-            self._push(
-                time + ROUTER * distance + 1,
-                "token",
-                core,
-                sender + 1,
-                way.group,
-                slot,
-                int(way.credit),
-            )
+        for core, arrived in self._mesh.multicast(sender, way.xmask, way.ymask, time).items():
+            facts = (core, sender + 1, way.group, slot, int(way.credit))
+            self._push(arrived + 1, "token", *facts)
 
     def _on_step(self, time: float) -> None:
         if self._host_waits:
