@@ -90,6 +90,7 @@ class _Core:
     poll: int = 0
     work: float = -1.0  # when there will be room for a token that waits
     running: bool = False
+    start: float = np.inf  # of the group that will run next
     step: dict[int, int] = field(default_factory=dict)
     sources: dict[tuple[int, int], int] = field(default_factory=dict)
     dests: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -184,16 +185,27 @@ class _Run:
     # Groups.
 
     def _start_next(self, number: int, time: float) -> None:
-        """Start the group of an idle core that is polled first, if one is ready."""
+        """Have an idle core start the group that it polls first, if one is ready.
+
+        A token that comes before it does so makes it begin to poll anew.
+        """
         core = self._cores[number]
         n_groups = self._params.n_groups
+        core.start = np.inf
         for distance in range(n_groups):
             group = (core.poll + distance) % n_groups
             if group in core.groups and self._is_ready(core, core.groups[group]):
-                core.running = True
-                core.poll = (group + 1) % n_groups
-                self._start(core, core.groups[group], time + TO_START + distance)
+                core.start = time + TO_START + distance
+                self._push(core.start, "start", number, group)
                 return
+
+    def _on_start(self, time: float, number: int, group: int) -> None:
+        core = self._cores[number]
+        if core.running or core.start != time:
+            return
+        core.running = True
+        core.poll = (group + 1) % self._params.n_groups
+        self._start(core, core.groups[group], time)
 
     def _is_ready(self, core: _Core, group: Group) -> bool:
         key = (group.number, core.step[group.number] % self._params.n_slots)
@@ -345,7 +357,7 @@ class _Run:
         counts = core.dests if credit else core.sources
         counts[group, slot] += 1
         core.poll = group
-        if not core.running:
+        if not core.running and time < core.start:
             self._start_next(number, time)
 
     def _on_free(self, time: float, number: int) -> None:
