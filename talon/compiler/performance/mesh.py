@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from talon.arch.params import ArrayParams
 
 ROUTER = 2
@@ -12,53 +14,62 @@ _OPPOSITE = {_EAST: _WEST, _WEST: _EAST, _NORTH: _SOUTH, _SOUTH: _NORTH}
 _STEP = {_EAST: (1, 0), _WEST: (-1, 0), _NORTH: (0, -1), _SOUTH: (0, 1)}
 
 
+class Place(NamedTuple):
+    """An input of a router: its column and row, and the port."""
+
+    x: int
+    y: int
+    port: int
+
+
 class Mesh:
     """When each input and output of the routers is free, by the rules of dimension order.
 
-    A packet holds its input until all branches of a fork have taken it.
+    Packets must be passed on in the order of time. One holds its input until all branches of a
+    fork have taken it.
     """
 
     def __init__(self, params: ArrayParams) -> None:
-        self._columns, self._rows = params.columns, params.rows
-        self._inputs: dict[tuple[int, int, int], float] = {}
-        self._outputs: dict[tuple[int, int, int], float] = {}
+        self._columns = params.columns
+        self._inputs: dict[Place, float] = {}
+        self._outputs: dict[Place, float] = {}
 
-    def multicast(self, sender: int, xmask: int, ymask: int, time: float) -> dict[int, float]:
-        """Return when a packet that a core (or the host, -1) offers comes to each core."""
-        x, y = max(sender, 0) % self._columns, max(sender, 0) // self._columns
-        found: dict[int, float] = {}
-        self._pass(x, y, _WEST if sender < 0 else _CORE, time, xmask, ymask, found)
+    def entrance(self, sender: int) -> Place:
+        """Return where packets of a core, or of the host (-1), enter."""
+        core = max(sender, 0)
+        port = _WEST if sender < 0 else _CORE
+        return Place(core % self._columns, core // self._columns, port)
+
+    def pass_on(
+        self, place: Place, xmask: int, ymask: int, time: float
+    ) -> list[tuple[float, Place | None]]:
+        """Return when and where a packet that comes to an input comes next; None: to its end.
+
+        Without masks it goes to the host.
+        """
+        if xmask:
+            outs = self._branches(place, xmask, ymask)
+        else:
+            outs = [_WEST if place.x else _NORTH if place.y else _WEST]
+        head = max(time + ROUTER, self._inputs.get(place, 0.0))
+        found: list[tuple[float, Place | None]] = []
+        for out in outs:
+            key = Place(place.x, place.y, out)
+            at = max(head, self._outputs.get(key, 0.0))
+            self._outputs[key] = at + 1
+            is_end = out == _CORE or (not xmask and not place.x and not place.y)
+            found.append((at, None if is_end else _next(place, out)))
+        self._inputs[place] = max((at for at, _ in found), default=head) + 1
         return found
 
-    def to_host(self, sender: int, time: float) -> float:
-        """Return when a packet that a core offers comes to the host bridge."""
-        x, y, port = sender % self._columns, sender // self._columns, _CORE
-        while True:
-            out = _WEST if x else _NORTH if y else _WEST
-            time = self._take((x, y, port), [out], time)[0]
-            if not x and not y:
-                return time
-            dx, dy = _STEP[out]
-            x, y, port = x + dx, y + dy, _OPPOSITE[out]
-
-    def _pass(
-        self, x: int, y: int, port: int, time: float, xmask: int, ymask: int, found: dict[int, float]
-    ) -> None:
-        outs = self._branches(x, y, port, xmask, ymask)
-        for out, at in zip(outs, self._take((x, y, port), outs, time), strict=True):
-            if out == _CORE:
-                found[y * self._columns + x] = at
-                continue
-            dx, dy = _STEP[out]
-            self._pass(x + dx, y + dy, _OPPOSITE[out], at, xmask, ymask, found)
-
-    def _branches(self, x: int, y: int, port: int, xmask: int, ymask: int) -> list[int]:
+    def _branches(self, place: Place, xmask: int, ymask: int) -> list[int]:
         """Return the outputs that a multicast takes, by ``docs/hardware/array.md``, "The mesh"."""
+        x, y, port = place
         outs: list[int] = []
         if port not in (_NORTH, _SOUTH):
             if port != _EAST and xmask >> (x + 1):
                 outs.append(_EAST)
-            if (port != _WEST) and xmask & ((1 << x) - 1):
+            if port != _WEST and xmask & ((1 << x) - 1):
                 outs.append(_WEST)
             if not xmask >> x & 1:
                 return outs
@@ -70,14 +81,8 @@ class Mesh:
             outs.append(_CORE)
         return outs
 
-    def _take(self, place: tuple[int, int, int], outs: list[int], time: float) -> list[float]:
-        """Return when a packet that came to an input at a time has left by some outputs."""
-        head = max(time + ROUTER, self._inputs.get(place, 0.0))
-        left: list[float] = []
-        for out in outs:
-            key = (place[0], place[1], out)
-            at = max(head, self._outputs.get(key, 0.0))
-            self._outputs[key] = at + 1
-            left.append(at)
-        self._inputs[place] = max(left, default=head) + 1
-        return left
+
+def _next(place: Place, out: int) -> Place:
+    """Return the input that an output leads to."""
+    dx, dy = _STEP[out]
+    return Place(place.x + dx, place.y + dy, _OPPOSITE[out])

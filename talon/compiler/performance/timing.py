@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.performance.activity import Activity
-from talon.compiler.performance.mesh import ROUTER, Mesh
+from talon.compiler.performance.mesh import ROUTER, Mesh, Place
 from talon.compiler.performance.senders import (
     HOST,
     ArrayTables,
@@ -83,6 +83,14 @@ class _Batch:
     step: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Token:
+    way: TokenWay
+    sender: int
+    slot: int
+    step: int
+
+
 @dataclass(eq=False)
 class _Core:
     queue: SynapseQueue
@@ -109,6 +117,7 @@ class _Run:
         self._cores = {core: _core(tables, core) for core in tables.cores}
         self._batches: dict[int, _Batch] = {}  # by core; HOST
         self._mesh = Mesh(tables.params)
+        self._sent: dict[int, _Token] = {}
         self._tokens: dict[int, tuple[int, int, int]] = {}
         self._permits = list(tables.permits)
         self._host_step = 0
@@ -305,18 +314,30 @@ class _Run:
             self._push(token - 1, "free", sender)
 
     def _send_token(self, way: TokenWay, time: float, sender: int, step: int) -> None:
+        number = next(self._count)
         slot = (step + way.delta) % self._params.n_slots
-        if way.host:
-            arrived = self._mesh.to_host(sender, time)
-            if way.credit:
-                self._push(arrived + PERMIT, "permit", slot)
-            elif step < self._activity.n_steps:
-                self._host_output = max(arrived, self._host_output + 1)
-                self._ends[step] = max(self._ends[step], self._host_output)
-            return
-        for core, arrived in self._mesh.multicast(sender, way.xmask, way.ymask, time).items():
-            facts = (core, sender + 1, way.group, slot, int(way.credit))
-            self._push(arrived + 1, "token", *facts)
+        self._sent[number] = _Token(way=way, sender=sender, slot=slot, step=step)
+        self._push(time, "hop", number, *self._mesh.entrance(sender))
+
+    def _on_hop(self, time: float, number: int, x: int, y: int, port: int) -> None:
+        """Pass a token on through a router; to a core its packets came by the same way."""
+        token = self._sent[number]
+        way, core = token.way, y * self._params.columns + x
+        for at, place in self._mesh.pass_on(Place(x, y, port), way.xmask, way.ymask, time):
+            if place is not None:
+                self._push(at, "hop", number, *place)
+            elif way.host:
+                self._take_host_token(token, at)
+            else:
+                facts = (core, token.sender + 1, way.group, token.slot, int(way.credit))
+                self._push(at + 1, "token", *facts)
+
+    def _take_host_token(self, token: _Token, time: float) -> None:
+        if token.way.credit:
+            self._push(time + PERMIT, "permit", token.slot)
+        elif token.step < self._activity.n_steps:
+            self._host_output = max(time, self._host_output + 1)
+            self._ends[token.step] = max(self._ends[token.step], self._host_output)
 
     def _on_step(self, time: float) -> None:
         if self._host_waits:
