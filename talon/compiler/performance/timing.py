@@ -55,6 +55,7 @@ PERMIT = 2
 FIRST_WORD = 2
 """Cycles from a permitted step at the front of the host bridge to its first packet."""
 
+_CHUNK = 16  # packets that a sender sends before it looks again whether there is room
 _ROUTER_ROOM = 5  # packets that a router holds for a port
 
 
@@ -73,14 +74,31 @@ def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
 
 @dataclass(eq=False)
 class _Batch:
-    """What a sender sends in a timestep: the last item, and the cores that packets go to."""
+    """What a sender sends in a timestep: packets in the order of the times when they are ready."""
 
     sender: int
-    last: float
-    first_token: float
-    targets: dict[int, int]  # routers on the way, by core
-    tokens: tuple[TokenWay, ...]
     step: int
+    first_token: float
+    tokens: tuple[TokenWay, ...]
+    ways: list[Way] = field(default_factory=list)
+    times: Times = field(default_factory=lambda: np.zeros(0))
+    way: Lanes = field(default_factory=lambda: np.zeros(0, np.int64))
+    lane: Lanes = field(default_factory=lambda: np.zeros(0, np.int64))
+    done: int = 0  # packets that have left
+    free: float = 0.0  # when the next one may
+    targets: dict[int, int] = field(default_factory=dict)  # routers on the way, by core
+
+    def fill(self, parts: list[tuple[Way, Lanes, Times]]) -> None:
+        """Take the packets of some routes, with their lanes and times."""
+        if not parts:
+            return
+        self.ways = [way for way, _, _ in parts]
+        times = np.concatenate([times for _, _, times in parts])
+        order = np.argsort(times, kind="stable")
+        sizes = [times.size for _, _, times in parts]
+        self.times = times[order]
+        self.way = np.repeat(np.arange(len(parts)), sizes)[order]
+        self.lane = np.concatenate([lanes for _, lanes, _ in parts])[order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,27 +187,25 @@ class _Run:
             active = np.flatnonzero(self._activity.inputs[port.name][step, self._sample])
             parts += [(way, active[way.taken[active]]) for way in port.ways]
         # The k-th event of every route, then the k+1-th.
-        ranks = [np.arange(lines.size) for _, lines in parts]
-        total = sum(part.size for part in ranks)
-        places = np.empty(total, np.int64)
-        places[np.argsort(np.concatenate([*ranks, np.zeros(0, int)]), kind="stable")] = np.arange(
-            total
-        )
+        ranks = np.concatenate([np.zeros(0, int), *(np.arange(n.size) for _, n in parts)])
+        places = np.empty(ranks.size, np.int64)
+        places[np.argsort(ranks, kind="stable")] = np.arange(ranks.size)
         first = time + FIRST_WORD
         batch = _Batch(
             sender=HOST,
-            last=first + total - 1,
-            first_token=first + total,
-            targets={},
-            tokens=self._tables.host_tokens,
             step=step,
+            first_token=first + ranks.size,
+            tokens=self._tables.host_tokens,
         )
-        done = 0
-        for (way, lines), rank in zip(parts, ranks, strict=True):
-            self._deliver(way, lines, first + places[done : done + rank.size], batch)
-            done += rank.size
+        ends = np.cumsum([lines.size for _, lines in parts])
+        batch.fill(
+            [
+                (way, lines, first + places[end - lines.size : end])
+                for (way, lines), end in zip(parts, ends.tolist(), strict=True)
+            ]
+        )
         self._batches[HOST] = batch
-        self._push(batch.last, "end", HOST, 0)
+        self._push(first, "sent", HOST)
 
     # Groups.
 
@@ -234,17 +250,12 @@ class _Run:
             core.queue.add_fetches(time + TO_FETCH + self._per_row * np.arange(group.n_rows))
             first_token = time + self._to_token + group.n_rows * self._per_row
         batch = _Batch(
-            sender=group.core,
-            last=0.0,
-            first_token=first_token,
-            targets={},
-            tokens=group.tokens,
-            step=step,
+            sender=group.core, step=step, first_token=first_token, tokens=group.tokens
         )
         if not skipped and step < self._activity.n_steps:
             self._send_lanes(group, time, batch)
         self._batches[group.core] = batch
-        self._push(max(batch.last, batch.first_token - 1), "end", group.core, group.number)
+        self._push(time, "sent", group.core)
 
     def _send_lanes(self, group: Group, time: float, batch: _Batch) -> None:
         flags = self._activity.groups[group.core, group.number][batch.step, self._sample]
@@ -255,43 +266,41 @@ class _Run:
         before = each * np.arange(active.size)
         items = before + np.maximum.accumulate(group.beat[active] - before)
         items = items + (time + self._to_packet)
-        batch.last = float(items[-1]) + each - 1
-        batch.first_token = max(batch.first_token, batch.last + 1)
+        batch.first_token = max(batch.first_token, float(items[-1]) + each)
         if group.emit is Emit.READOUT:
             self._to_host(items, group.core)
             return
+        parts: list[tuple[Way, Lanes, Times]] = []
         for i, way in enumerate(group.ways):
             taken = way.taken[active]
             if way.host:
                 self._to_host(items[taken] + i, group.core)
             else:
-                self._deliver(way, active[taken], items[taken] + i, batch)
+                parts.append((way, active[taken], items[taken] + i))
+        batch.fill(parts)
 
     def _deliver(self, way: Way, lanes: Lanes, times: Times, batch: _Batch) -> None:
         """Let packets that leave at some times come to the cores of their route."""
-        if not lanes.size:
-            return
         for arrival in way.arrivals:
             costs = arrival.costs
-            n = lanes.size
             self._cores[arrival.core].queue.add(
                 batch.sender + 1,
                 times + (ROUTER * arrival.distance + 1),
-                np.full(n, float(costs.decode)),
+                np.full(lanes.size, float(costs.decode)),
                 costs.stream[lanes].astype(np.float64),
-                np.full(n, float(costs.lag)),
+                np.full(lanes.size, float(costs.lag)),
             )
             batch.targets[arrival.core] = arrival.distance
 
     def _to_host(self, times: Times, core: int) -> None:
         if times.size:
             arrived = float(times[-1]) + ROUTER * routers_to_host(core, self._params)
-            self._host_output = max(arrived, self._host_output + times.size)
+            self._push(arrived, "output", int(times.size))
 
     # Events.
 
-    def _on_end(self, time: float, sender: int, number: int) -> None:
-        """The last packet of a sender leaves, if the queues on its way have room by then."""
+    def _on_sent(self, time: float, sender: int) -> None:
+        """Send some more, as soon as the queues on the way have room for what was sent before."""
         batch = self._batches[sender]
         free = time
         for core, distance in batch.targets.items():
@@ -299,8 +308,31 @@ class _Run:
             queue = self._cores[core].queue
             free = max(free, queue.room_at(time + way, sender + 1, _ROUTER_ROOM * distance) - way)
         if free > time:
-            self._push(free, "end", sender, number)
-            return
+            batch.free = max(batch.free, free + 1)
+            self._push(free, "sent", sender)
+        elif batch.done < batch.times.size:
+            self._send_some(batch, time)
+        elif batch.first_token - 1 > time:
+            self._push(batch.first_token - 1, "sent", sender)
+        else:
+            self._end(batch, time)
+
+    def _send_some(self, batch: _Batch, time: float) -> None:
+        """Send the next packets, one a cycle at most."""
+        some = slice(batch.done, batch.done + _CHUNK)
+        ready, way_of, lane = batch.times[some], batch.way[some], batch.lane[some]
+        count = np.arange(ready.size)
+        times = count + np.maximum(np.maximum.accumulate(ready - count), batch.free)
+        batch.done += ready.size
+        batch.free = float(times[-1]) + 1
+        for i in np.unique(way_of).tolist():
+            mine = way_of == i
+            self._deliver(batch.ways[i], lane[mine], times[mine], batch)
+        self._push(max(time, float(times[-1])), "sent", batch.sender)
+
+    def _end(self, batch: _Batch, time: float) -> None:
+        """Send the tokens of a timestep."""
+        sender = batch.sender
         del self._batches[sender]
         token = max(batch.first_token, time + 1)
         for way in batch.tokens:
@@ -338,6 +370,9 @@ class _Run:
         elif token.step < self._activity.n_steps:
             self._host_output = max(time, self._host_output + 1)
             self._ends[token.step] = max(self._ends[token.step], self._host_output)
+
+    def _on_output(self, time: float, n_packets: int) -> None:
+        self._host_output = max(time, self._host_output + n_packets)
 
     def _on_step(self, time: float) -> None:
         if self._host_waits:
