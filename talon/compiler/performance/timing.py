@@ -55,7 +55,7 @@ PERMIT = 2
 FIRST_WORD = 2
 """Cycles from a permitted step at the front of the host bridge to its first packet."""
 
-_CHUNK = 16  # packets that a sender sends before it looks again whether there is room
+_CHUNK = 8  # packets that a sender sends before it looks again whether there is room
 _ROUTER_ROOM = 5  # packets that a router holds for a port
 
 
@@ -306,7 +306,9 @@ class _Run:
         for core, distance in batch.targets.items():
             way = ROUTER * distance + 1
             queue = self._cores[core].queue
-            free = max(free, queue.room_at(time + way, sender + 1, _ROUTER_ROOM * distance) - way)
+            # All that the sender sends shares the first router.
+            room = _ROUTER_ROOM * (distance - 1) + _ROUTER_ROOM // len(batch.targets)
+            free = max(free, queue.room_at(time + way, sender + 1, room) - way)
         if free > time:
             batch.free = max(batch.free, free + 1)
             self._push(free, "sent", sender)
