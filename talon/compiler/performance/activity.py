@@ -15,6 +15,7 @@ from talon.compiler.network import IntArray
 from talon.compiler.performance.senders import ArrayTables, Group, Way
 from talon.compiler.scan import map_rows
 from talon.errors import BackendError
+from talon.image.maps import Sender
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -22,12 +23,16 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Activity:
-    """What happens in a run: flags (T, B, lanes) by (core, group), and (T, B, n) by input."""
+    """What happens in a run: flags (T, B, lanes) by (core, group), and (T, B, n) by input.
+
+    ``fired`` has (T, B) counts by (core, group), of neurons that fired or had a payload.
+    """
 
     n_steps: int
     n_samples: int
     groups: dict[tuple[int, int], Flags]
     inputs: dict[str, Flags]
+    fired: dict[tuple[int, int], Integers]
 
 
 def activity_of(
@@ -53,11 +58,12 @@ def activity_of(
     BackendError
         A population that sends events was not recorded.
     """
-    sent = {
-        name: _sent(tables, name, spikes, potentials)
+    own = {
+        name: _once(_own(item, spikes, potentials), once=item.once)
         for name, item in tables.populations.items()
         if item.kind != "readout"
     }
+    sent = {name: tables.populations[name].sent(values) for name, values in own.items()}
     n_steps, n_samples = next(iter(inputs.values())).shape[:2]
     given = {port.name: _once(inputs[port.name], once=port.once) for port in tables.ports}
     sums = _partial_sums(tables, sent, given, n_steps, n_samples)
@@ -70,29 +76,29 @@ def activity_of(
         n_samples=n_samples,
         groups=groups,
         inputs={name: values != 0 for name, values in given.items()},
+        fired={
+            (group.core, group.number): np.count_nonzero(
+                own[group.population][:, :, group.neurons], axis=2
+            )
+            for group in tables.groups
+            if group.population in own
+        },
     )
 
 
-def _sent(
-    tables: ArrayTables,
-    name: str,
+def _own(
+    item: Sender,
     spikes: Mapping[str, NDArray[np.bool_]],
     potentials: Mapping[str, IntArray],
 ) -> IntArray:
-    """Return what a population sends, (T, B, n_sent)."""
-    item = tables.populations[name]
+    """Return spikes or payloads of a population before its pool, (T, B, n)."""
     recorded = potentials if item.kind == "graded" else spikes
-    if name not in recorded:
+    if item.name not in recorded or recorded[item.name].shape[2] != item.n:
         raise BackendError(
-            f"The run must have recorded population {name!r}; run the golden model with probe=True"
+            f"The run must have recorded all {item.n} neurons of population {item.name!r}; run the "
+            "golden model with probe=True"
         )
-    values = np.asarray(recorded[name]).astype(np.int16)
-    if values.shape[2] != item.n:
-        raise BackendError(
-            f"Record of population {name!r} must have its {item.n} neurons, not "
-            f"{values.shape[2]}; run the golden model with probe=True"
-        )
-    return _once(item.sent(values), once=item.once)
+    return np.asarray(recorded[item.name]).astype(np.int16)
 
 
 def _once(values: IntArray, *, once: bool) -> IntArray:

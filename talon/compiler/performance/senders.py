@@ -74,6 +74,8 @@ class Group:
         Rows of its scan, and neurons that it updates.
     population
         Name of what it holds; None if it sums for others.
+    neurons
+        The neurons of the population that it holds.
     sent
         Of each lane that can send, in the order of the scan, which value of the population it is.
     accumulators
@@ -90,6 +92,7 @@ class Group:
     n_rows: int
     n_neurons: int
     population: str | None
+    neurons: Integers
     sent: Integers
     accumulators: Integers
     beat: Integers
@@ -192,6 +195,7 @@ class _Reader:
             n_rows=n_rows,
             n_neurons=n_neurons,
             population=None if home is None else home.population,
+            neurons=np.zeros(0, np.int64) if home is None else home.neurons,
             sent=sent,
             accumulators=accumulators,
             beat=beat,

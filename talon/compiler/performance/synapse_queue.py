@@ -71,10 +71,24 @@ class SynapseQueue:
             self._ports[port].append(np.stack([arrival, decode, stream, lag, token]))
             self._earliest = min(self._earliest, float(arrival[0]))
 
-    def add_token(self, port: int, arrival: float, number: int) -> None:
-        """Let a token come to a port."""
+    def add_token(self, port: int, arrival: float, number: int) -> float | None:
+        """Let a token come to a port; return when it is through if nothing is before it."""
+        if self._earliest == np.inf and self._left[0] <= arrival:
+            taken = max(arrival, self._decoder_free, float(self._starts[0]))
+            self._decoder_free = taken + 1
+            start = max(taken + PIPELINE, self._streamer_free)
+            fetches = self._fetches
+            if fetches.size and fetches[-1] >= taken:
+                start = float(self._streamed(np.array([taken + PIPELINE]), np.ones(1))[0])
+            self._streamer_free = start + 1
+            self._turn = (port + 1) % self._n_ports
+            self._left = np.append(self._left[1:], taken)
+            self._starts = np.append(self._starts[1:], start)
+            self._through[number] = start
+            return start
         self._ports[port].append(np.array([[arrival], [1.0], [1.0], [0.0], [float(number)]]))
         self._earliest = min(self._earliest, arrival)
+        return None
 
     def add_fetches(self, times: Times) -> None:
         """Let an update fetch rows; what came before its start must have been taken in."""
@@ -129,7 +143,10 @@ class SynapseQueue:
 
         Those count that have come by ``time``.
         """
-        if self._earliest > time:
+        waiting = sum(items.shape[1] for parts in self._ports for items in parts)
+        if not waiting or self._earliest > time:
+            return time
+        if waiting <= self._depth and self._left[waiting - 1] <= time:  # all have a place
             return time
         found = self._pass(time)
         entry = found.entry[found.ports == port]

@@ -390,8 +390,11 @@ class _Run:
     ) -> None:
         token = next(self._count)
         self._tokens[token] = (group, slot, credit)
-        self._cores[number].queue.add_token(port, time, token)
-        self._on_work(time, number)
+        through = self._cores[number].queue.add_token(port, time, token)
+        if through is None:
+            self._on_work(time, number)
+        else:
+            self._push(through, "counted", number, token)
 
     def _on_work(self, time: float, number: int) -> None:
         """Take in what a core has room for; come back for tokens that wait."""

@@ -32,6 +32,7 @@ class Traffic:
     graded: Counts
     stream: Counts
     updates: Counts
+    spikes: Counts
     packets: Counts
     hops: Counts
     host_packets: Counts
@@ -43,7 +44,7 @@ def traffic_of(tables: ArrayTables, activity: Activity) -> Traffic:
     cores = tuple(sorted(tables.cores))
     place = {core: i for i, core in enumerate(cores)}
     shape = (activity.n_steps, activity.n_samples, len(cores))
-    names = ("events", "rows", "sops", "graded", "stream", "updates", "packets", "hops")
+    names = ("events", "rows", "sops", "graded", "stream", "updates", "spikes", "packets", "hops")
     found = {name: np.zeros(shape, np.int64) for name in names}
     host = {name: np.zeros(shape[:2], np.int64) for name in ("packets", "hops")}
 
@@ -73,6 +74,7 @@ def traffic_of(tables: ArrayTables, activity: Activity) -> Traffic:
         steps = slice(0, 1) if group.once else slice(None)
         found["updates"][steps, :, at] += group.n_neurons
         found["stream"][steps, :, at] += group.n_rows
+        found["spikes"][..., at] += activity.fired.get((group.core, group.number), 0)
         active = flags.astype(np.float64)
         if group.emit is Emit.READOUT:
             found["packets"][..., at] += group.n_lanes
