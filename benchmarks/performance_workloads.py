@@ -78,7 +78,9 @@ def workloads() -> list[Workload]:
     }
     for name, graph in blocks.items():
         found.append(Workload(name=name, make=lambda g=graph: of_graph(g(), "zynq_2x2_map")))
-    found.append(Workload(name="recurrent, zynq_2x2", make=lambda: of_graph(recurrent(), "zynq_2x2")))
+    found.append(
+        Workload(name="recurrent, zynq_2x2", make=lambda: of_graph(recurrent(), "zynq_2x2"))
+    )
     found.append(Workload(name="MNIST MLP", make=lambda: of_example(MNIST), small=False))
     for hoist in (True, False):
         found.append(

@@ -161,9 +161,7 @@ def _partial_sums(
     return found
 
 
-def _add(
-    total: Integers, tables: CoreTables, group: Group, way: Way, values: IntArray
-) -> None:
+def _add(total: Integers, tables: CoreTables, group: Group, way: Way, values: IntArray) -> None:
     """Add what the values (T, B, lanes) of a route bring to a group's accumulators."""
     lanes = np.flatnonzero(way.taken)
     event, accumulator, weight = synapses(tables, way.entry["edge"], way.index[lanes])
@@ -181,9 +179,7 @@ def _add(
         total[way.delay :] += gained.astype(np.int64)
 
 
-def synapses(
-    tables: CoreTables, edge: int, index: Integers
-) -> tuple[Integers, Integers, Integers]:
+def synapses(tables: CoreTables, edge: int, index: Integers) -> tuple[Integers, Integers, Integers]:
     """Return what events do, as (event, accumulator, weight) arrays."""
     entry = tables.edges[edge]
     kind = EdgeKind(entry["kind"])

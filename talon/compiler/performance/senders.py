@@ -151,8 +151,7 @@ def read_senders(image: Image) -> ArrayTables:
         groups=tuple(groups),
         ports=tuple(reader.port(item) for item in manifest["inputs"]),
         host_tokens=tuple(
-            reader.token(HOST, {**item, "host": 0, "credit": 0})
-            for item in manifest["host_tokens"]
+            reader.token(HOST, {**item, "host": 0, "credit": 0}) for item in manifest["host_tokens"]
         ),
         n_dests=int(manifest["n_dests"]),
         permits=tuple(int(count) for count in manifest["permit_init"]),
@@ -203,9 +202,7 @@ class _Reader:
                 self._way(tables.core, route, position, emit)
                 for route in tables.group_routes(number)
             ),
-            tokens=tuple(
-                self.token(tables.core, token) for token in tables.group_tokens(number)
-            ),
+            tokens=tuple(self.token(tables.core, token) for token in tables.group_tokens(number)),
             n_sources=entry["n_sources"],
             n_dests=entry["n_dests"],
         )
@@ -261,9 +258,7 @@ class _Reader:
                 if is_sum
                 else _spread(self._costs[core].of(route["edge"], index[taken]), taken)
             )
-            arrivals.append(
-                Arrival(core=core, distance=self._distance(sender, core), costs=costs)
-            )
+            arrivals.append(Arrival(core=core, distance=self._distance(sender, core), costs=costs))
         return Way(
             host=False,
             delay=route["delay"],
@@ -295,9 +290,7 @@ def routers_to_host(core: int, params: ArrayParams) -> int:
     return 1 + sum(params.position(core))
 
 
-def _scan(
-    entry: Entry, params: ArrayParams
-) -> tuple[Integers, Integers, Integers, int, int]:
+def _scan(entry: Entry, params: ArrayParams) -> tuple[Integers, Integers, Integers, int, int]:
     """Return accumulators, positions and beats of the lanes that can send, rows and neurons."""
     rows = scan_rows(entry, params)
     per_row = max(2, params.lanes // params.update_lanes)

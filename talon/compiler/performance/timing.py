@@ -249,9 +249,7 @@ class _Run:
             self._on_work(time, group.core)
             core.queue.add_fetches(time + TO_FETCH + self._per_row * np.arange(group.n_rows))
             first_token = time + self._to_token + group.n_rows * self._per_row
-        batch = _Batch(
-            sender=group.core, step=step, first_token=first_token, tokens=group.tokens
-        )
+        batch = _Batch(sender=group.core, step=step, first_token=first_token, tokens=group.tokens)
         if not skipped and step < self._activity.n_steps:
             self._send_lanes(group, time, batch)
         self._batches[group.core] = batch
@@ -438,4 +436,3 @@ def _core(tables: ArrayTables, number: int) -> _Core:
         sources={(g, s): init[g * n_slots + s]["sources"] for g, s in keys},
         dests={(g, s): init[g * n_slots + s]["dests"] for g, s in keys},
     )
-

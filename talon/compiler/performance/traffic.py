@@ -87,9 +87,7 @@ def traffic_of(tables: ArrayTables, activity: Activity) -> Traffic:
                 found["hops"][..., at] += n * way.hops
         found["packets"][..., at] += len(group.tokens)
         found["hops"][..., at] += sum(token.hops for token in group.tokens)
-    return Traffic(
-        cores=cores, host_packets=host["packets"], host_hops=host["hops"], **found
-    )
+    return Traffic(cores=cores, host_packets=host["packets"], host_hops=host["hops"], **found)
 
 
 def _times(active: NDArray[np.float64], values: NDArray[np.generic]) -> Counts:
