@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,22 +63,20 @@ def workloads() -> list[Workload]:
     found: list[Workload] = []
     for hw in ("tiny_2x2_map", "zynq_2x2_map"):
         for seed in range(8):
-            found.append(
-                Workload(name=f"random graph {seed}, {hw}", make=lambda s=seed, h=hw: _graph(s, h))
-            )
-            found.append(
-                Workload(
-                    name=f"random network {seed}, {hw}", make=lambda s=seed, h=hw: _network(s, h)
-                )
-            )
+            found += [
+                Workload(name=f"random graph {seed}, {hw}", make=partial(_graph, seed, hw)),
+                Workload(name=f"random network {seed}, {hw}", make=partial(_network, seed, hw)),
+            ]
     blocks = {
         "residual": residual,
         "recurrent, delays": recurrent,
         "depthwise separable": separable,
         "upsample and concat": upsampled,
     }
-    for name, graph in blocks.items():
-        found.append(Workload(name=name, make=lambda g=graph: of_graph(g(), "zynq_2x2_map")))
+    found += [
+        Workload(name=name, make=lambda g=graph: of_graph(g(), "zynq_2x2_map"))
+        for name, graph in blocks.items()
+    ]
     found.append(
         Workload(name="recurrent, zynq_2x2", make=lambda: of_graph(recurrent(), "zynq_2x2"))
     )

@@ -280,7 +280,7 @@ class _Reader:
 
     def _hops(self, sender: int, masks: Mapping[str, int]) -> int:
         """Return the links between routers that a packet crosses, branches included."""
-        if masks["host"] if "host" in masks else False:
+        if masks.get("host", False):
             return sum(self._params.position(max(sender, 0)))
         return hops(max(sender, 0), masks["xmask"], masks["ymask"], self._params.columns)
 

@@ -160,7 +160,8 @@ class _Run:
             getattr(self, f"_on_{kind}")(time, *facts)
         if not self._ends.all():
             raise BackendError(
-                f"Program stalls in timestep {int(np.argmin(self._ends))}: its tokens do not balance"
+                f"Program stalls in timestep {int(np.argmin(self._ends))}: its tokens do not "
+                "balance; compile it again, or run the interpreter to see what waits"
             )
         return Timing(cycles=round(float(self._ends.max())), ends=self._ends)
 

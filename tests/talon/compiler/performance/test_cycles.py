@@ -1,5 +1,7 @@
 """Cycles of the performance model are those of the gateware, but for five parts in a hundred."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -78,5 +80,5 @@ def test_a_convolution_with_a_pool(graded):
         "output": Output((10,)),
     }
     names = list(nodes)
-    graph = Graph(nodes, list(zip(names, names[1:], strict=False)))
+    graph = Graph(nodes, list(itertools.pairwise(names)))
     assert_near(*of_graph(graph, "zynq_2x2_map", rate=0.25))

@@ -66,12 +66,12 @@ def test_a_token_of_another_sender_does_not_wait_for_all_of_a_full_queue():
 
 def test_a_sender_has_room_when_its_packets_have_places():
     queue = SynapseQueue(8, 2)
-    packets(queue, 0, np.arange(20), stream=10)
+    packets(queue, 0, np.arange(60), stream=10)
     assert queue.room_at(5.0, 0, 0) == 5.0
-    full = queue.room_at(19.0, 0, 0)
-    assert full > 19.0
-    assert queue.room_at(19.0, 0, 4) < full
-    assert queue.room_at(19.0, 0, 20) == 19.0
+    full = queue.room_at(59.0, 0, 0)
+    assert full > 59.0
+    assert queue.room_at(59.0, 0, 4) < full
+    assert queue.room_at(59.0, 0, 60) == 59.0
 
 
 def followed(mesh, sender, xmask, ymask, time):
