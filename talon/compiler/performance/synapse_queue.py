@@ -16,6 +16,7 @@ PIPELINE = 5
 JOBS = 16
 """Packets between the decoder and the streamer."""
 
+_SIDES = 5
 _NONE = np.zeros(0)
 _NOTHING = np.zeros((5, 0))
 _ARRIVAL, _DECODE, _STREAM, _LAG, _TOKEN = range(5)
@@ -39,7 +40,7 @@ class _Pass:
 class SynapseQueue:
     """Packets of one core, taken in as time goes on.
 
-    Where the queue is full, those who send to it take turns. The decoder takes a packet every
+    Where the queue is full, the ports of the router take turns, and at a port those who send. The decoder takes a packet every
     ``decode`` cycles, the streamer spends ``stream`` cycles on it; fetches of updates go before
     rows, and so push them back.
 
@@ -47,18 +48,20 @@ class SynapseQueue:
     ----------
     depth
         Places in the queue.
-    n_ports
-        Senders that it may have packets of.
+    sides
+        Of each sender, by which port of the core's router its packets come.
     """
 
-    def __init__(self, depth: int, n_ports: int) -> None:
+    def __init__(self, depth: int, sides: tuple[int, ...]) -> None:
         self._depth = depth
-        self._n_ports = n_ports
+        self._n_ports = n_ports = len(sides)
+        self._sides = sides
         self._ports: list[list[Times]] = [[] for _ in range(n_ports)]
         self._earliest = np.inf
         self._decoder_free = 0.0
         self._streamer_free = 0.0
-        self._turn = 0
+        self._side = 0  # whose turn it is
+        self._turns = [0] * _SIDES
         self._fetches = _NONE
         self._left = np.full(depth, -np.inf)  # of the last packets that were taken in
         self._starts = np.full(JOBS, -np.inf)
@@ -81,7 +84,7 @@ class SynapseQueue:
             if fetches.size and fetches[-1] >= taken:
                 start = float(self._streamed(np.array([taken + PIPELINE]), np.ones(1))[0])
             self._streamer_free = start + 1
-            self._turn = (port + 1) % self._n_ports
+            self._took(port)
             self._left = np.append(self._left[1:], taken)
             self._starts = np.append(self._starts[1:], start)
             self._through[number] = start
@@ -123,7 +126,8 @@ class SynapseQueue:
         taken = found.left[n - 1]
         self._decoder_free = float(taken + items[_DECODE, -1])
         self._streamer_free = self._ended(found.starts[n - 1], items[_STREAM, -1])
-        self._turn = (int(found.ports[n - 1]) + 1) % self._n_ports
+        for port in found.ports[max(0, n - self._n_ports) : n].tolist():
+            self._took(port)
         self._drop(found.ports[:n])
         here = np.flatnonzero(items[_TOKEN] >= 0)
         came = {int(items[_TOKEN, i]): float(found.starts[i]) for i in here}
@@ -153,6 +157,12 @@ class SynapseQueue:
         if entry.size <= capacity:
             return time
         return max(time, float(entry[entry.size - 1 - capacity]))
+
+    def _took(self, port: int) -> None:
+        """Give the turn to those who come next."""
+        side = self._sides[port]
+        self._side = (side + 1) % _SIDES
+        self._turns[side] = (port + 1) % self._n_ports
 
     def _waiting(self, port: int) -> Times:
         """Return the items at a port in the order of their arrival."""
@@ -245,7 +255,9 @@ class SynapseQueue:
         fetches = self._fetches.tolist()
         gaps = [time - i for i, time in enumerate(fetches)]
         left, starts = self._left.tolist(), self._starts.tolist()
-        decoder, turn, now = self._decoder_free, self._turn, -np.inf
+        decoder, now = self._decoder_free, -np.inf
+        side, turns, n_ports = self._side, list(self._turns), self._n_ports
+        sides = [self._sides[port] for port in numbers]
         streamer = self._streamer_free - bisect_left(fetches, self._streamer_free)
         order: list[list[float]] = []
         ports: list[int] = []
@@ -253,14 +265,19 @@ class SynapseQueue:
         for k in range(sum(map(len, columns))):
             now = max(now, left[k])
             heads = [
-                (max(columns[i][at[i]][0], now), (port - turn) % self._n_ports, i)
+                (
+                    max(columns[i][at[i]][0], now),
+                    (sides[i] - side) % _SIDES,
+                    (port - turns[sides[i]]) % n_ports,
+                    i,
+                )
                 for i, port in enumerate(numbers)
                 if at[i] < len(columns[i])
             ]
-            now, _, i = min(heads)
+            now, _, _, i = min(heads)
             item, port = columns[i][at[i]], numbers[i]
             at[i] += 1
-            turn = (port + 1) % self._n_ports
+            side, turns[sides[i]] = (sides[i] + 1) % _SIDES, (port + 1) % n_ports
             taken = max(now, decoder, starts[k])
             decoder = taken + item[_DECODE]
             ready = decoder + (PIPELINE - 1) + item[_LAG]

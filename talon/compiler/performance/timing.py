@@ -431,9 +431,22 @@ def _core(tables: ArrayTables, number: int) -> _Core:
     groups = {group.number: group for group in tables.groups if group.core == number}
     keys = [(group, slot) for group in groups for slot in range(n_slots)]
     return _Core(
-        queue=SynapseQueue(tables.params.fifo_depth, tables.params.n_cores + 1),
+        queue=SynapseQueue(tables.params.fifo_depth, _sides(number, tables.params)),
         groups=groups,
         step=dict.fromkeys(groups, 0),
         sources={(g, s): init[g * n_slots + s]["sources"] for g, s in keys},
         dests={(g, s): init[g * n_slots + s]["dests"] for g, s in keys},
     )
+
+
+def _sides(core: int, params: ArrayParams) -> tuple[int, ...]:
+    """Return by which port of a core's router packets of the host and of each core come."""
+    to_x, to_y = params.position(core)
+    found = [1 if to_y else 3]
+    for sender in range(params.n_cores):
+        x, y = params.position(sender)
+        if y != to_y:
+            found.append(1 if y < to_y else 2)
+        else:
+            found.append(0 if x == to_x else 3 if x < to_x else 4)
+    return tuple(found)

@@ -29,18 +29,18 @@ def through(queue, port, time, number=0):
 
 
 def test_a_token_alone_takes_the_pipeline():
-    assert through(SynapseQueue(32, 2), 0, 10.0) == 10 + PIPELINE
+    assert through(SynapseQueue(32, (0, 1)), 0, 10.0) == 10 + PIPELINE
 
 
 @pytest.mark.parametrize(("decode", "stream", "rate"), [(1, 1, 1), (3, 1, 3), (1, 7, 7), (3, 5, 5)])
 def test_the_slower_of_decoder_and_streamer_sets_the_rate(decode, stream, rate):
-    queue = SynapseQueue(32, 2)
+    queue = SynapseQueue(32, (0, 1))
     packets(queue, 0, np.arange(200), decode=decode, stream=stream)
     assert through(queue, 0, 200.0) == pytest.approx(200 * rate + PIPELINE, abs=decode + stream)
 
 
 def test_fetches_take_cycles_of_rows():
-    plain, busy = SynapseQueue(32, 2), SynapseQueue(32, 2)
+    plain, busy = SynapseQueue(32, (0, 1)), SynapseQueue(32, (0, 1))
     for queue in (plain, busy):
         packets(queue, 0, np.arange(90), stream=4)
     busy.add_fetches(20 + 4.0 * np.arange(50))
@@ -48,7 +48,7 @@ def test_fetches_take_cycles_of_rows():
 
 
 def test_fetches_put_off_a_token_that_was_taken_in():
-    queue = SynapseQueue(32, 2)
+    queue = SynapseQueue(32, (0, 1))
     packets(queue, 0, np.zeros(20), stream=5)
     found = through(queue, 0, 1.0, number=7)
     queue.add_fetches(np.array([20.0, 24.0, 28.0]))
@@ -56,16 +56,16 @@ def test_fetches_put_off_a_token_that_was_taken_in():
 
 
 def test_a_token_of_another_sender_does_not_wait_for_all_of_a_full_queue():
-    queue = SynapseQueue(8, 2)
+    queue = SynapseQueue(8, (0, 1))
     packets(queue, 0, np.arange(100), stream=10)
     assert through(queue, 1, 50.0) < 500
-    alone = SynapseQueue(8, 2)
+    alone = SynapseQueue(8, (0, 1))
     packets(alone, 0, np.arange(100), stream=10)
     assert through(alone, 0, 100.0) >= 1000
 
 
 def test_a_sender_has_room_when_its_packets_have_places():
-    queue = SynapseQueue(8, 2)
+    queue = SynapseQueue(8, (0, 1))
     packets(queue, 0, np.arange(60), stream=10)
     assert queue.room_at(5.0, 0, 0) == 5.0
     full = queue.room_at(59.0, 0, 0)
