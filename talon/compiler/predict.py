@@ -1,32 +1,27 @@
-"""Predicted cycles: the pipeline of groups over timesteps, from mean numbers of events.
+"""Predicted cycles before anything runs: the performance model, on events at their mean rates.
 
-Estimated, not simulated: events are means, and the network on chip is taken as free of contention.
-The constants are those of the gateware as co-simulation counts them (small networks, one to four
-cores); what it does in fact with a given input only co-simulation tells.
+Estimated: of every source as many lines send in a timestep as its rate says, spread evenly over
+lines and timesteps. ``docs/reference/performance_model.md`` says how far that is from the gateware.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from talon.arch.memories import Emit
-from talon.compiler.cover import hops
+from talon.compiler.emit import emit_sections, manifest_of
 from talon.compiler.mapping import Mapping
-from talon.compiler.wiring import HOST, Group
-
-HOP_CYCLES = 2
-"""Cycles of a packet in a router."""
-
-ENGINE_CYCLES = 6
-"""Cycles from the last packet of a timestep to the start of the update."""
-
-UPDATE_CYCLES = 26
-"""Cycles of an update besides those of its neurons and packets: its pipeline fills and drains."""
-
-CURRENT_CYCLES = 4
-"""Further cycles of an update where cores have synaptic currents."""
+from talon.compiler.performance.activity import Activity
+from talon.compiler.performance.senders import ArrayTables, read_senders
+from talon.compiler.performance.timing import time_sample
+from talon.compiler.performance.traffic import traffic_of
+from talon.image.container import Image
 
 _MAX_FOLLOWED = 32
+_GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly over 0 to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,140 +36,80 @@ class Prediction:
     """Cycles that this array cannot go below: one event of an input, and a row a core, a cycle."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Stage:
-    """What a sender does in a timestep, in cycles."""
-
-    work: float  # of the synapse engine
-    sending: float  # of the update and the packets after it
-
-
 def predict(mapping: Mapping, n_steps: int) -> Prediction:
     """Return the predicted cycles of an inference."""
-    stages = {g.id: _stage(mapping, g) for g in mapping.wiring.groups}
     followed = min(n_steps, _MAX_FOLLOWED)
-    ends = _run(mapping, stages, _host_words(mapping), followed)
+    tables = _tables(mapping)
+    activity = _at_rates(mapping, tables, followed)
+    timing = time_sample(tables, activity, 0)
+    ends = np.maximum.accumulate(timing.ends)
     # In the middle the pipeline is neither filling nor draining.
     low, high = followed // 4, followed - 1 - followed // 4
-    per_step = (ends[high] - ends[low]) / (high - low) if high > low else ends[-1] / followed
-    total = ends[-1] + (n_steps - followed) * per_step
+    middle = high > low
+    per_step = (ends[high] - ends[low]) / (high - low) if middle else ends[-1] / followed
     return Prediction(
         n_steps=n_steps,
-        cycles_per_inference=round(total),
-        cycles_per_timestep=round(per_step),
-        lower_bound=round(n_steps * _bound(mapping)),
+        cycles_per_inference=round(float(timing.cycles + (n_steps - followed) * per_step)),
+        cycles_per_timestep=round(float(per_step)),
+        lower_bound=_bound(tables, activity, n_steps),
     )
 
 
 def loads(mapping: Mapping) -> list[float]:
     """Return the cycles in a timestep for which the synapse engine of each bin has work."""
-    found = [0.0] * len(mapping.bins)
-    for group in mapping.wiring.groups:
-        found[group.bin] += _stage(mapping, group).work
-    return found
+    tables = _tables(mapping)
+    traffic = traffic_of(tables, _at_rates(mapping, tables, _MAX_FOLLOWED))
+    mean = traffic.stream.mean(axis=(0, 1))
+    busy = dict(zip(traffic.cores, mean.tolist(), strict=True))
+    return [busy[core] for core in mapping.cores]
 
 
-def _stage(mapping: Mapping, group: Group) -> _Stage:
-    costs, params = mapping.costs, mapping.params
-    piece, plan = group.piece, mapping.plans[group.id]
-    partial = sum(
-        link.n_sent
-        for link in mapping.wiring.links
-        if link.receiver == group.id and link.edge is None
+def _tables(mapping: Mapping) -> ArrayTables:
+    """Return the senders of the image that a mapping becomes."""
+    parts = mapping.network, mapping.params, mapping.wiring, list(mapping.cores), mapping.plans
+    image = Image(
+        sections=emit_sections(*parts),
+        manifest=manifest_of(*parts),
+        graph_hash=bytes(32),
+        network=b"",
+        report={},
     )
-    work = costs.work(piece)
-    if group.emit in (Emit.SPIKE, Emit.GRADED):
-        rate = costs.rate(piece.population)
-        packets = rate * sum(route.n_sent for route in plan.routes)
-    elif group.emit is Emit.PSUM:
-        packets = float(sum(route.n_sent for route in plan.routes))
-    else:
-        packets = float(piece.n_neurons)
-    update = -(-piece.n_neurons // params.update_lanes)
-    pipeline = UPDATE_CYCLES + (CURRENT_CYCLES if params.synaptic_current else 0)
-    return _Stage(
-        work=work + partial + piece.n_rows,  # the update reads each row through the engine's port
-        sending=max(update, packets) + pipeline + len(plan.tokens),
-    )
+    return read_senders(image)
 
 
-def _host_words(mapping: Mapping) -> float:
-    """Return the stream words of a timestep."""
-    plan = mapping.plans[HOST]
-    return len(plan.tokens) + sum(
-        mapping.costs.rate(name) * sum(route.n_sent for route in routes)
-        for name, routes in plan.input_routes.items()
-    )
+def _at_rates(mapping: Mapping, tables: ArrayTables, n_steps: int) -> Activity:
+    """Return events at their mean rates; all read-outs and partial sums are sent."""
+    flags: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    for group in tables.groups:
+        found = np.ones((n_steps, 1, group.n_lanes), np.bool_)
+        if group.population is not None and group.emit is not Emit.READOUT:
+            found = _even(group.sent, mapping.costs.rate(group.population), n_steps)
+        if group.once:
+            found[1:] = False
+        flags[group.core, group.number] = found
+    inputs: dict[str, NDArray[np.bool_]] = {}
+    for port, item in zip(tables.ports, mapping.network.inputs, strict=True):
+        inputs[port.name] = _even(np.arange(item.n), mapping.costs.rate(port.name), n_steps)
+        if port.once:
+            inputs[port.name][1:] = False
+    return Activity(n_steps=n_steps, n_samples=1, groups=flags, inputs=inputs, fired={})
 
 
-def _bound(mapping: Mapping) -> float:
-    costs = mapping.costs
-    events = sum(costs.rate(port.name) * port.n for port in mapping.network.inputs)
-    rows = sum(costs.work(g.piece) for g in mapping.wiring.groups)
-    return max(events, rows / mapping.params.n_cores)
+def _even(lines: NDArray[np.int64], rate: float, n_steps: int) -> NDArray[np.bool_]:
+    """Return flags (T, 1, n) that are set at a rate, evenly over lines and timesteps."""
+    phase = (lines * _GOLDEN) % 1
+    passed = np.floor(phase + rate * np.arange(n_steps + 1)[:, None])
+    return (np.diff(passed, axis=0) > 0)[:, None, :]
 
 
-def _run(
-    mapping: Mapping, stages: dict[int, _Stage], host_words: float, n_steps: int
-) -> list[float]:
-    """Return when the host has everything of each timestep, by the rules of the tokens.
-
-    Whatever can start first does; groups of a core share its two engines.
-    """
-    n_slots = mapping.params.n_slots
-    plans, groups = mapping.plans, mapping.wiring.groups
-    ways = {
-        (sender, g.id): HOP_CYCLES * _distance(mapping, sender, g)
-        for g in groups
-        for sender, _ in plans[g.id].sources
-    }
-    starts: dict[tuple[int, int], float] = {}
-    ends: dict[tuple[int, int], float] = {}
-    engine_free = [0.0] * len(mapping.bins)
-    update_free = [0.0] * len(mapping.bins)
-    following = {HOST: 0, **{g.id: 0 for g in groups}}
-
-    def begin(sender: int) -> tuple[float, float] | None:
-        """Return when a sender can start its next timestep, and when its engine is then done."""
-        t = following[sender]
-        needs = [(d, t - n_slots + delay) for d, delay in plans[sender].dests.items()]
-        if any(k >= 0 and (d, k) not in ends for d, k in needs):
-            return None
-        permit = max((ends.get(need, 0.0) for need in needs), default=0.0)
-        if sender == HOST:
-            return max(permit, ends.get((HOST, t - 1), 0.0)), 0.0
-        first = last = 0.0
-        for source, delay in plans[sender].sources:
-            if t < delay:
-                continue
-            if (source, t - delay) not in ends:
-                return None
-            way = ways[source, sender]
-            first = max(first, starts[source, t - delay] + way)
-            last = max(last, ends[source, t - delay] + way)
-        b = groups[sender].bin
-        done = max(first, engine_free[b]) + stages[sender].work
-        return max(max(last, done) + ENGINE_CYCLES, update_free[b], permit), done
-
-    while True:
-        waiting = [sender for sender, t in following.items() if t < n_steps]
-        able = [(found, sender) for sender in waiting if (found := begin(sender)) is not None]
-        if not able:
-            break
-        (start, done), sender = min(able)
-        t = following[sender]
-        following[sender] = t + 1
-        starts[sender, t] = start
-        ends[sender, t] = start + (host_words if sender == HOST else stages[sender].sending)
-        if sender != HOST:
-            b = groups[sender].bin
-            engine_free[b], update_free[b] = done, ends[sender, t]
-    home = {g.id: HOP_CYCLES * _distance(mapping, HOST, g) for g in groups}
-    return [max(ends[g.id, t] + home[g.id] for g in groups) for t in range(n_steps)]
+def _bound(tables: ArrayTables, activity: Activity, n_steps: int) -> int:
+    """Return the least cycles: events of inputs, or rows evenly over all cores."""
+    events = np.sum([flags.sum(axis=(1, 2)) for flags in activity.inputs.values()], axis=0)
+    rows = traffic_of(tables, activity).rows.sum(axis=(1, 2)) / tables.params.n_cores
+    return round(max(_extended(events, n_steps), _extended(rows, n_steps)))
 
 
-def _distance(mapping: Mapping, sender: int, group: Group) -> int:
-    columns = mapping.params.columns
-    core = mapping.cores[group.bin]
-    origin = 0 if sender == HOST else mapping.cores[mapping.wiring.groups[sender].bin]
-    return 1 + hops(origin, 1 << core % columns, 1 << core // columns, columns)
+def _extended(values: NDArray[np.generic], n_steps: int) -> float:
+    """Return the sum of a value a timestep, of which only the first may be different."""
+    later = float(values[1:].mean()) if len(values) > 1 else 0.0
+    return float(values.sum()) + (n_steps - len(values)) * later

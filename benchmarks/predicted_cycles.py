@@ -1,0 +1,97 @@
+"""Cycles, events and synaptic operations of the performance model against co-simulation.
+
+Of each network the golden model runs some samples, the performance model predicts from what it
+recorded, and the RTL runs the same samples. Counts must be equal, cycles near. Co-simulation runs
+without probing, which would flood the host.
+
+    python benchmarks/predicted_cycles.py [--small] [--match TEXT] [--json]
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+from performance_workloads import workloads
+
+from talon.backend.energy import coefficients
+from talon.backend.performance import energy_of_program
+from talon.backend.target import get_target
+from talon.compiler.performance import estimate
+from talon.errors import TalonError
+
+BAR = 5.0
+COUNTS = ("events", "rows", "sops", "spikes", "updates")
+
+
+def main():
+    """Compare all networks and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="arrays of 2 x 2 cores alone")
+    parser.add_argument("--match", default="", help="only networks whose name has this text")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = []
+    if not options.json:
+        print("| network | cores | predicted | simulated | error % | events | sops | uJ | s |")
+        print("|---|---|---|---|---|---|---|---|---|")
+    for workload in workloads():
+        if (options.small and not workload.small) or options.match not in workload.name:
+            continue
+        try:
+            program, payloads = workload.make()
+        except TalonError as error:
+            print(f"{workload.name}: no program: {str(error)[:100]}", file=sys.stderr)
+            continue
+        result = {"name": workload.name, **compare(program, payloads)}
+        found.append(result)
+        print(json.dumps(result) if options.json else row(result), flush=True)
+    within = [abs(e) <= BAR for result in found for e in result["errors"]]
+    exact = all(result["counts_equal"] for result in found)
+    print(
+        f"{sum(within)} of {len(within)} samples within {BAR} %; counts "
+        f"{'equal' if exact else 'DIFFER'}",
+        file=sys.stderr,
+    )
+    return 0 if exact and all(within) else 1
+
+
+def compare(program, payloads):
+    """Return predicted and simulated cycles of each sample, and counts."""
+    golden = get_target("golden").run(program, payloads, probe=True)
+    began = time.process_time()
+    predicted = estimate(program.contents, golden, payloads)
+    seconds = (time.process_time() - began) / len(predicted.cycles)
+    trace = get_target("cosim").run(program, payloads, probe=False)
+    equal = all(
+        int(getattr(core, name).sum()) == counters[name]
+        for core, counters in zip(predicted.cores, trace.cores, strict=True)
+        for name in COUNTS
+    )
+    errors = 100 * (predicted.cycles / trace.cycles - 1)
+    return {
+        "cores": len(predicted.cores),
+        "predicted": predicted.cycles.tolist(),
+        "simulated": trace.cycles.tolist(),
+        "errors": np.round(errors, 1).tolist(),
+        "counts_equal": equal,
+        **{name: predicted.totals[name] for name in (*COUNTS, "packets", "hops")},
+        "uj": round(energy_of_program(predicted, coefficients("zynq_us_plus")).total_uj, 3),
+        "seconds": round(seconds, 2),
+    }
+
+
+def row(result):
+    """Return a row of the table: samples beside each other."""
+    cells = [", ".join(map(str, result[name])) for name in ("predicted", "simulated", "errors")]
+    counts = [f"{result[name]:,}" for name in ("events", "sops")]
+    mark = "" if result["counts_equal"] else " DIFFER"
+    return (
+        f"| {result['name']} | {result['cores']} | {' | '.join(cells)} | "
+        f"{' | '.join(counts)}{mark} | {result['uj']} | {result['seconds']} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
