@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from talon.compiler.performance.senders import (
 from talon.compiler.performance.synapse_queue import SynapseQueue
 from talon.errors import BackendError
 
-Times = NDArray[np.float64]
+Times = NDArray[np.number[Any]]
 Lanes = NDArray[np.int64]
 
 TO_START = 3
@@ -73,7 +74,7 @@ class Timing:
     """Cycles of one sample: ``cycles`` in all, and ``ends`` (T,) when the host had each step."""
 
     cycles: int
-    ends: Times
+    ends: NDArray[np.float64]
 
 
 def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
