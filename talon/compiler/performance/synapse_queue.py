@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Times = NDArray[np.float64]
+Times = NDArray[np.number[Any]]
 
 PIPELINE = 5
 """Cycles from a packet that the decoder takes to its first row."""
@@ -40,7 +41,8 @@ class _Pass:
 class SynapseQueue:
     """Packets of one core, taken in as time goes on.
 
-    Where the queue is full, the ports of the router take turns, and at a port those who send. The decoder takes a packet every
+    Where the queue is full, the ports of the router take turns, and at a port those who send.
+    The decoder takes a packet every
     ``decode`` cycles, the streamer spends ``stream`` cycles on it; fetches of updates go before
     rows, and so push them back.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.memories import Emit
-from talon.arch.params import ArrayParams
+from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.performance.activity import Activity
 from talon.compiler.performance.mesh import ROUTER, Mesh, Place
 from talon.compiler.performance.senders import (
@@ -28,7 +29,7 @@ from talon.compiler.performance.senders import (
 from talon.compiler.performance.synapse_queue import SynapseQueue
 from talon.errors import BackendError
 
-Times = NDArray[np.float64]
+Times = NDArray[np.number[Any]]
 Lanes = NDArray[np.int64]
 
 TO_START = 3
@@ -55,6 +56,15 @@ PERMIT = 2
 FIRST_WORD = 2
 """Cycles from a permitted step at the front of the host bridge to its first packet."""
 
+BEATS = 32
+"""Beats of an update that may be under way."""
+
+ROW_LATENCY = 24
+"""On arrays with feature maps, cycles of a row from which follows how many may be under way."""
+
+FETCH_TO_TAKEN = 23
+"""Cycles from the fetch of a row to the next fetch that its first beat, once taken, allows."""
+
 _CHUNK = 8  # packets that a sender sends before it looks again whether there is room
 _ROUTER_ROOM = 5  # packets that a router holds for a port
 
@@ -64,7 +74,7 @@ class Timing:
     """Cycles of one sample: ``cycles`` in all, and ``ends`` (T,) when the host had each step."""
 
     cycles: int
-    ends: Times
+    ends: NDArray[np.float64]
 
 
 def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
@@ -146,6 +156,9 @@ class _Run:
         self._per_row = max(1, self._params.lanes // self._params.update_lanes)
         if self._params.has_maps:
             self._per_row = max(2, self._per_row)
+        self._rows_ahead = BEATS // max(1, self._params.lanes // self._params.update_lanes)
+        if self._params.has_maps:
+            self._rows_ahead = (1 << bits_for(ROW_LATENCY // self._per_row + 2)) - 1
         extra = CURRENT if self._params.synaptic_current else 0
         self._to_packet = TO_PACKET + extra
         self._to_token = TO_TOKEN + extra
@@ -262,10 +275,9 @@ class _Run:
         if not active.size:
             return
         each = 1 if group.emit is Emit.READOUT else max(1, len(group.ways))
-        before = each * np.arange(active.size)
-        items = before + np.maximum.accumulate(group.beat[active] - before)
-        items = items + (time + self._to_packet)
-        batch.first_token = max(batch.first_token, float(items[-1]) + each)
+        items, late = _in_turn(group.beat[active], each, self._per_row, self._rows_ahead)
+        items += time + self._to_packet
+        batch.first_token = max(batch.first_token + late, float(items[-1]) + each)
         if group.emit is Emit.READOUT:
             self._to_host(items, group.core)
             return
@@ -322,6 +334,11 @@ class _Run:
         """Send the next packets, one a cycle at most."""
         some = slice(batch.done, batch.done + _CHUNK)
         ready, way_of, lane = batch.times[some], batch.way[some], batch.lane[some]
+        late = batch.free - float(ready[0])
+        if batch.sender != HOST and late > 0:  # the scan waits as well
+            batch.times[batch.done :] += late
+            batch.first_token += late
+            ready = batch.times[some]
         count = np.arange(ready.size)
         times = count + np.maximum(np.maximum.accumulate(ready - count), batch.free)
         batch.done += ready.size
@@ -450,3 +467,39 @@ def _sides(core: int, params: ArrayParams) -> tuple[int, ...]:
         else:
             found.append(0 if x == to_x else 3 if x < to_x else 4)
     return tuple(found)
+
+
+def _in_turn(beat: Lanes, each: int, per_row: int, n_ahead: int) -> tuple[Times, float]:
+    """Return when each neuron has its first route, and by how much the scan is late at its end.
+
+    Parameters
+    ----------
+    beat
+        When the beat of each neuron would come, had the scan never to wait.
+    each
+        Cycles of routes of a neuron.
+    per_row
+        Cycles of a row of the scan.
+    n_ahead
+        Rows that the scan may be ahead of the oldest that has a beat left to be taken.
+    """
+    before = each * np.arange(beat.size)
+    items = before + np.maximum.accumulate(beat - before)
+    slack = n_ahead * per_row - FETCH_TO_TAKEN
+    if int((items - beat // per_row * per_row).max()) + each - 1 <= slack:
+        return items.astype(np.float64), 0.0
+    found: list[int] = []
+    stalls: list[tuple[int, int]] = []  # the first row that is so late
+    stall = free = at_stall = 0
+    for at in beat.tolist():
+        row = at // per_row
+        while at_stall < len(stalls) and stalls[at_stall][0] <= row:
+            stall = max(stall, stalls[at_stall][1])
+            at_stall += 1
+        item = max(at + stall, free)
+        found.append(item)
+        free = item + each
+        late = free - 1 - row * per_row - slack
+        if late > stall:
+            stalls.append((row + n_ahead, late))
+    return np.array(found, np.float64), float(stall)
