@@ -9,6 +9,7 @@ from talon.compiler.compile import quantize_graph
 from talon.compiler.mapping import Mapping, map_network
 from talon.compiler.unmapped import find_unmapped
 from talon.compiler.wiring import HOST
+from talon.errors import MappingError
 from talon.graph.layout import HELD, Layout
 from talon.graph.spec import HardwareSpec
 from talon.ir import Graph
@@ -23,10 +24,18 @@ def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
     return not find_unmapped(graph, maps=params.has_maps)
 
 
-def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout:
-    """Return the mapping of :func:`talon.compiler.compile.compile_graph`."""
+def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout | None:
+    """Return the mapping of :func:`talon.compiler.compile.compile_graph`.
+
+    None if the graph as a whole cannot be compiled, though each of its nodes could.
+    """
     params = hw.to_array()
-    network, _, _ = quantize_graph(graph, params)
+    try:
+        network, _, _ = quantize_graph(graph, params)
+    except MappingError:
+        return None
+    if not params.synaptic_current and any(p.current for p in network.populations):
+        return None
     mapping = map_network(network, params)
     pieces: dict[str, list[dict[str, Any]]] = {}
     cores: dict[int, dict[str, int]] = {}

@@ -116,10 +116,10 @@ def _result(graph: Graph, hw: HardwareSpec, algorithm: str) -> PartitionResult:
                 f"max_feedback_delay={hw.max_feedback_delay}; shorten it or use other hardware"
             )
     metrics: dict[str, float] = {}
-    if algorithm == "compiler" and is_compilable(graph, hw):
-        layout = compiled_layout(graph, hw)
-    else:
-        layout = _planned(graph, hw, algorithm, metrics)
+    compiled = (
+        compiled_layout(graph, hw) if algorithm == "compiler" and is_compilable(graph, hw) else None
+    )
+    layout = compiled or _planned(graph, hw, algorithm, metrics)
     return _summary(graph, layout, metrics)
 
 

@@ -51,12 +51,12 @@ def test_core_of_device_primitives_follows_the_contract(synaptic_current):
     assert len(result.tests) == 4
 
 
-MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=128, weight_words=1024)
+MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weight_words=1024)
 
 
 @pytest.mark.cosim
 @pytest.mark.parametrize(
-    ("params", "trials"), [(preset("tiny_2x2_map"), 16), (MAP, 10)], ids=["tiny", "16-lanes"]
+    ("params", "trials"), [(preset("tiny_2x2_map"), 16), (MAP, 14)], ids=["tiny", "16-lanes"]
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")
