@@ -50,6 +50,9 @@ SKIPPED = 3
 CURRENT = 4
 """Further cycles of an update where cores have synaptic currents."""
 
+MAPS = 1
+"""Further cycles to a start, and from it to packets and tokens, where cores have feature maps."""
+
 PERMIT = 2
 """Cycles from a CREDIT that the host bridge takes off to the step that it permits."""
 
@@ -159,7 +162,9 @@ class _Run:
         self._rows_ahead = BEATS // max(1, self._params.lanes // self._params.update_lanes)
         if self._params.has_maps:
             self._rows_ahead = (1 << bits_for(ROW_LATENCY // self._per_row + 2)) - 1
-        extra = CURRENT if self._params.synaptic_current else 0
+        maps = MAPS if self._params.has_maps else 0
+        self._to_start = TO_START + maps
+        extra = maps + (CURRENT if self._params.synaptic_current else 0)
         self._to_packet = TO_PACKET + extra
         self._to_token = TO_TOKEN + extra
 
@@ -234,7 +239,7 @@ class _Run:
         for distance in range(n_groups):
             group = (core.poll + distance) % n_groups
             if group in core.groups and self._is_ready(core, core.groups[group]):
-                core.start = time + TO_START + distance
+                core.start = time + self._to_start + distance
                 self._push(core.start, "start", number, group)
                 return
 
