@@ -1,10 +1,12 @@
-"""The files of the NIR project: what they do in the float simulation.
+"""The files of the NIR project: what they do in the float simulation and on the array.
 
 ``lif_norse`` with the input of the NIR paper (figure 2: 1000 timesteps of 1e-4 s), ``cnn_sinabs``
 on 60 N-MNIST recordings in frames of 1 ms (one spike a neuron and timestep, for each reset), and
-both Braille files, which must spike alike. Needs the files: TALON_SHARED_DATA names their folder.
+both Braille files, which must spike alike. ``cnn_sinabs`` as integers on the golden model, too,
+and with ``--rtl`` 40 timesteps of 3 recordings on the simulated array of 32 cores, value for value
+(ten minutes). Needs the files: TALON_SHARED_DATA names their folder.
 
-    python benchmarks/nir_bars.py
+    python benchmarks/nir_bars.py [--rtl]
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+import talon
 from talon import ir, nir
 from talon.backend.cpu import Record, simulate_float
 from talon.ir.types import FloatArray
+from talon_sim.trace import compare
 
 DATA = Path(os.environ.get("TALON_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -30,6 +34,10 @@ PULSES = (
 SPIKES = [460, 510, 710, 760]
 """Spikes of NIR's reference, of Norse, Nengo, snnTorch and SpiNNaker2."""
 BAR = 57
+BAR_INT8 = 56
+HW = "zynq_us_plus_map"
+RTL_STEPS = range(30, 70)
+"""Timesteps of a recording that run on the RTL: before, hardly a pixel fires."""
 
 
 def lif_spikes(folder: Path) -> list[int]:
@@ -80,6 +88,40 @@ def cnn_score(data: Path, *, reset: ir.types.ResetMode, n_steps: int = 310) -> t
     return right, len(labelled)
 
 
+def cnn_on_the_array(data: Path, *, n_steps: int = 310) -> tuple[talon.Program, int, int]:
+    """Return ``cnn_sinabs`` as a program, how many recordings it gets right, and of how many."""
+    graph = nir.read(data / "nir" / "cnn_sinabs.nir")
+    labelled = recordings(data / "nmnist")
+    samples = np.stack([frames(path, n_steps) for path, _ in labelled[:10]], axis=1)
+    program = talon.compile(graph, hw=HW, calibration=samples)
+    population = program.network.outputs[0].population
+    right = 0
+    for start in range(0, len(labelled), 10):
+        part = labelled[start : start + 10]
+        raster = np.stack([frames(path, n_steps) for path, _ in part], axis=1)
+        run = program.run(raster, n_steps, target="golden", probe=False)
+        counts = run.spikes[population].sum(axis=0)
+        right += int(np.sum(counts.argmax(axis=-1) == [label for _, label in part]))
+    return program, right, len(labelled)
+
+
+def cnn_differs_on_rtl(program: talon.Program, data: Path) -> bool:
+    """Run three recordings on golden model and RTL, print what it took, and compare all values."""
+    labelled = recordings(data / "nmnist")[:3]
+    raster = np.stack([frames(path, RTL_STEPS.stop)[RTL_STEPS] for path, _ in labelled], axis=1)
+    steps = len(RTL_STEPS)
+    golden = program.run(raster, steps, target="golden", probe=True)
+    rtl = program.run(raster, steps, target="cosim", probe=True)
+    found = compare(golden, rtl)
+    free = program.run(raster, steps, target="cosim", probe=False)
+    n = sum(values.size for values in golden.potentials.values())
+    print(
+        f"cnn_sinabs on the RTL: {len(labelled)} recordings, {steps} timesteps, {n:,} potentials "
+        f"and as many spikes, first difference {found.first}; cycles {free.cycles}"
+    )
+    return not found.equal
+
+
 def braille_spikes(folder: Path, name: str, lenient: bool) -> FloatArray:
     """Return the output of a Braille network for random input."""
     with warnings.catch_warnings():
@@ -104,6 +146,11 @@ def main() -> int:
         seconds = time.perf_counter() - start
         print(f"cnn_sinabs, reset {reset!r}: {right} of {n} right (bar {BAR}), {seconds:.0f} s")
         ok &= right >= BAR
+    program, right, n = cnn_on_the_array(DATA)
+    print(f"cnn_sinabs, int8 on the golden model: {right} of {n} right (bar {BAR_INT8})")
+    ok &= right >= BAR_INT8
+    if "--rtl" in sys.argv[1:]:
+        ok &= not cnn_differs_on_rtl(program, DATA)
     flat = braille_spikes(DATA / "nir", "braille_noDelay_bias_zero", False)
     nested = braille_spikes(DATA / "nir", "braille_noDelay_bias_zero_subgraph", True)
     equal = bool(np.array_equal(flat, nested))
