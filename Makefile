@@ -29,7 +29,7 @@ demo: setup-demo ## MNIST: plan, accuracy, the RTL on every shipped image, a rep
 test: lint contracts types unit ## what continuous integration runs
 
 test-all: lint contracts types ## everything: also the slow tests and the area budget
-	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
 
 test-torch: ## the tests that compare with PyTorch and snnTorch, in an environment with them
@@ -56,7 +56,7 @@ contracts: setup ## import-linter: which room may import which
 	.venv/bin/lint-imports
 
 unit: setup ## the tests, without the slow ones
-	$(PYTEST) -m "not slow" -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
