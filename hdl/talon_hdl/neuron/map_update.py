@@ -211,9 +211,8 @@ class MapUpdateEngine(UpdateEngine):
         last_lanes = self.run.descriptor.last_lanes
         number = Cat(tag.index, Const(0, 1))
         full, rest = last_lanes[bits:], last_lanes[:bits]
-        return Cat(
-            ~last_channels | (number < full) | ((number == full) & (rest > i)) for i in range(n)
-        )
+        begun = [(number == full) & (rest > i) for i in range(n - 1)]  # rest is below n
+        return Cat(~last_channels | (number < full) | part for part in (*begun, Const(0, 1)))
 
     def _take(self, m: Module, queue: Queue, scan: RowScan, tag) -> None:
         """Table of rows under way; join a beat that is taken with the facts of its row.
