@@ -71,6 +71,11 @@ def test_interpreter_is_golden_on_graphs(seed, order):
     golden = get_target("golden").run(program, payloads, probe=True)
     run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
     check(golden, run, program)
+    unprobed = get_target("golden").run(program, payloads)
+    received = get_target("interpreter", seed=order).run(program, payloads)
+    assert set(received.spikes) == set(unprobed.spikes)
+    assert set(received.potentials) == set(unprobed.potentials)
+    assert compare(unprobed, received).equal
 
 
 @pytest.mark.slow

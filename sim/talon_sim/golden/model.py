@@ -88,16 +88,19 @@ class GoldenModel:
             target="golden",
             n_steps=n_steps,
             n_samples=n_samples,
-            spikes=self._spikes(arrays, observed),
+            spikes=self._spikes(arrays, observed, probe),
             potentials=self._potentials(arrays, observed, probe),
             counters=counters,
         )
 
-    def _spikes(self, arrays: Arrays, observed: set[str]) -> dict[str, NDArray[np.bool_]]:
+    def _spikes(
+        self, arrays: Arrays, observed: set[str], probe: bool
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Return who fired; the host gets no spikes of graded outputs, but their values."""
         return {
             p.name: spikes_of(p, arrays.own[p.name])
             for p in self.network.populations
-            if p.name in observed and p.kind != "readout"
+            if p.name in observed and (p.kind == "spike" or (probe and p.kind == "graded"))
         }
 
     def _potentials(
