@@ -140,16 +140,18 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
         )
     if isinstance(node, MaxPool2d) and node.kernel_size != (1, 1):
         plain = node.stride == node.kernel_size and node.padding == (0, 0)
-        if not (plain and node.dilation == (1, 1)):
+        if not (plain and node.dilation == (1, 1)) and not sends_spikes(graph, name):
             return Unmapped(
                 node=name,
                 type=kind,
                 reason=(
-                    f"windows of the array stand side by side, not kernel_size={node.kernel_size}, "
-                    f"stride={node.stride}, padding={node.padding}, dilation={node.dilation}"
+                    "windows of graded values stand side by side, not "
+                    f"kernel_size={node.kernel_size}, stride={node.stride}, "
+                    f"padding={node.padding}, dilation={node.dilation}"
                 ),
                 ways=(
                     "train with stride=kernel_size, padding=0 and dilation=1",
+                    "let it follow neurons that spike",
                     "take an AvgPool2d or a convolution with a stride",
                     *_ELSEWHERE,
                 ),
@@ -187,6 +189,28 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
             ways=("train with max_spikes=1 and more timesteps", _ELSEWHERE[1]),
         )
     return None
+
+
+def sends_spikes(graph: Graph, name: str) -> bool:
+    """Tell whether all that a node sends are zeros and ones of neurons."""
+    sources = graph.sources()
+    pending, seen = [name], {name}
+    while pending:
+        current = pending.pop()
+        node = graph.nodes[current]
+        if isinstance(node, FIRING):
+            if getattr(node, "max_spikes", 1) > 1:
+                return False
+            continue
+        joins = isinstance(node, Concat) or (isinstance(node, Skip) and node.mode == "concatenate")
+        moves = isinstance(node, (*PASSING, ChannelSplit, Delay, MaxPool2d)) or (
+            isinstance(node, Upsample) and node.mode == "nearest"
+        )
+        if not (joins or (moves and len(sources[current]) == 1)):
+            return False
+        pending += [source for source in sources[current] if source not in seen]
+        seen.update(sources[current])
+    return True
 
 
 def _is_read_out(graph: Graph, name: str) -> bool:
