@@ -70,6 +70,12 @@ class Reset(IntEnum):
     ZERO = 1  # to v_reset
     SUBTRACT = 2  # minus the threshold
     HOLD = 3  # to v_reset in place of the timestep's drive; at the next timestep only
+    DOUBLE = 4  # minus the threshold, which counts twice where the timestep began above it
+
+
+def resets(params: ArrayParams) -> tuple[Reset, ...]:
+    """Return the resets that the neurons of an array may have."""
+    return tuple(r for r in Reset if r is not Reset.DOUBLE or params.double_threshold)
 
 
 class Counter(IntEnum):
@@ -144,7 +150,7 @@ class MemoryLayouts:
                 Field("v_reset", params.v_width, signed=True),
                 Field("decay", params.decay_width, doc="factor x 65536"),
                 Field("no_leak", 1, doc="the factor is 1; decay is ignored"),
-                Field("reset", 2, doc="Reset"),
+                Field("reset", bits_for(len(resets(params))), doc="Reset"),
                 Field("reset_next", 1, doc="reset at the next timestep instead of at once"),
                 Field("strict", 1, doc="fire on V > threshold instead of V >= threshold"),
             ),

@@ -122,11 +122,13 @@ def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, b
             total -= params.threshold
     after = saturate(total)
     saturated = after != total
-    spike = fires(after, params)
-    if spike and not params.reset_next:
+    at_once = not params.reset_next
+    doubled = at_once and params.reset is Reset.DOUBLE and fires(v, params)
+    spike = fires(after - params.threshold if doubled else after, params)
+    if spike and at_once:
         if params.reset is Reset.ZERO:
             after = params.v_reset
-        elif params.reset is Reset.SUBTRACT:
+        elif params.reset in (Reset.SUBTRACT, Reset.DOUBLE):
             total = after - params.threshold
             after = saturate(total)
             saturated = saturated or after != total

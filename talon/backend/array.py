@@ -16,7 +16,7 @@ from talon.backend.results import SimulationResult, ValidationResult
 from talon.backend.target import Run
 from talon.compiler.network import IntNetwork
 from talon.compiler.tile import Objective
-from talon.compiler.unmapped import find_unmapped, mapped_types
+from talon.compiler.unmapped import abilities, find_unmapped, mapped_types
 from talon.errors import BackendError, ModelError
 from talon.ir import Graph, list_primitives, str_to_node
 from talon.ir.types import Array
@@ -58,7 +58,7 @@ class ArrayBackend(BackendBase):
             graph.validate()
         except ModelError as error:
             return ValidationResult(is_valid=False, errors=[str(error)])
-        unmapped = find_unmapped(graph, maps=self._params.has_maps)
+        unmapped = find_unmapped(graph, **abilities(self._params))
         if unmapped:
             return ValidationResult(
                 is_valid=False,

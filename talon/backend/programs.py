@@ -21,7 +21,7 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.network import IntNetwork
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
-from talon.compiler.unmapped import find_unmapped
+from talon.compiler.unmapped import abilities, find_unmapped
 from talon.ir import AvgPool2d, Graph, Input, Node, Output, ReLU, SumPool2d
 
 Hoist: TypeAlias = Literal["auto"] | bool
@@ -148,7 +148,7 @@ def plan(
     """
     params = _array_of(graph, hw)
     statistics, data = None, None
-    if calibration is not None and not find_unmapped(graph, maps=params.has_maps):
+    if calibration is not None and not find_unmapped(graph, **abilities(params)):
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
         statistics = statistics_of(graph, data)
         n_steps = data.n_steps

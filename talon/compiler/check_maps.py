@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from talon.arch.memories import Emit
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.compiler.check_subject import GroupId, Subject, targets
-from talon.compiler.network import Population
+from talon.compiler.network import RESETS, Population
 from talon.compiler.scan import ScanRows, addresses, scan_rows
 from talon.errors import ImageError
-
-_RESETS = ("none", "zero", "subtract", "hold")
 
 
 def check_bounds(subject: Subject) -> None:
@@ -134,7 +132,7 @@ def check_records(subject: Subject) -> None:
                 record["bias"],
                 record["v_reset"],
                 DECAY_ONE if record["no_leak"] else record["decay"],
-                _RESETS[record["reset"]],
+                RESETS[record["reset"]],
                 record["reset_next"],
                 record["strict"],
             )

@@ -22,6 +22,7 @@ from talon.compiler.program import Program
 from talon.compiler.quantize import quantize, with_metadata
 from talon.compiler.report import LayerReport
 from talon.compiler.tile import Objective
+from talon.compiler.unmapped import abilities
 from talon.image.container import Image, read_image, write_image
 from talon.ir import Graph
 
@@ -40,7 +41,7 @@ def quantize_graph(
 
     ``held`` names the inputs whose frames are the same in every timestep.
     """
-    lowered = lower(graph, max_delay=params.max_delay, maps=params.has_maps)
+    lowered = lower(graph, max_delay=params.max_delay, **abilities(params))
     network, layers = quantize(
         lowered, calibration=calibration, input_range=input_range, lanes=params.lanes
     )

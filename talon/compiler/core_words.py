@@ -9,19 +9,14 @@ from talon.arch.memories import EdgeKind, Memory, MemoryLayouts, Reset
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.forms import diagonal_of
-from talon.compiler.network import IntNetwork, Population
+from talon.compiler.network import RESETS, IntNetwork, Population
 from talon.compiler.pieces import Feed, Piece
 from talon.compiler.schedule import Plan, Route, Token, slots_of
 from talon.compiler.wiring import Group, Wiring
 from talon.errors import MappingError
 
 _WRAP = 1 << 16  # indices and offsets
-_RESETS = {
-    "none": Reset.NONE,
-    "zero": Reset.ZERO,
-    "subtract": Reset.SUBTRACT,
-    "hold": Reset.HOLD,
-}
+_RESETS = dict(zip(RESETS, Reset, strict=True))
 
 Entry = dict[str, int]
 

@@ -46,7 +46,9 @@ Names of nodes hold no slash, so none can be this one, nor that of the constant 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> FloatNetwork:
+def lower(
+    graph: Graph, *, max_delay: int | None = None, maps: bool = False, doubles: bool = True
+) -> FloatNetwork:
     """Return the populations and synapses of ``graph``.
 
     Parameters
@@ -57,6 +59,8 @@ def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> 
         Longest delay that the array has; any, if not given.
     maps
         Whether the array has feature maps: kernels, graded populations and pools.
+    doubles
+        Whether its neurons may have the threshold doubled.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> 
         A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
-    unmapped = find_unmapped(graph, maps=maps)
+    unmapped = find_unmapped(graph, maps=maps, doubles=doubles)
     if unmapped:
         raise MappingError(str(unmapped[0]))
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name

@@ -64,6 +64,7 @@ def map_network(
             "an array with a larger max_delay"
         )
     _check_currents(network, params)
+    _check_thresholds(network, params)
     _check_maps(network, params)
     try:
         return _attempt(network, params, objective, rates)
@@ -82,6 +83,17 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
             f"Node {with_current[0]!r} has a synaptic current, but the cores of {params.name!r} "
             f"have no second state variable; use an array with synaptic_current=True (presets "
             f"{able}) or neurons without one (LIF, IF)"
+        )
+
+
+def _check_thresholds(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse neurons whose threshold doubles where lanes compare once."""
+    double = [p.name for p in network.populations if p.reset == "double"]
+    if double and not params.double_threshold:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
+        raise MappingError(
+            f"Population {double[0]!r} has the reset 'double', but the neurons of {params.name!r} "
+            f"compare once in a timestep; use an array with double_threshold=True (presets {able})"
         )
 
 

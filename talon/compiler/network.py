@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.compiler.kernel import Kernel
 
+RESETS = ("none", "zero", "subtract", "hold", "double")
+"""What a spike may do, in the order of :class:`talon.arch.memories.Reset`."""
+
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]
 
@@ -75,7 +78,7 @@ class Population:
     bias: IntArray
     v_reset: IntArray
     decay: IntArray
-    reset: str  # "none", "zero", "subtract" or "hold"
+    reset: str  # one of RESETS
     reset_next: bool
     strict: bool
     v_scale: FloatArray

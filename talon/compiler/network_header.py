@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from talon.arch.numerics import FRAC_MAX, PAYLOAD_MAX
+from talon.compiler.network import RESETS
 from talon.errors import ImageError
 from talon.image.fields import (
     COUNT,
@@ -43,7 +44,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "shape": SHAPE,
         "kind": one_of("spike", "readout", "graded"),
         "frac": whole(0, FRAC_MAX),
-        "reset": one_of("none", "zero", "subtract", "hold"),
+        "reset": one_of(*RESETS),
         "reset_next": FLAG,
         "strict": FLAG,
     },

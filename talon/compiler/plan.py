@@ -20,7 +20,7 @@ from talon.compiler.predict import Prediction, loads, predict
 from talon.compiler.report import LayerReport
 from talon.compiler.tile import Bounds, Objective, bounds
 from talon.compiler.tiling.costs import MapCosts
-from talon.compiler.unmapped import Unmapped, find_unmapped
+from talon.compiler.unmapped import Unmapped, abilities, find_unmapped
 from talon.compiler.wiring import Group
 from talon.errors import MappingError, QuantizationError
 from talon.ir import Graph
@@ -133,7 +133,7 @@ def plan_graph(
     graph.validate()
     rates = rounded_rates(calibration)
     steps = n_steps or graph.metadata.get("n_steps")
-    unmapped = tuple(find_unmapped(graph, maps=params.has_maps))
+    unmapped = tuple(find_unmapped(graph, **abilities(params)))
     nodes: tuple[Placed, ...] = ()
     layers: tuple[LayerReport, ...] = ()
     limits: Bounds | None = None
@@ -141,7 +141,7 @@ def plan_graph(
     reason = str(unmapped[0]) if unmapped else None
     if reason is None:
         try:
-            nodes = lower(graph, maps=params.has_maps).placed
+            nodes = lower(graph, **abilities(params)).placed
             network, _, reports = quantize_graph(
                 graph, params, calibration=calibration, input_range=input_range, held=held
             )

@@ -406,7 +406,7 @@ def _threshold(population: FloatPopulation, unit: FloatArray) -> tuple[NDArray[n
     if population.kind == "readout":
         return np.full(population.n, V_MAX, np.int32), 0
     exact = population.threshold / unit
-    if population.reset == "subtract":
+    if population.reset in ("subtract", "double"):
         rounded = np.rint(exact)
     elif population.strict:
         rounded = np.floor(exact + _EPSILON)

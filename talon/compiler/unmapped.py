@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talon.arch.params import PRESETS
+from talon.arch.params import PRESETS, ArrayParams
 from talon.ir import (
     ELU,
     GELU,
@@ -102,7 +102,12 @@ def mapped_types() -> tuple[type[Node], ...]:
     return _MAPPED
 
 
-def find_unmapped(graph: Graph, *, maps: bool = True) -> list[Unmapped]:
+def abilities(params: ArrayParams) -> dict[str, bool]:
+    """Return the keywords of :func:`find_unmapped` for an array."""
+    return {"maps": params.has_maps, "doubles": params.double_threshold}
+
+
+def find_unmapped(graph: Graph, *, maps: bool = True, doubles: bool = True) -> list[Unmapped]:
     """Return the nodes that the array cannot execute, by their type or by where they stand.
 
     Parameters
@@ -111,8 +116,13 @@ def find_unmapped(graph: Graph, *, maps: bool = True) -> list[Unmapped]:
         The network.
     maps
         Whether the array has feature maps.
+    doubles
+        Whether its neurons may have the threshold doubled.
     """
-    found = [_judge(graph, name, node, maps=maps) for name, node in graph.nodes.items()]
+    found = [
+        _judge(graph, name, node, maps=maps) or _judge_neuron(name, node, doubles=doubles)
+        for name, node in graph.nodes.items()
+    ]
     return [unmapped for unmapped in found if unmapped is not None]
 
 
@@ -170,12 +180,20 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
                 *_ELSEWHERE,
             ),
         )
-    if isinstance(node, Neuron) and node.double_threshold:
+    return None
+
+
+def _judge_neuron(name: str, node: Node, *, doubles: bool) -> Unmapped | None:
+    """Judge what a neuron does at its threshold."""
+    kind = type(node).__name__
+    if isinstance(node, Neuron) and node.double_threshold and not doubles:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
         return Unmapped(
             node=name,
             type=kind,
             reason="double_threshold compares twice in a timestep, the array once",
             ways=(
+                f"use an array with double_threshold=True (presets {able})",
                 "train with reset_delay=True, which subtracts the threshold a timestep later",
                 "set double_threshold=False, which differs where V is still above it after a reset",
                 _ELSEWHERE[1],

@@ -7,7 +7,7 @@ from typing import Any
 
 from talon.compiler.compile import quantize_graph
 from talon.compiler.mapping import Mapping, map_network
-from talon.compiler.unmapped import find_unmapped
+from talon.compiler.unmapped import abilities, find_unmapped
 from talon.compiler.wiring import HOST
 from talon.errors import MappingError
 from talon.graph.layout import HELD, Layout
@@ -21,7 +21,7 @@ def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
         params = hw.to_array()
     except ValueError:
         return False
-    return not find_unmapped(graph, maps=params.has_maps)
+    return not find_unmapped(graph, **abilities(params))
 
 
 def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout | None:

@@ -63,6 +63,8 @@ class MapLimits:
         Share of networks with dense heads.
     odd
         Share of kernels that are a transposed convolution, upsample, or sum over windows.
+    doubles
+        Share of spiking populations whose threshold doubles.
     per_neuron
         Share of maps whose parameters differ between positions: an array shares the records of a
         channel, so only the golden model runs these.
@@ -82,6 +84,7 @@ class MapLimits:
     recurrence: float = 0.15
     heads: float = 0.6
     odd: float = 0.2
+    doubles: float = 0.0
     per_neuron: float = 0.0
 
 
@@ -463,7 +466,7 @@ class _Builder:
         is_readout = kind == "readout"
         if is_readout:
             threshold, v_reset = np.full(n, numerics.V_MAX), np.zeros(n)
-        return Population(
+        group = Population(
             name=name,
             shape=shape,
             kind=kind,
@@ -477,6 +480,9 @@ class _Builder:
             strict=is_readout or self._chance(0.5),
             v_scale=np.full(n, 2.0**-frac),
         )
+        if not is_readout and self._limits.doubles and self._chance(self._limits.doubles):
+            return replace(group, reset="double", reset_next=False)
+        return group
 
 
 def _sums(weight: NDArray[np.int8] | Kernel, *, squared: bool = False) -> NDArray[np.float64]:

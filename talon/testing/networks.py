@@ -76,6 +76,7 @@ class GraphLimits:
     synaptic: float = 0.0
     elementwise: float = 0.0
     integrators: float = 0.0
+    doubles: float = 0.0
 
 
 def random_graph(rng: np.random.Generator, limits: GraphLimits | None = None) -> Graph:
@@ -389,6 +390,9 @@ class _Builder:
             "v_reset": self._parameter(-0.5, 0.25, n) if self._chance(0.4) else None,
         }
         threshold = self._parameter(0.4, 1.5, n)
+        if self._option(self._limits.doubles):
+            options |= {"reset": "subtract", "reset_delay": False, "double_threshold": True}
+            threshold /= 4  # or hardly any neuron would stay above it
         if self._option(self._limits.synaptic):
             return self._random_synaptic(n, threshold, options)
         if self._chance(0.3):

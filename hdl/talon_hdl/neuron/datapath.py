@@ -70,6 +70,8 @@ class NeuronDatapath(wiring.Component):
         Membrane potential after the timestep, ``LATENCY`` cycles later, as are the next two.
     spike, saturated : :py:`Out(1)`
         The neuron fires; its potential was clamped on the way.
+    fired_next : :py:`Out(1)`
+        With double thresholds: ``fired`` of the next timestep. Without, that is ``spike``.
     fresh_next : :py:`Out(1)`
         Set by ``clear``.
     """
@@ -85,6 +87,7 @@ class NeuronDatapath(wiring.Component):
     v_next: Signal
     spike: Signal
     saturated: Signal
+    fired_next: Signal
     fresh_next: Signal
 
     def __init__(
@@ -92,6 +95,7 @@ class NeuronDatapath(wiring.Component):
     ) -> None:
         self._late = late_sum
         self._has_graded = params.has_maps
+        self._doubles = params.double_threshold
         self._record = struct(MemoryLayouts(params).neuron)
         self._v = signed(params.v_width)
         self._width = params.v_width
@@ -110,6 +114,7 @@ class NeuronDatapath(wiring.Component):
                 "v_next": Out(self._v),
                 "spike": Out(1),
                 "saturated": Out(1),
+                **({"fired_next": Out(1)} if params.double_threshold else {}),
                 "fresh_next": Out(1),
             }
         )
@@ -159,7 +164,13 @@ class NeuronDatapath(wiring.Component):
         # Stage 1. A potential of zero fires if the threshold is below, or equal and not strict.
         record = self._records[1]
         zero_fires = (record.threshold < 0) | ((record.threshold == 0) & ~record.strict)
-        late = record.reset_next & Mux(fresh, zero_fires, fired)
+        was_above = Mux(fresh, zero_fires, fired)
+        late = record.reset_next & was_above
+        if self._doubles:
+            twofold = [was_above & self._is_double(record)]
+            twofold += [Signal(name=f"twofold_{stage}") for stage in range(2, 12)]
+            m.d.sync += [after.eq(before) for before, after in pairwise(twofold)]
+            self._twofold = twofold[-1]
         # Stage 2. Choices are registered before they choose: else synthesis doubles their logic.
         restart = Signal()  # v_reset in place of the leaked potential
         hold = [Signal(name=f"hold_{stage}") for stage in (2, 3, 4)]  # and of the drive
@@ -260,6 +271,34 @@ class NeuronDatapath(wiring.Component):
             m.d.sync += offset.eq(0)
         return Cat(low, high, sign).as_signed(), offset
 
+    def _is_double(self, record) -> Value:
+        return ~record.reset_next & (record.reset == Reset.DOUBLE)
+
+    def _fire_twice(self, m: Module, potential: Signal, fires: Value) -> tuple[Value, Value]:
+        """Compare with twice the threshold in stage 11 as well.
+
+        Return for stage 12 whether the neuron fires, and whether a difference is to be stored. The
+        potential that is stored is above the threshold if it was so before a threshold was
+        subtracted, or without that.
+        """
+        twice, spike = Signal(), Signal()
+        record = self._records[10]
+        # A bit below the others tells the two comparisons apart.
+        m.d.sync += twice.eq(
+            Cat(~record.strict, potential).as_signed()
+            >= Cat(Const(1, 2), record.threshold).as_signed()
+        )
+        m.d.comb += spike.eq(Mux(self._twofold, twice, fires))
+        double = self._is_double(self._records[11])
+        above = Signal()
+        m.d.sync += [
+            above.eq(Mux(double & spike, twice, fires)),
+            self.fired_next.eq(above),
+        ]
+        with m.If(self.clear):
+            m.d.sync += self.fired_next.eq(0)
+        return spike, double
+
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
         """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
         kept = [potential, *(Signal(self._v, name=f"kept_{stage}") for stage in (11, 12))]
@@ -272,13 +311,17 @@ class NeuronDatapath(wiring.Component):
         record = self._records[11]
         fires = Signal()
         over = above[-1] ^ above[-2]
-        at_once = fires & ~record.reset_next
-        subtracts = at_once & (record.reset == Reset.SUBTRACT)
+        shown, by_threshold = fires, record.reset == Reset.SUBTRACT
+        if self._doubles:
+            shown, double = self._fire_twice(m, potential, fires)
+            by_threshold |= double
+        at_once = shown & ~record.reset_next
+        subtracts = at_once & by_threshold
         spike, saturated, difference = Signal(), Signal(), Signal(self._v)
         choice = Signal(2)
         m.d.comb += fires.eq((above >= 0) & ~(record.strict & (above == 0)))
         m.d.sync += [
-            spike.eq(fires),
+            spike.eq(shown),
             saturated.eq(subtracts & over),
             difference.eq(above),
             choice.eq(

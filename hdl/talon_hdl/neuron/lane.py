@@ -118,7 +118,7 @@ class UpdateLane(wiring.Component):
             self.spike.eq(path.spike),
             write.addr.eq(self.w_addr),
             write.data.v.eq(path.v_next),
-            write.data.fired.eq(path.spike),
+            write.data.fired.eq(path.fired_next if self._params.double_threshold else path.spike),
             write.data.fresh.eq(path.fresh_next),
             write.en.eq(self.w_en),
         ]

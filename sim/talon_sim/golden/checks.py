@@ -9,7 +9,7 @@ import numpy as np
 
 from talon.arch import numerics
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import InputPort, IntNetwork, Population, Projection
+from talon.compiler.network import RESETS, InputPort, IntNetwork, Population, Projection
 from talon_sim.golden.reach import NetworkError, prove_sums
 
 __all__ = ["NetworkError", "check_network"]
@@ -146,10 +146,9 @@ def _check_population(population: Population) -> None:
         raise NetworkError(
             f"{where} kind must be 'spike', 'readout' or 'graded', not {population.kind!r}"
         )
-    if population.reset not in ("none", "zero", "subtract", "hold"):
-        raise NetworkError(
-            f"{where} reset must be 'none', 'zero', 'subtract' or 'hold', not {population.reset!r}"
-        )
+    if population.reset not in RESETS:
+        known = f"{', '.join(map(repr, RESETS[:-1]))} or {RESETS[-1]!r}"
+        raise NetworkError(f"{where} reset must be {known}, not {population.reset!r}")
     if not 0 <= population.frac <= numerics.FRAC_MAX:
         raise NetworkError(
             f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"

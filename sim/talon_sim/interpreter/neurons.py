@@ -41,7 +41,8 @@ def update(
     total = np.where(late & (record["reset"] == Reset.HOLD), record["v_reset"], total)
     after = _saturate(total)
     clamped = clamped | (after != total)
-    fired = _fires(after, record)
+    doubled = (record["reset"] == Reset.DOUBLE) & (record["reset_next"] == 0) & _fires(v, record)
+    fired = _fires(after - np.where(doubled, record["threshold"], 0), record)
     total = _reset(after, record, fired & (record["reset_next"] == 0))
     after = _saturate(total)
     clamped |= after != total
@@ -79,7 +80,7 @@ def _fires(v: Integers, record: Fields) -> Flags:
 
 def _reset(v: Integers, record: Fields, where: Flags) -> Integers:
     to_value = where & (record["reset"] == Reset.ZERO)
-    subtract = where & (record["reset"] == Reset.SUBTRACT)
+    subtract = where & np.isin(record["reset"], (Reset.SUBTRACT, Reset.DOUBLE))
     return np.where(to_value, record["v_reset"], np.where(subtract, v - record["threshold"], v))
 
 

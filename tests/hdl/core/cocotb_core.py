@@ -18,7 +18,16 @@ from core_scenario import (
 )
 from map_program import map_program
 
-from talon.arch.memories import Counter, EdgeKind, Emit, Memory, MemoryLayouts, Reset, loaded
+from talon.arch.memories import (
+    Counter,
+    EdgeKind,
+    Emit,
+    Memory,
+    MemoryLayouts,
+    Reset,
+    loaded,
+    resets,
+)
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams
 from talon_sim.cosim.coverage import Coverage
@@ -253,7 +262,7 @@ def _cover(coverage, program, probing):
 BINS = (
     *(f"edge {kind.name}" for kind in EdgeKind if kind is not EdgeKind.MAP),
     *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),
-    *(f"reset {reset.name} {when}" for reset in Reset for when in ("late", "at once")),
+    *(f"reset {reset.name} {when}" for reset in resets(PARAMS) for when in ("late", "at once")),
     "group without routes",
     "group with several routes",
     "group that ends inside a row",

@@ -23,8 +23,9 @@ SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_sl
         (SMALL, (1, 0), 12),
         (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 8),
         (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 6),
+        (replace(preset("tiny_2x2_syn"), double_threshold=True), (1, 1), 6),
     ],
-    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents"],
+    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents", "currents-doubles"],
 )
 def test_core_follows_the_contract_under_random_traffic(params, position, trials):
     result = run_cocotb(

@@ -6,7 +6,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from talon.arch.memories import MemoryLayouts, Reset
+from talon.arch.memories import MemoryLayouts, Reset, resets
 from talon.arch.numerics import (
     DECAY_ONE,
     FRAC_MAX,
@@ -30,7 +30,7 @@ MASK = (1 << 24) - 1
 BINS = (
     *(
         f"{r.name} {when} x {how}"
-        for r in Reset
+        for r in resets(PARAMS)
         for when in ("late", "now")
         for how in ("<", "=", ">")
     ),
@@ -42,6 +42,13 @@ BINS = (
     "fresh and fires",
     "fresh and does not",
     "fires by strict alone",
+    *(
+        f"doubles, {began} x {where} x {how}"
+        for began in ("below", "above")
+        for where in ("the threshold", "twice the threshold")
+        for how in ("<", "=", ">")
+        if PARAMS.double_threshold
+    ),
 )
 PAYLOADS = [(1 << k) - 1 for k in range(1, PAYLOAD_MAX.bit_length() + 1)]
 GRADED_BINS = (
@@ -82,7 +89,7 @@ def random_case(rng, frac, coverage):
         "v_reset": random_value(rng),
         "decay": rng.choice([0, 1, 0x8000, 0xFFFF, rng.getrandbits(16)]),
         "no_leak": rng.getrandbits(1),
-        "reset": int(rng.choice(list(Reset))),
+        "reset": int(rng.choice(resets(PARAMS))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
     }
@@ -93,6 +100,8 @@ def random_case(rng, frac, coverage):
     )
     sure = update(v, acc, free, frac=frac)[0]
     fields["threshold"] = random_value(rng, near=rng.choice([v, sure, sure]))
+    if fields["reset"] == Reset.DOUBLE and rng.random() < 0.4:
+        fields["threshold"] = max(V_MIN, min(V_MAX, sure // 2 + rng.randint(-1, 1)))
     neuron = NeuronParams(
         threshold=fields["threshold"],
         bias=fields["bias"],
@@ -103,6 +112,9 @@ def random_case(rng, frac, coverage):
         strict=bool(fields["strict"]),
     )
     expected = update(v, acc, neuron, frac=frac)
+    if PARAMS.double_threshold:
+        doubles = neuron.reset is Reset.DOUBLE and not neuron.reset_next
+        expected = (*expected, fires(expected[0], neuron) if doubles else expected[1])
     _cover(coverage, v, acc, neuron, fresh, frac, sure)
     inputs = {
         "v": v & MASK,
@@ -120,6 +132,11 @@ def _cover(coverage, v, acc, neuron, fresh, frac, sure):
     how = "<" if at < neuron.threshold else ">" if at > neuron.threshold else "="
     coverage.cross(f"{neuron.reset.name} {when}", how)
     coverage.hit(f"frac {frac}")
+    if neuron.reset is Reset.DOUBLE and not neuron.reset_next:
+        began = "above" if fires(v, neuron) else "below"
+        for where, level in (("the", neuron.threshold), ("twice the", 2 * neuron.threshold)):
+            order = "<" if sure < level else ">" if sure > level else "="
+            coverage.cross(f"doubles, {began}", f"{where} threshold", order)
     total = (acc << frac) + neuron.bias
     coverage.hit("clamped at the top", total > 2 * V_MAX)
     coverage.hit("clamped at the bottom", total < 2 * V_MIN)
@@ -211,8 +228,9 @@ async def run_batch(dut, make_case, found):
 
 
 def updated(dut):
-    """Return potential, spike and saturation."""
-    return dut.v_next.value.to_signed(), bool(dut.spike.value), bool(dut.saturated.value)
+    """Return potential, spike, saturation, and where thresholds double what comes of it."""
+    found = dut.v_next.value.to_signed(), bool(dut.spike.value), bool(dut.saturated.value)
+    return (*found, bool(dut.fired_next.value)) if PARAMS.double_threshold else found
 
 
 @cocotb.test()

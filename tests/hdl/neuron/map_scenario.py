@@ -10,7 +10,7 @@ from itertools import pairwise, product
 from math import prod
 
 from talon.arch import numerics
-from talon.arch.memories import Emit, MemoryLayouts, Reset
+from talon.arch.memories import Emit, MemoryLayouts, Reset, resets
 from talon.arch.packet import Kind, PacketLayouts
 
 LOOPS = ("n_y", "n_x", "n_c", "pool_y", "pool_x")  # outermost first
@@ -210,10 +210,10 @@ def _fill_records(rng, params, program, group, emit):
     for c in range(group["n_c"]):
         for lane in range(params.lanes):
             neuron = (group["record_start"] + c) * params.lanes + lane
-            program.records[neuron] = _random_record(rng, emit)
+            program.records[neuron] = _random_record(rng, params, emit)
 
 
-def _random_record(rng, emit):
+def _random_record(rng, params, emit):
     silent = {"threshold": numerics.V_MAX, "strict": 1}
     leak = {"decay": rng.choice([0, 0xFFFF, rng.getrandbits(16)]), "no_leak": rng.getrandbits(1)}
     if emit is Emit.PSUM:
@@ -231,7 +231,7 @@ def _random_record(rng, emit):
         "threshold": _potential(rng),
         "bias": _potential(rng) // 4,
         "v_reset": _potential(rng),
-        "reset": int(rng.choice(list(Reset))),
+        "reset": int(rng.choice(resets(params))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
         **(silent if emit is Emit.READOUT else {}),

@@ -15,6 +15,7 @@ RESETS = {
     "zero": Reset.ZERO,
     "subtract": Reset.SUBTRACT,
     "hold": Reset.HOLD,
+    "double": Reset.DOUBLE,
 }
 
 

@@ -35,6 +35,7 @@ def compiled(network, hw, objective="latency"):
         ("tiny_1x1", 8, 2),
         ("tiny_2x2", 24, 3),
         ("tiny_2x2_syn", 24, 3),
+        ("tiny_2x2_double", 24, 3),
         ("zynq_us_plus", 90, 3),
         ("zynq_us_plus_syn", 90, 3),
     ],
@@ -47,6 +48,7 @@ def test_images_equal_golden(seed, hw, max_neurons, max_populations, objective):
         max_neurons=max_neurons,
         max_populations=max_populations,
         currents=0.6 if preset(hw).synaptic_current else 0.0,
+        doubles=0.6 if preset(hw).double_threshold else 0.0,
     )
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 15)), n_samples=2)
     program = compiled(network, hw, objective)

@@ -93,14 +93,17 @@ def reference(v, acc, p, frac):
         return x > p.threshold if p.strict else x >= p.threshold
 
     def reset(x):
-        return {Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}.get(p.reset, x)
+        less = x - p.threshold
+        at_once = {} if p.reset_next else {Reset.DOUBLE: less}
+        return {Reset.ZERO: p.v_reset, Reset.SUBTRACT: less, **at_once}.get(p.reset, x)
 
     late = p.reset_next and above(v)
     total = (reset(leaked) if late else leaked) + drive
     if late and p.reset is Reset.HOLD:
         total = p.v_reset
     first = int(np.clip(total, V_MIN, V_MAX))
-    spike = above(first)
+    is_double = p.reset is Reset.DOUBLE and not p.reset_next
+    spike = above(first - p.threshold) if is_double and above(v) else above(first)
     stored = reset(first) if spike and not p.reset_next else first
     second = int(np.clip(stored, V_MIN, V_MAX))
     return second, spike, first != total or second != stored
@@ -160,6 +163,21 @@ def test_the_forms_of_the_reset_by_example():
     held = replace(later, reset=Reset.HOLD, bias=1)
     assert run(held, currents) == [(13, True), (3, False), (9, False)]
     assert run(replace(held, bias=9), currents) == [(21, True), (3, False), (17, True)]
+
+
+def test_a_threshold_is_twice_as_high_where_a_timestep_begins_above_it():
+    double = NeuronParams(threshold=10, reset=Reset.DOUBLE)
+    v, trace = 0, []
+    for acc in (35, 0, -6, 0, 1):
+        v, spike, _ = update(v, acc, double, frac=0)
+        trace.append((v, spike))
+    assert trace == [(25, True), (15, True), (9, False), (9, False), (0, True)]
+    # At 19 the threshold is 20; at 20 it is met, unless that is not enough.
+    assert update(19, 0, double, frac=0) == (19, False, False)
+    assert update(20, 0, double, frac=0) == (10, True, False)
+    assert update(20, 0, replace(double, strict=True), frac=0) == (20, False, False)
+    assert update(10, 10, replace(double, strict=True), frac=0) == (10, True, False)
+    assert update(20, 0, replace(double, reset_next=True), frac=0) == (20, True, False)
 
 
 def test_a_reset_at_the_next_timestep_compares_the_potential_of_rest_too():

@@ -88,6 +88,8 @@ def run_lowered(network, inputs, n_steps, n_samples):
                 }
                 total = np.where(fires(p, v), late[p.reset], total)
             fired = fires(p, total)
+            if p.reset == "double":
+                fired = fires(p, total - fires(p, v) * p.threshold)
             if not p.reset_next and p.reset != "none":
                 reset = p.v_reset if p.reset == "zero" else total - p.threshold
                 total = np.where(fired, reset, total)
