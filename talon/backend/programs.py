@@ -19,6 +19,7 @@ from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.network import IntNetwork
+from talon.compiler.passes.mapped import Passes
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import abilities, find_unmapped
@@ -82,6 +83,7 @@ def compile(
     input_range: Mapping[str, tuple[float, float]] | None = None,
     objective: Objective = "latency",
     hoist: Hoist = "auto",
+    passes: Passes = "auto",
 ) -> Program:
     """Compile a graph for an array.
 
@@ -104,6 +106,10 @@ def compile(
         Whether what depends on held frames alone is computed once: ``True`` if all inputs will be
         held in every run, ``"auto"`` if the samples are held (``layout="images"``). Such a program
         takes nothing but held frames. Arrays without feature maps compute in every timestep.
+    passes
+        A network that is larger than the array runs in several passes, one after another, with the
+        same spikes and potentials: ``"auto"`` takes as few as there can be, a number no more than
+        that, so that 1 refuses such networks.
 
     Returns
     -------
@@ -127,6 +133,7 @@ def compile(
         input_range=input_range,
         objective=objective,
         held=held_names(graph, data, hoist),
+        passes=passes,
     )
     return Program(program.image)
 

@@ -15,14 +15,16 @@ from talon.compiler.float_network import FloatNetwork
 from talon.compiler.hoist import hoist
 from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping as Placement
-from talon.compiler.mapping import map_network
 from talon.compiler.network import IntNetwork
 from talon.compiler.network_io import network_to_bytes
+from talon.compiler.passes.flow import flow_of
+from talon.compiler.passes.mapped import Mapped, Passes, map_passes
 from talon.compiler.program import Program
 from talon.compiler.quantize import quantize, with_metadata
 from talon.compiler.report import LayerReport
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import abilities
+from talon.image.bundle import Bundle, write_bundle
 from talon.image.container import Image, read_image, write_image
 from talon.ir import Graph
 
@@ -61,6 +63,7 @@ def compile_graph(
     input_range: InputRanges | None = None,
     objective: Objective = "latency",
     held: Collection[str] = (),
+    passes: Passes = "auto",
 ) -> Program:
     """Return the program of ``graph`` for the array ``params``, checked.
 
@@ -77,6 +80,9 @@ def compile_graph(
     held
         Names of the inputs whose frames are the same in every timestep: what depends on them alone
         is computed once, on an array with feature maps.
+    passes
+        What is larger than the array runs in several passes, each an image: ``"auto"`` takes as
+        few as there can be, a number no more than that.
 
     Raises
     ------
@@ -87,20 +93,41 @@ def compile_graph(
         graph, params, calibration=calibration, input_range=input_range, held=held
     )
     rates = rounded_rates(calibration)
-    placement = map_network(network, params, objective=objective, rates=rates)
+    mapped = map_passes(network, params, objective=objective, rates=rates, passes=passes)
     report: dict[str, Any] = {
         "objective": objective,
         "layers": [asdict(layer) for layer in layers],
         "nodes": [asdict(node) for node in lowered.placed],
         "rates": rates,
     }
-    return program_of(placement, graph_hash=graph_hash(graph), report=report)
+    return program_of_passes(mapped, graph_hash=graph_hash(graph), report=report)
 
 
 def rounded_rates(calibration: Calibration | None) -> dict[str, float]:
     """Return the rates of activity, rounded so that placement does not hang on the last digit."""
     rates = calibration.rates if calibration is not None else {}
     return {name: float(f"{rate:.2g}") for name, rate in sorted(rates.items())}
+
+
+def program_of_passes(mapped: Mapped, *, graph_hash: bytes, report: dict[str, Any]) -> Program:
+    """Return the program of a network in one pass or several, after every check."""
+    if not mapped.passes:
+        return program_of(mapped.mappings[0], graph_hash=graph_hash, report=report)
+    n = len(mapped.mappings)
+    images = [
+        program_of(mapping, graph_hash=graph_hash, report={"pass": number, "passes": n}).image
+        for number, mapping in enumerate(mapped.mappings)
+    ]
+    bundle = Bundle(
+        passes=images,
+        host={"passes": [flow_of(one).to_dict() for one in mapped.passes]},
+        graph_hash=graph_hash,
+        network=network_to_bytes(mapped.network),
+        report={**report, "passes": n},
+    )
+    program = Program(write_bundle(bundle))
+    _ = program.flows  # checked
+    return program
 
 
 def program_of(placement: Placement, *, graph_hash: bytes, report: dict[str, Any]) -> Program:
