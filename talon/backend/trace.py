@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from talon.backend.target import Run
 
 
 @dataclass(kw_only=True)
@@ -36,3 +39,19 @@ class Trace:
     cores: list[dict[str, int]] = field(default_factory=list)
     passes: list[Trace] = field(default_factory=list)
     outputs: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def as_trace(run: Run, *, outputs: Mapping[str, NDArray[np.float32]]) -> Trace:
+    """Return the record of a run with what the host computed behind the array."""
+    return Trace(
+        target=run.target,
+        n_steps=run.n_steps,
+        n_samples=run.n_samples,
+        spikes=run.spikes,
+        potentials=run.potentials,
+        counters=run.counters,
+        cycles=run.cycles,
+        cores=getattr(run, "cores", []),
+        passes=getattr(run, "passes", []),
+        outputs=dict(outputs),
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talon.arch.params import ArrayParams
+from talon.compiler.host.parts import Host, host_of
 from talon.compiler.network import IntNetwork
 from talon.compiler.network_io import network_from_bytes
 from talon.compiler.passes.flow import Flow, flows_of
@@ -85,6 +86,26 @@ class Program:
         inputs = [[port["name"] for port in one.manifest["inputs"]] for one in self.passes]
         return tuple(flows_of(self.network, self.bundle.host.get("passes"), inputs))
 
+    @cached_property
+    def host(self) -> Host:
+        """What the host computes before and behind the array; empty if that is nothing."""
+        if self.bundle is None:
+            return Host()
+        outputs = [port.name for port in self.network.outputs]
+        return host_of(self.bundle, [port.name for port in self.network.inputs], outputs)
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the inputs of the graph by name, of those that only the host takes as well."""
+        ports = {port.name: port.shape for port in self.network.inputs}
+        return self.host.input_shapes({n: s for n, s in ports.items() if n not in self.host.feeds})
+
+    def check(self) -> None:
+        """Raise an ImageError if a part of the program is damaged or does not fit the others."""
+        for one in self.passes:
+            _ = one.contents, one.network
+        _ = self.network, self.flows, self.host
+
     @property
     def params(self) -> ArrayParams:
         """The array that the program is for."""
@@ -121,9 +142,7 @@ class Program:
         """
         program = cls(Path(path).read_bytes())
         try:
-            for one in program.passes:
-                _ = one.contents, one.network
-            _ = program.network, program.flows
+            program.check()
         except ImageError as error:
             raise ImageError(f"{os.fspath(path)}: {error}") from error
         return program

@@ -75,9 +75,10 @@ FIRING = (LIF, IF, CubaLIF, Threshold)
 _NEED_MAPS = (*_CONVOLUTIONS, AvgPool2d, Upsample, BatchNorm2d, MaxPool2d, ReLU)
 _MAPPED = (*LINEAR, MaxPool2d, ReLU, *FIRING, *Integrator.__subclasses__(), Input, Output)
 _CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU)
+_REFERENCE = "run the graph on the target 'reference'"
 _ELSEWHERE = (
-    "leave it out of the graph and compute it on the host",
-    "run the graph on the target 'reference'",
+    "let it stand at the beginning or the end of the graph, where the host computes it",
+    _REFERENCE,
 )
 
 
@@ -89,6 +90,11 @@ class Unmapped:
     type: str
     reason: str
     ways: tuple[str, ...]
+    on_host: bool = True
+    """Whether the host computes it, where it stands before the array or behind it.
+
+    That is not so of what another array computes.
+    """
 
     def __str__(self) -> str:
         return (
@@ -146,7 +152,8 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
             node=name,
             type=kind,
             reason="the cores of the array hold no feature maps",
-            ways=(f"use an array with n_axis > 0 (presets {able})", *_ELSEWHERE),
+            ways=(f"use an array with n_axis > 0 (presets {able})", _REFERENCE),
+            on_host=False,
         )
     if isinstance(node, MaxPool2d) and node.kernel_size != (1, 1):
         plain = node.stride == node.kernel_size and node.padding == (0, 0)
@@ -196,15 +203,16 @@ def _judge_neuron(name: str, node: Node, *, doubles: bool) -> Unmapped | None:
                 f"use an array with double_threshold=True (presets {able})",
                 "train with reset_delay=True, which subtracts the threshold a timestep later",
                 "set double_threshold=False, which differs where V is still above it after a reset",
-                _ELSEWHERE[1],
+                _REFERENCE,
             ),
+            on_host=False,
         )
     if isinstance(node, Neuron) and node.max_spikes > 1:
         return Unmapped(
             node=name,
             type=kind,
             reason=f"max_spikes={node.max_spikes}, but the array fires once in a timestep",
-            ways=("train with max_spikes=1 and more timesteps", _ELSEWHERE[1]),
+            ways=("train with max_spikes=1 and more timesteps", *_ELSEWHERE),
         )
     return None
 

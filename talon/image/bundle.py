@@ -12,11 +12,11 @@ from enum import IntEnum
 from typing import Any
 
 from talon.errors import ImageError
+from talon.image.container import BUNDLE as MAGIC
 from talon.image.container import MAGIC as IMAGE_MAGIC
 from talon.image.container import Image, read_image
 from talon.image.table import Blob, Frame, Table, from_json, read_table, to_json, write_table
 
-MAGIC = b"TALONPRG"
 VERSION = 1
 
 _FRAME = Frame(magic=MAGIC, version=VERSION, noun="Program", file="program")

@@ -23,6 +23,8 @@ from talon.image.manifest import check_manifest, params_of
 from talon.image.table import Blob, Frame, Table, from_json, read_table, to_json, write_table
 
 MAGIC = b"TALONIMG"
+BUNDLE = b"TALONPRG"
+"""First bytes of a program of several parts, see :mod:`talon.image.bundle`."""
 VERSION = 1
 
 _FRAME = Frame(magic=MAGIC, version=VERSION, noun="Image", file="image")
@@ -131,6 +133,11 @@ def read_image(data: bytes, *, params: ArrayParams | None = None) -> Image:
     ImageError
         The data is no image, of another version, truncated, corrupt, or for other hardware.
     """
+    if data[: len(BUNDLE)] == BUNDLE:
+        raise ImageError(
+            "Data is a program of several parts, not one image: talon.image.bundle.read_bundle "
+            "reads it, and its passes are images"
+        )
     table = read_table(_FRAME, data, _name_of)
     sections: list[Section] = []
     others: dict[SectionKind, bytes] = {}
