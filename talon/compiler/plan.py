@@ -13,8 +13,9 @@ from talon.arch.params import ArrayParams
 from talon.compiler.calibration import Calibration
 from talon.compiler.compile import InputRanges, quantize_graph, rounded_rates
 from talon.compiler.float_network import Placed
+from talon.compiler.gather import connectivity_of
 from talon.compiler.lower import lower
-from talon.compiler.mapping import Mapping, map_network
+from talon.compiler.mapping import Mapping, hops_per_timestep, map_network
 from talon.compiler.pieces import Bin
 from talon.compiler.predict import Prediction, loads, predict
 from talon.compiler.report import LayerReport
@@ -50,6 +51,28 @@ class CorePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrafficPlan:
+    """What crosses the mesh in a timestep at mean rates, tokens included."""
+
+    hops_per_timestep: int
+    """Links between routers that packets cross."""
+    lower_bound: int
+    """Links that the same cores would need in whatever places."""
+    connectivity: float
+    """Cores that packets of spikes and sums reach beside their sender's: lambda - 1, weighted."""
+
+    @property
+    def gap(self) -> float:
+        """Percent by which the links are above their least."""
+        return gap_of(self.hops_per_timestep, self.lower_bound)
+
+
+def gap_of(value: float, least: float) -> float:
+    """Return by how many percent a value is above its least."""
+    return 100.0 * (value - least) / max(1.0, least)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything that is known of a graph on an array before it runs."""
 
@@ -65,6 +88,7 @@ class Plan:
     cores_available: int
     bounds: Bounds | None
     prediction: Prediction | None
+    traffic: TrafficPlan | None
     rates: dict[str, float] = field(default_factory=dict)
     """Events of a line or neuron in a timestep, as calibrated; 0.1 is taken where none is known."""
 
@@ -110,6 +134,11 @@ class Plan:
             ],
             "prediction": (
                 {**asdict(self.prediction), "kind": "estimated"} if self.prediction else None
+            ),
+            "traffic": (
+                {**asdict(self.traffic), "gap_percent": self.traffic.gap, "kind": "estimated"}
+                if self.traffic
+                else None
             ),
             "rates": self.rates,
         }
@@ -165,7 +194,17 @@ def plan_graph(
             if mapping is not None
             else None
         ),
+        traffic=_traffic_of(mapping) if mapping is not None else None,
         rates=rates,
+    )
+
+
+def _traffic_of(mapping: Mapping) -> TrafficPlan:
+    hops, least = hops_per_timestep(mapping)
+    return TrafficPlan(
+        hops_per_timestep=round(hops),
+        lower_bound=least,
+        connectivity=round(connectivity_of(mapping.wiring, mapping.costs, len(mapping.bins)), 2),
     )
 
 

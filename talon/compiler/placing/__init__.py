@@ -5,6 +5,6 @@
 
 from talon.compiler.placing.bounds import lower_bound
 from talon.compiler.placing.problem import MeshProblem
-from talon.compiler.placing.search import solve
+from talon.compiler.placing.search import sketch, solve
 
-__all__ = ["MeshProblem", "lower_bound", "solve"]
+__all__ = ["MeshProblem", "lower_bound", "sketch", "solve"]

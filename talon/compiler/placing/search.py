@@ -20,6 +20,7 @@ _SHUFFLES = 6
 _STARTS = 3  # of the best placements so far, from each of which the next search starts
 _MOST_SWEEPS, _SWEEP_WORK = (1_000, 8_000), 100_000_000  # threshold accepting: links and places
 _MOST_SWAPS, _SWAP_WORK = 2_000, 100_000_000  # tabu search: places squared
+_SKETCH_SWAPS = 300
 _FEWEST_SWAPS = 500  # with less, a search does not leave its hollow
 
 
@@ -63,6 +64,15 @@ def solve(
         if n_swaps >= _FEWEST_SWAPS and problem.cost(found[0]) > least:
             found = _ranked(problem, [*found, wander(problem, start, n_swaps, stream)])
     return found
+
+
+def sketch(problem: MeshProblem) -> list[Places]:
+    """Return two placements, the best first, after a short search."""
+    if problem.n_parts == 0:
+        return [np.zeros(0, np.intp)]
+    found = _ranked(problem, descend(problem, orders(problem)))
+    wandered = wander(problem, found[0], _SKETCH_SWAPS, Stream(problem.n_parts))
+    return _ranked(problem, [*found, wandered])[:2]
 
 
 def _n_starts(problem: MeshProblem) -> int:
