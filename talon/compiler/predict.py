@@ -17,7 +17,7 @@ from talon.compiler.mapping import Mapping
 from talon.compiler.performance.activity import Activity
 from talon.compiler.performance.senders import ArrayTables, read_senders
 from talon.compiler.performance.timing import time_sample
-from talon.compiler.performance.traffic import traffic_of
+from talon.compiler.performance.traffic import Traffic, traffic_of
 from talon.image.container import Image
 
 _MAX_FOLLOWED = 32
@@ -55,10 +55,15 @@ def predict(mapping: Mapping, n_steps: int) -> Prediction:
     )
 
 
+def traffic_at_rates(mapping: Mapping) -> Traffic:
+    """Return the traffic of some timesteps, with events at their mean rates."""
+    tables = _tables(mapping)
+    return traffic_of(tables, _at_rates(mapping, tables, _MAX_FOLLOWED))
+
+
 def loads(mapping: Mapping) -> list[float]:
     """Return the cycles in a timestep for which the synapse engine of each bin has work."""
-    tables = _tables(mapping)
-    traffic = traffic_of(tables, _at_rates(mapping, tables, _MAX_FOLLOWED))
+    traffic = traffic_at_rates(mapping)
     mean = traffic.stream.mean(axis=(0, 1))
     busy = dict(zip(traffic.cores, mean.tolist(), strict=True))
     return [busy[core] for core in mapping.cores]
