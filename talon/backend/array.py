@@ -187,7 +187,7 @@ def _result(network: IntNetwork, run: Run, feed: Feed, *, step_by_step: bool) ->
 
     outputs: dict[str, Array] = {}
     for port in network.outputs:
-        if port.kind == "spike":
+        if port.kind in ("spike", "count"):
             last = shaped(port.population, run.spikes[port.population][-1])
         else:
             last = potentials(port.population, -1)
