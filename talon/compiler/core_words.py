@@ -16,7 +16,7 @@ from talon.compiler.wiring import Group, Wiring
 from talon.errors import MappingError
 
 _WRAP = 1 << 16  # indices and offsets
-_RESETS = dict(zip(RESETS, Reset, strict=True))
+_RESETS: dict[str, Reset] = dict(zip(RESETS, Reset, strict=True))
 
 Entry = dict[str, int]
 

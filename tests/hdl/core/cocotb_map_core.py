@@ -43,6 +43,7 @@ OF_GROUPS = (
     "position outside of a route",
     "slot of a partial sum is cut",
     *(f"{emit.name} packet with a payload above one" for emit in EVENTS),
+    *(("count between one and its most",) if PARAMS.multi_spike else ()),
     "value to the host for a window whose last row has none",
 )
 OF_EVENTS = (
