@@ -193,7 +193,7 @@ def _result(
     for port in network.outputs:
         if port.name in taken:  # by the host, to go on with
             continue
-        if port.kind == "spike":
+        if port.kind in ("spike", "count"):
             last = shaped(port.population, run.spikes[port.population][-1])
         else:
             last = potentials(port.population, -1)

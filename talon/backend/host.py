@@ -101,7 +101,7 @@ def output_values(network: IntNetwork, run: Run, port: OutputPort) -> FloatArray
     Spikes are 0 and 1; potentials and payloads are multiplied by their unit.
     """
     population = next(p for p in network.populations if p.name == port.population)
-    if population.kind == "spike":
+    if population.kind in ("spike", "count"):
         values = run.spikes[population.name].astype(np.float32)
     else:
         values = (run.potentials[population.name] * population.v_scale).astype(np.float32)

@@ -246,7 +246,11 @@ def load(path: str | os.PathLike[str]) -> Program:
 def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     """Return what a float simulation of samples tells the compiler."""
     graded = (ReLU, AvgPool2d, SumPool2d)
-    peaks = [name for name, node in graph.nodes.items() if isinstance(node, graded)]
+    peaks = [
+        name
+        for name, node in graph.nodes.items()
+        if isinstance(node, graded) or getattr(node, "max_spikes", 1) > 1
+    ]
     trace = simulate_float(graph, inputs, record=Record(peaks=peaks))
     return calibrate(
         inputs=inputs.values,

@@ -15,8 +15,10 @@ from talon.backend.target import Run
 class Trace:
     """Spikes, potentials and counts of a run.
 
-    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population;
-    potentials are those stored after the timestep, or payloads of graded neurons, whose spikes tell
+    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population; of
+    populations that count, spikes are uint8: how often each neuron fired. The array shows that of
+    its outputs alone: such populations may lack in the spikes of a run of it with probes.
+    Potentials are those stored after the timestep, or payloads of graded neurons, whose spikes tell
     which are not zero. A run without probes has only output populations, of what they send: of the
     windows, if they have a pool; spikes in ``spikes``, others in ``potentials``. ``counters`` holds
     totals by name (``events``, ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``),
@@ -32,7 +34,7 @@ class Trace:
     target: str
     n_steps: int
     n_samples: int
-    spikes: dict[str, NDArray[np.bool_]]
+    spikes: dict[str, NDArray[np.bool_ | np.uint8]]
     potentials: dict[str, NDArray[np.int32]]
     counters: dict[str, int] = field(default_factory=dict)
     cycles: NDArray[np.int64] | None = None

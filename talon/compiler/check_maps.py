@@ -27,7 +27,7 @@ def check_bounds(subject: Subject) -> None:
             if not 1 <= entry["last_lanes"] <= params.lanes or entry["slots"] > 7:
                 raise ImageError(f"{who} must have 1 to {params.lanes} lanes in its last row")
             scan = scan_rows(entry, params)
-            stateful = entry["emit"] in (Emit.SPIKE, Emit.READOUT)
+            stateful = Emit(entry["emit"]).has_state
             limit = params.n_rows if stateful else params.acc_rows >> entry["slots"]
             if int(scan.row.max()) >= min(limit, params.acc_rows >> entry["slots"]):
                 raise ImageError(
@@ -148,6 +148,8 @@ def _wanted(population: Population | None, neuron: int | None) -> tuple[object, 
     threshold = int(population.threshold[neuron])
     if population.kind == "graded":
         return threshold, 0, v_reset, decay, "none", 0, 0
+    if population.gain is not None:
+        threshold += int(population.gain[neuron])
     readout = population.kind == "readout"
     return (
         V_MAX if readout else threshold,

@@ -16,7 +16,7 @@ from talon.compiler.wiring import Group, Wiring
 from talon.errors import MappingError
 
 _WRAP = 1 << 16  # indices and offsets
-_RESETS = dict(zip(RESETS, Reset, strict=True))
+_RESETS: dict[str, Reset] = dict(zip(RESETS, Reset, strict=True))
 
 Entry = dict[str, int]
 
@@ -193,8 +193,11 @@ def record_of(population: Population, neuron: int) -> Entry:
     """Return the record of a neuron that spikes or is read out."""
     decay = int(population.decay[neuron])
     readout = population.kind == "readout"  # never fires
+    threshold = V_MAX if readout else int(population.threshold[neuron])
+    if population.gain is not None:
+        threshold += int(population.gain[neuron])
     return {
-        "threshold": V_MAX if readout else int(population.threshold[neuron]),
+        "threshold": threshold,
         "bias": int(population.bias[neuron]),
         "v_reset": int(population.v_reset[neuron]),
         "decay": 0 if decay == DECAY_ONE else decay,

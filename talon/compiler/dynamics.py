@@ -81,7 +81,8 @@ def _reset(node: Population, values: Values) -> dict[str, Any]:
     nothing = {"reset": "none", "reset_next": False, "strict": True}
     if isinstance(node, Neuron):
         return {
-            "kind": "spike",
+            "kind": "count" if node.max_spikes > 1 else "spike",
+            "max_spikes": node.max_spikes,
             "threshold": values(node.v_threshold),
             "v_reset": values(node.v_reset),
             "reset": _reset_of(node),

@@ -47,7 +47,12 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def lower(
-    graph: Graph, *, max_delay: int | None = None, maps: bool = False, doubles: bool = True
+    graph: Graph,
+    *,
+    max_delay: int | None = None,
+    maps: bool = False,
+    doubles: bool = True,
+    counts: bool = True,
 ) -> FloatNetwork:
     """Return the populations and synapses of ``graph``.
 
@@ -61,6 +66,8 @@ def lower(
         Whether the array has feature maps: kernels, graded populations and pools.
     doubles
         Whether its neurons may have the threshold doubled.
+    counts
+        Whether they may fire several times in a timestep.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def lower(
         A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
-    unmapped = find_unmapped(graph, maps=maps, doubles=doubles)
+    unmapped = find_unmapped(graph, maps=maps, doubles=doubles, counts=counts)
     if unmapped:
         raise MappingError(str(unmapped[0]))
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
@@ -186,7 +193,7 @@ class _Lowering:
             current_bias=population.bias if population.i_bias is None else population.i_bias,
             v_reset=population.v_reset,
         )
-        if population.kind == "spike":
+        if population.kind in ("spike", "count"):
             _check_magnitude(name, v_threshold=population.threshold)
         population = replace(population, node=part.node, within=shape)
         if part.windows is None:

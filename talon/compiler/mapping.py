@@ -95,13 +95,20 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
 
 
 def _check_thresholds(network: IntNetwork, params: ArrayParams) -> None:
-    """Refuse neurons whose threshold doubles where lanes compare once."""
+    """Refuse neurons whose threshold doubles, or that count, where lanes compare once."""
     double = [p.name for p in network.populations if p.reset == "double"]
     if double and not params.double_threshold:
         able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
         raise MappingError(
             f"Population {double[0]!r} has the reset 'double', but the neurons of {params.name!r} "
             f"compare once in a timestep; use an array with double_threshold=True (presets {able})"
+        )
+    counting = [p.name for p in network.populations if p.kind == "count"]
+    if counting and not params.multi_spike:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.multi_spike)
+        raise MappingError(
+            f"Population {counting[0]!r} may fire several times in a timestep, but the neurons of "
+            f"{params.name!r} once; use an array with multi_spike=True (presets {able})"
         )
 
 

@@ -47,7 +47,7 @@ def _of_output(name: str, n: int, outputs: Sequence[FloatOutput]) -> tuple[str, 
     port = next(port for port in outputs if port.name == name)
     if port.population == name:
         return "chip", f"{n} read-outs"
-    what = "spikes" if port.kind == "spike" else "values"
+    what = "spikes" if port.kind in ("spike", "count") else "values"
     return "host", f"{what} of {port.population!r}"
 
 

@@ -110,10 +110,16 @@ def mapped_types() -> tuple[type[Node], ...]:
 
 def abilities(params: ArrayParams) -> dict[str, bool]:
     """Return the keywords of :func:`find_unmapped` for an array."""
-    return {"maps": params.has_maps, "doubles": params.double_threshold}
+    return {
+        "maps": params.has_maps,
+        "doubles": params.double_threshold,
+        "counts": params.multi_spike,
+    }
 
 
-def find_unmapped(graph: Graph, *, maps: bool = True, doubles: bool = True) -> list[Unmapped]:
+def find_unmapped(
+    graph: Graph, *, maps: bool = True, doubles: bool = True, counts: bool = True
+) -> list[Unmapped]:
     """Return the nodes that the array cannot execute, by their type or by where they stand.
 
     Parameters
@@ -124,9 +130,12 @@ def find_unmapped(graph: Graph, *, maps: bool = True, doubles: bool = True) -> l
         Whether the array has feature maps.
     doubles
         Whether its neurons may have the threshold doubled.
+    counts
+        Whether they may fire several times in a timestep.
     """
     found = [
-        _judge(graph, name, node, maps=maps) or _judge_neuron(name, node, doubles=doubles)
+        _judge(graph, name, node, maps=maps)
+        or _judge_neuron(name, node, doubles=doubles, counts=counts)
         for name, node in graph.nodes.items()
     ]
     return [unmapped for unmapped in found if unmapped is not None]
@@ -190,7 +199,7 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
     return None
 
 
-def _judge_neuron(name: str, node: Node, *, doubles: bool) -> Unmapped | None:
+def _judge_neuron(name: str, node: Node, *, doubles: bool, counts: bool) -> Unmapped | None:
     """Judge what a neuron does at its threshold."""
     kind = type(node).__name__
     if isinstance(node, Neuron) and node.double_threshold and not doubles:
@@ -207,12 +216,25 @@ def _judge_neuron(name: str, node: Node, *, doubles: bool) -> Unmapped | None:
             ),
             on_host=False,
         )
-    if isinstance(node, Neuron) and node.max_spikes > 1:
+    if isinstance(node, Neuron) and node.max_spikes > 1 and not counts:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.multi_spike)
         return Unmapped(
             node=name,
             type=kind,
             reason=f"max_spikes={node.max_spikes}, but the array fires once in a timestep",
-            ways=("train with max_spikes=1 and more timesteps", *_ELSEWHERE),
+            ways=(
+                f"use an array with multi_spike=True (presets {able})",
+                "train with max_spikes=1 and more timesteps",
+                _REFERENCE,
+            ),
+            on_host=False,
+        )
+    if isinstance(node, CubaLIF) and node.max_spikes > 1 and (node.tau_syn > 1).any():
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason=f"max_spikes={node.max_spikes} with a synaptic current, which no array has",
+            ways=("take LIF or IF", "train with max_spikes=1", *_ELSEWHERE),
         )
     return None
 

@@ -39,6 +39,7 @@ from talon.ir import (
     Graph,
     Input,
     MaxPool2d,
+    Neuron,
     Node,
     ReLU,
     Scale,
@@ -234,7 +235,7 @@ class Values:
         source = self.graph.nodes.get(key[0]) if key is not None else None
         if key is None or not isinstance(source, (ReLU, *FIRING)):
             return passed_through(node, x, shape)
-        if isinstance(source, FIRING) and self._are_summed(name, node, key[0], shape):
+        if self._are_summed(name, node, key[0], shape):
             size = tuple(node.kernel_size)
             after = self.shapes[name]
             self.windows[name] = Windows(
@@ -262,7 +263,10 @@ class Values:
             for n_out, k, n in zip(self.shapes[name][1:], size, shape[1:], strict=True)
         )
         plain = tuple(node.stride) == size and tuple(node.padding) == (0, 0)
-        if not (fits and plain and math.prod(size) <= PAYLOAD_MAX):
+        neuron = self.graph.nodes[source]
+        largest = neuron.max_spikes if isinstance(neuron, Neuron) else 1
+        is_whole = isinstance(neuron, FIRING) and largest * math.prod(size) <= PAYLOAD_MAX
+        if not (fits and plain and is_whole):
             return False
         while source != name:
             takers = self.graph.successors(source)

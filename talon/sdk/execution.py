@@ -188,7 +188,7 @@ def answers(program: Program, trace: Trace) -> NDArray[np.int64]:
         values = trace.outputs[answer_output(program)].sum(axis=0, dtype=np.float64)
         return values.reshape(len(values), -1).argmax(axis=1)
     port = program.network.outputs[0]
-    if port.kind == "spike":
+    if port.kind in ("spike", "count"):
         totals = trace.spikes[port.population].sum(axis=0, dtype=np.int64)
     else:
         (scale,) = [p.v_scale for p in program.network.populations if p.name == port.population]

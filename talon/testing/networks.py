@@ -77,6 +77,7 @@ class GraphLimits:
     elementwise: float = 0.0
     integrators: float = 0.0
     doubles: float = 0.0
+    counts: float = 0.0
 
 
 def random_graph(rng: np.random.Generator, limits: GraphLimits | None = None) -> Graph:
@@ -393,6 +394,9 @@ class _Builder:
         if self._option(self._limits.doubles):
             options |= {"reset": "subtract", "reset_delay": False, "double_threshold": True}
             threshold /= 4  # or hardly any neuron would stay above it
+        elif self._option(self._limits.counts):
+            options |= {"reset_delay": False, "max_spikes": int(self._rng.integers(2, 20))}
+            threshold /= 4
         if self._option(self._limits.synaptic):
             return self._random_synaptic(n, threshold, options)
         if self._chance(0.3):

@@ -49,6 +49,26 @@ def update(
     return after, after_i, fired, int(np.count_nonzero(clamped))
 
 
+def count(v: Integers, acc: Integers, record: Fields) -> tuple[Integers, Integers, int]:
+    """Advance neurons that count by one timestep.
+
+    Returns
+    -------
+    tuple
+        Potentials to store, how often each fired, and how many were clamped.
+    """
+    decay = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
+    gain = record["threshold"] & numerics.GAIN_MAX
+    total = _leak(v, decay) + acc * gain + record["bias"]
+    after = _saturate(total)
+    clamped = int(np.count_nonzero(after != total))
+    whole = (after - record["strict"]) // numerics.COUNT_ONE
+    times = np.clip(whole, 0, record["threshold"] // numerics.COUNT_ONE)
+    to_value = (times > 0) & (record["reset"] == Reset.ZERO)
+    taken = np.where(record["reset"] == Reset.SUBTRACT, times, 0) * numerics.COUNT_ONE
+    return np.where(to_value, record["v_reset"], after - taken), times, clamped
+
+
 def grade(acc: Integers, record: Fields) -> Integers:
     """Return the payloads of graded neurons, zero where there is no event."""
     factor = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])

@@ -48,7 +48,9 @@ class Split:
         return self.prefix is not None or self.suffix is not None
 
 
-def split_graph(graph: Graph, *, maps: bool = True, doubles: bool = True) -> Split:
+def split_graph(
+    graph: Graph, *, maps: bool = True, doubles: bool = True, counts: bool = True
+) -> Split:
     """Return what the host and what the array computes of a graph.
 
     Parameters
@@ -59,6 +61,8 @@ def split_graph(graph: Graph, *, maps: bool = True, doubles: bool = True) -> Spl
         Whether the array has feature maps.
     doubles
         Whether its neurons may have the threshold doubled.
+    counts
+        Whether they may fire several times in a timestep.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def split_graph(graph: Graph, *, maps: bool = True, doubles: bool = True) -> Spl
     """
     unmapped: dict[str, Unmapped] = {}
     split = Split(chip=graph)
-    while found := find_unmapped(split.chip, maps=maps, doubles=doubles):
+    while found := find_unmapped(split.chip, maps=maps, doubles=doubles, counts=counts):
         for one in found:
             if not one.on_host:
                 raise MappingError(str(one))

@@ -191,7 +191,7 @@ class _Cutting:
 def is_summed(population: Population) -> bool:
     """Tell whether a population sends sums of spikes, which the host does not receive as such."""
     pool = population.pool
-    return pool is not None and pool.kind == "sum" and population.kind == "spike"
+    return pool is not None and pool.kind == "sum" and population.kind in ("spike", "count")
 
 
 def _output(population: Population, taken: set[str]) -> OutputPort:

@@ -143,7 +143,7 @@ def _partial_sums(
         (way, given[port.name]) for port in tables.ports for way in port.ways
     ]
     for group in tables.groups:
-        if group.population is not None and group.emit in (Emit.SPIKE, Emit.GRADED):
+        if group.population is not None and group.emit.sends_events:
             values = sent[group.population][:, :, group.sent]
             feeding += [(way, values) for way in group.ways if not way.host]
     for way, values in feeding:

@@ -25,6 +25,7 @@ from talon.arch.memories import (
     Memory,
     MemoryLayouts,
     Reset,
+    emits,
     loaded,
     resets,
 )
@@ -270,7 +271,7 @@ def _cover(coverage, program, probing):
 
 BINS = (
     *(f"edge {kind.name}" for kind in EdgeKind if kind is not EdgeKind.MAP),
-    *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),
+    *(f"emit {emit.name}" for emit in emits(PARAMS)),
     *(f"reset {reset.name} {when}" for reset in resets(PARAMS) for when in ("late", "at once")),
     "group without routes",
     "group with several routes",

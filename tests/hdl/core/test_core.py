@@ -72,8 +72,12 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weig
 @pytest.mark.cosim
 @pytest.mark.parametrize(
     ("params", "trials"),
-    [(preset("tiny_2x2_map"), 16), pytest.param(MAP, 14, marks=pytest.mark.slow)],
-    ids=["tiny", "16-lanes"],
+    [
+        (preset("tiny_2x2_map"), 16),
+        (preset("tiny_2x2_multi"), 20),
+        pytest.param(MAP, 14, marks=pytest.mark.slow),
+    ],
+    ids=["tiny", "tiny-counting", "16-lanes"],
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")

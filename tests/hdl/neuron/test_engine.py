@@ -41,8 +41,9 @@ def test_engine_updates_groups_when_their_tokens_are_there(params):
         preset("tiny_2x2_map"),
         replace(preset("tiny_2x2_map"), update_lanes=4),
         preset("zynq_us_plus_map"),
+        preset("tiny_2x2_multi"),
     ],
-    ids=["4-lanes", "4-lanes-at-once", "16-lanes"],
+    ids=["4-lanes", "4-lanes-at-once", "16-lanes", "4-lanes-counting"],
 )
 def test_groups_with_feature_maps_follow_the_contract(params):
     result = run_cocotb(

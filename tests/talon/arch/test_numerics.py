@@ -12,13 +12,18 @@ from talon.arch import numerics
 from talon.arch.memories import Reset
 from talon.arch.numerics import (
     ACC_MAX,
+    COUNT_ONE,
     DECAY_ONE,
     FRAC_MAX,
+    GAIN_MAX,
+    PAYLOAD_MAX,
     V_MAX,
     V_MIN,
+    CountingParams,
     CurrentParams,
     NeuronParams,
     update,
+    update_counting,
     update_current,
 )
 
@@ -223,6 +228,40 @@ def test_a_current_outlasts_its_event_and_acts_at_once():
         v, _, _ = update(v, i, neuron, frac=0)
         trace.append((i, v))
     assert trace == [(16, 16), (8, 24), (4, 28), (-38, -10), (-19, -29)]
+
+
+@given(
+    v=potentials,
+    acc=st.integers(-ACC_MAX, ACC_MAX),
+    params=st.builds(
+        CountingParams,
+        gain=st.integers(0, GAIN_MAX),
+        max_spikes=st.integers(1, PAYLOAD_MAX),
+        bias=potentials,
+        v_reset=potentials,
+        decay=decays,
+        reset=st.sampled_from([Reset.NONE, Reset.ZERO, Reset.SUBTRACT]),
+        strict=st.booleans(),
+    ),
+)
+def test_counting_follows_the_reference_page(v, acc, params):
+    total = int(Fraction(v) * params.decay / DECAY_ONE) + acc * params.gain + params.bias
+    base = min(max(total, V_MIN), V_MAX)
+    above = (lambda n: base > n * COUNT_ONE) if params.strict else lambda n: base >= n * COUNT_ONE
+    count = max(n for n in range(params.max_spikes + 1) if n == 0 or above(n))
+    after = {Reset.NONE: base, Reset.SUBTRACT: base - count * COUNT_ONE}.get(
+        params.reset, params.v_reset if count else base
+    )
+    assert update_counting(v, acc, params) == (after, count, base != total)
+    assert V_MIN <= after <= V_MAX
+
+
+@given(v=potentials, acc=st.integers(-200, 200), strict=st.booleans())
+def test_a_count_of_one_at_most_is_the_plain_neuron(v, acc, strict):
+    counting = CountingParams(gain=100, max_spikes=1, bias=7, strict=strict)
+    plain = NeuronParams(threshold=COUNT_ONE, bias=7, reset=Reset.SUBTRACT, strict=strict)
+    found, wanted = update_counting(v, acc, counting), update(v, acc * 100, plain, frac=0)
+    assert found == (wanted[0], int(wanted[1]), wanted[2])
 
 
 def test_formats_of_the_contract():

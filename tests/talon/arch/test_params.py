@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from talon.arch.memories import MemoryLayouts
+from talon.arch.memories import Emit, MemoryLayouts, emits
 from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, preset
 
 
@@ -31,6 +31,7 @@ from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, pres
             r"synaptic_current must be True or False, not 1$",
         ),
         ({"double_threshold": 0}, r"double_threshold must be True or False, not 0$"),
+        ({"multi_spike": True}, r"multi_spike must be False without feature maps, not True$"),
         ({"weight_memory": "dram"}, r"weight_memory must be 'uram', 'bram' or 'generic', not 'dra"),
     ],
 )
@@ -74,7 +75,8 @@ def test_an_option_that_is_off_changes_neither_hash_nor_facts():
     assert ZYNQ_US_PLUS.hardware_hash == 0x7F418EF9
     assert preset("tiny_2x2").hardware_hash == 0x20B0109B
     assert preset("tiny_2x2_map").hardware_hash == 0x404A338D
-    assert not {"synaptic_current", "double_threshold"} & ZYNQ_US_PLUS.facts().keys()
+    options = {"synaptic_current", "double_threshold", "multi_spike"}
+    assert not options & ZYNQ_US_PLUS.facts().keys()
     facts = preset("tiny_2x2_syn").facts()
     assert facts["synaptic_current"] is True
     for params in PRESETS.values():
@@ -96,6 +98,17 @@ def test_a_record_has_room_for_the_resets_that_there_are():
     ]
     assert widths == [2, 3]
     assert double.neuron.n_words == plain.neuron.n_words
+
+
+def test_groups_that_count_are_of_arrays_that_do():
+    plain, counting = preset("tiny_2x2_map"), preset("tiny_2x2_multi")
+    assert set(emits(counting)) - set(emits(plain)) == {Emit.COUNT}
+    widths = [
+        next(f.width for f in MemoryLayouts(p).group.fields if f.name == "emit")
+        for p in (plain, counting)
+    ]
+    assert widths == [2, 3]
+    assert replace(plain, multi_spike=True).hardware_hash != plain.hardware_hash
 
 
 def test_the_full_array_is_the_documented_one():

@@ -278,18 +278,6 @@ def test_sums_of_windows_are_synapses(run_lowered, kernel, stride, padding, ceil
     np.testing.assert_allclose(potentials["out"].reshape(wanted.shape), wanted)
 
 
-def test_several_spikes_in_a_timestep_are_refused():
-    rng = np.random.default_rng(0)
-    node = cuba(rng, reset="subtract")
-    node.max_spikes = 4
-    with pytest.raises(
-        MappingError,
-        match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: max_spikes=4, but the array fires once "
-        r"in a timestep; train with max_spikes=1 and more timesteps or run the graph on ",
-    ):
-        lower(chain(full(rng), node))
-
-
 def test_a_second_comparison_in_a_timestep_is_refused():
     rng = np.random.default_rng(0)
     node = cuba(rng, reset="subtract")
@@ -298,7 +286,7 @@ def test_a_second_comparison_in_a_timestep_is_refused():
         MappingError,
         match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: double_threshold compares twice in a "
         r"timestep, the array once; use an array with double_threshold=True \(presets 'zynq_us_plus"
-        r"_double', 'tiny_2x2_double'\) or train with reset_delay=True, which ",
+        r"_double', 'tiny_2x2_double'.*\) or train with reset_delay=True, which ",
     ):
         lower(chain(full(rng), node), doubles=False)
 
