@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Range = tuple[int, int]
 """First, and last + 1."""
 
-_ARRAYS = ("threshold", "bias", "v_reset", "decay", "v_scale", "i_decay", "i_bias")
+_ARRAYS = ("threshold", "bias", "v_reset", "decay", "v_scale", "i_decay", "i_bias", "gain")
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
