@@ -19,13 +19,12 @@ that no two networks give the same bytes. In order:
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from json.encoder import encode_basestring_ascii
-from operator import attrgetter, is_, is_not, itemgetter
+from operator import attrgetter, is_not, itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,7 +35,7 @@ from talon.ir.graph import Graph
 from talon.ir.node import ARRAY, Node
 from talon.ir.ports import Input, Output
 from talon.ir.types import Array, Edge
-from talon.sdk.columns import names_by_type
+from talon.sdk.columns import are_alike, are_repeats, names_by_type
 
 _NOT_SEMANTIC = frozenset(
     {
@@ -165,21 +164,9 @@ def _name_of(f: Any) -> str:
 def _rows(plan: _Plan, nodes: Sequence[Node]) -> list[str]:
     """Return a text for each node on its fields that are no arrays, or one if all are the same."""
     rows = list(map(plan.read_others, nodes))
-    first = rows[0]
-    if all(map(_is_simple, first)):
-        # Serialized, they tell in two calls, and exactly, whether all are as the first one.
-        try:
-            if marshal.dumps(rows, 2)[5:] == marshal.dumps(first, 2) * len(rows):
-                return [_text_of_row(plan, first)]
-        except ValueError:
-            pass
+    if are_alike(rows):
+        return [_text_of_row(plan, rows[0])]
     return _alike([_text_of_row(plan, row) for row in rows])
-
-
-def _is_simple(value: Any) -> bool:
-    if type(value) is tuple:
-        return all(map(_is_simple, value))
-    return type(value) in (bool, int, float, str, type(None))
 
 
 def _text_of_row(plan: _Plan, row: tuple[Any, ...]) -> str:
@@ -236,12 +223,12 @@ def _layouts(column: Sequence[Any]) -> list[str]:
 
 def _put_values(put: Put, arrays: Sequence[Any], *, may_repeat: bool) -> None:
     """Write arrays one after the other, or the first one if all have the same bytes."""
-    if may_repeat and _are_repeats(arrays):
+    if may_repeat and are_repeats(arrays):
         put(b"=")
         put(_little(arrays[0]))
         return
     little = list(map(_little, arrays))
-    if may_repeat and any(map(is_not, little, arrays)) and _are_repeats(little):
+    if may_repeat and any(map(is_not, little, arrays)) and are_repeats(little):
         put(b"=")  # they were strided, or of another byte order
         put(little[0])
         return
@@ -264,17 +251,6 @@ def _joined(column: Sequence[Any]) -> Array | None:
     except (TypeError, ValueError):  # another dtype, shape, no dimension, or one is not given
         return None
     return joined if len(set(map(len, column))) == 1 else None
-
-
-def _are_repeats(arrays: Sequence[Any]) -> bool:
-    """Tell whether there are arrays, of the same dtype and bytes; False if one is strided.
-
-    They are compared where they are, without a copy.
-    """
-    if not arrays or len(set(map(attrgetter("dtype"), arrays))) > 1:
-        return False
-    first = bytearray(arrays[0].tobytes())
-    return all(map(is_, map(first.__eq__, arrays), repeat(True)))
 
 
 def _little(array: Any) -> Array:
