@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from talon.backend.performance import performance_of_passes
 from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.inputs import quantize_inputs
-from talon.compiler.performance import estimate
 from talon.testing import random_inputs
 from talon.testing.blocks import BLOCKS
 from talon_sim.cosim.fast import BackPressure
@@ -48,8 +48,8 @@ def is_exact(block, size):
 
 
 def takes_the_predicted_cycles(block, size):
-    program, payloads, golden = run(block, size)
-    predicted = estimate(program.contents, golden, payloads)
+    program, payloads, _ = run(block, size)
+    (predicted,) = performance_of_passes(program, payloads)
     rtl = CosimTarget().run(program, payloads)
     assert predicted.cycles == pytest.approx(rtl.cycles, rel=0.05)
 

@@ -27,11 +27,14 @@ from talon.compiler.performance.senders import HOST, ArrayTables, Group
 from talon.compiler.performance.synapse_queue import SynapseQueue
 from talon.errors import BackendError
 
-TO_START = 3
-"""Cycles from the last token of a group to its start."""
+TO_FOUND = 2
+"""Cycles from the last token of a group to the poll that finds it, if it is polled first."""
+
+TO_START = 1
+"""Cycles from that poll to the start."""
 
 MAPS = 1
-"""Further cycles to a start where cores have feature maps."""
+"""Further cycles to a start where cores have feature maps: the descriptor is read again."""
 
 PERMIT = 2
 """Cycles from a CREDIT that the host bridge takes off to the step that it permits."""
@@ -63,8 +66,8 @@ class _Core:
     sources: dict[tuple[int, int], int]
     dests: dict[tuple[int, int], int]
     poll: int = 0
+    poll_number: int = 0  # counts how often polling began anew
     running: bool = False
-    start: int = -1  # of the group that will run next; -1: none
     source: Source = field(init=False)
 
 
@@ -94,7 +97,7 @@ class _Run:
         """Follow everything to its end."""
         self._host_begin(0)
         for core in self._cores.values():
-            self._start_next(core, 0)
+            self._poll(core, 0)
         self._clock.run()
         if not self._ends.all():
             raise BackendError(
@@ -179,38 +182,41 @@ class _Run:
     # Groups.
 
     def _count(self, core: _Core, token: TokenPacket, time: int) -> None:
-        """Count a token, which makes a core that is not yet to start poll anew."""
+        """Count a token, which makes a core that has no group yet poll anew."""
         counts = core.dests if token.way.credit else core.sources
         counts[token.way.group, token.slot] += 1
         core.poll = token.way.group
-        if not core.running and (core.start < 0 or time < core.start):
-            self._start_next(core, time)
+        if not core.running:
+            self._poll(core, time)
 
-    def _start_next(self, core: _Core, time: int) -> None:
-        """Have an idle core start the group that it polls first, if one is ready."""
+    def _poll(self, core: _Core, time: int) -> None:
+        """Have an idle core find the first group that is ready, unless a token comes before."""
+        core.poll_number += 1
         n_groups = self._params.n_groups
-        core.start = -1
         for distance in range(n_groups):
             group = core.groups.get((core.poll + distance) % n_groups)
             if group is not None and self._is_ready(core, group):
-                core.start = time + self._to_start + distance
-                self._clock.at(core.start, partial(self._start, core, group))
+                found = partial(self._found, core, group, core.poll_number)
+                self._clock.late(time + TO_FOUND + distance, found)
                 return
 
     def _is_ready(self, core: _Core, group: Group) -> bool:
         key = (group.number, core.step[group.number] % self._params.n_slots)
         return core.sources[key] == group.n_sources and core.dests[key] == group.n_dests
 
-    def _start(self, core: _Core, group: Group, time: int) -> None:
-        if core.running or core.start != time:
+    def _found(self, core: _Core, group: Group, poll_number: int, time: int) -> None:
+        """Take the tokens of a group, and start it."""
+        if core.running or core.poll_number != poll_number:
             return
         core.running = True
-        core.start = -1
         core.poll = (group.number + 1) % self._params.n_groups
         step = core.step[group.number]
         core.step[group.number] += 1
         key = (group.number, step % self._params.n_slots)
         core.sources[key] = core.dests[key] = 0
+        self._clock.at(time + self._to_start, partial(self._start, core, group, step))
+
+    def _start(self, core: _Core, group: Group, step: int, time: int) -> None:
         core.queue.settle(time)
         core.source.send(self._group_packets(core, group, step, time))
 
@@ -237,4 +243,4 @@ class _Run:
 
     def _free(self, core: _Core, time: int) -> None:
         core.running = False
-        self._start_next(core, time)
+        self._poll(core, time)
