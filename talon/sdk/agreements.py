@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.backend.inputs import Inputs
     from talon.bridge.nir_importers import ForeignRun
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.ir import Graph
     from talon.sdk.console import Console
@@ -93,6 +94,7 @@ def run_all(
     framework: str | None = None,
     dt: float | None = None,
     lenient: bool = False,
+    passes: Passes = "auto",
 ) -> Agreements:
     """Run a model in floats and in every other way that is asked for, and compare.
 
@@ -106,7 +108,7 @@ def run_all(
         ``"golden"``, ``"nir"``, a name of :data:`FRAMEWORKS`, or another model.
     feed
         The samples.
-    params, calibrate, objective
+    params, calibrate, objective, passes
         How the integers are made.
     framework
         Which one ``"nir"`` is; without it, the one that suits the file best.
@@ -131,7 +133,12 @@ def run_all(
 
             calibration = calibration_of(graph, calibrate, feed, inputs)
             program = compile_model(
-                console, graph, params, objective=objective, calibration=calibration
+                console,
+                graph,
+                params,
+                objective=objective,
+                calibration=calibration,
+                passes=passes,
             )
             trace = cast("Trace", run_target(console, GOLDEN, program, inputs, probe=True))
             others.append(golden_execution(program, trace))

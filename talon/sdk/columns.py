@@ -38,7 +38,7 @@ def are_alike(rows: list[tuple[Any, ...]]) -> bool:
         return False
     # Serialized, they tell in two calls, and exactly: 1, 1.0 and True are equal, but not the same.
     try:
-        return marshal.dumps(rows, 2)[5:] == marshal.dumps(rows[0], 2) * len(rows)
+        return marshal.dumps(list(rows), 2)[5:] == marshal.dumps(rows[0], 2) * len(rows)
     except ValueError:
         return False
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.sdk.agreements import Agreements
     from talon.sdk.side_by_side import Parting
@@ -79,6 +80,7 @@ def compare_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
 ) -> int:
     """Say in what two models differ, or in what executions of one do; the exit status is 1 if so.
 
@@ -114,6 +116,7 @@ def compare_command(
         framework=framework,
         dt=dt,
         lenient=lenient,
+        passes=passes,
     )
     result = {"model": left, **found.summary()}
     console.emit(result, lambda out: _render(out, result, found))
