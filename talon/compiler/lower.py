@@ -111,11 +111,11 @@ class _Lowering:
         order = self.graph.topological_order()
         for name in order:
             self.values.value_of(name)
-        means = self.values.means
+        made = self.values.means | self.values.unions
         is_population = (*FIRING, ReLU, Integrator)
-        named = [n for n in order if isinstance(nodes[n], is_population) or n in means]
+        named = [n for n in order if isinstance(nodes[n], is_population) or n in made]
         currents = {
-            name: means[name] if name in means else self.values.input_of(name)
+            name: made[name] if name in made else self.values.input_of(name)
             for name in (*named, *self.graph.outputs)
         }
         self.parts, self.sent_by = self._parts(named, currents)
@@ -179,6 +179,11 @@ class _Lowering:
         shape = self.shapes[part.node]
         if isinstance(node, ReLU) or part.node in self.values.means:
             population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
+        elif part.node in self.values.unions:
+            population = replace(
+                _plain("spike", name, shape, constant), threshold=np.full(constant.shape, 0.5)
+            )
+            gain = np.ones(constant.shape)
         else:
             assert isinstance(node, Population)
             population, gain = population_of(name, node, shape, constant)

@@ -49,6 +49,17 @@ def map_network(
     MappingError
         The network does not fit; the message names what binds and the ways out.
     """
+    check_limits(network, params)
+    try:
+        return _attempt(network, params, objective, rates)
+    except MappingError:
+        if objective == "cores":
+            raise
+        return _attempt(network, params, "cores", rates)
+
+
+def check_limits(network: IntNetwork, params: ArrayParams) -> None:
+    """Raise a MappingError if the network needs what the array has not, whatever its size."""
     if network.inputs:
         widest = max(network.inputs, key=lambda port: port.n)
         if widest.n > 1 << params.index_width:
@@ -66,12 +77,6 @@ def map_network(
     _check_currents(network, params)
     _check_thresholds(network, params)
     _check_maps(network, params)
-    try:
-        return _attempt(network, params, objective, rates)
-    except MappingError:
-        if objective == "cores":
-            raise
-        return _attempt(network, params, "cores", rates)
 
 
 def _check_currents(network: IntNetwork, params: ArrayParams) -> None:

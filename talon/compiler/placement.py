@@ -28,6 +28,8 @@ def _place(values: Values, name: str, outputs: Sequence[FloatOutput]) -> Placed:
         where, detail = "chip", f"{n} neurons"
     elif isinstance(node, ReLU) or name in values.means:
         where, detail = "chip", f"{n} graded neurons"
+    elif name in values.unions:
+        where, detail = "chip", f"{n} neurons, each for a window of spikes"
     elif isinstance(node, Integrator):
         where, detail = "chip", f"{n} read-outs"
     elif isinstance(node, Output):

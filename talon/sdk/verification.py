@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from talon.errors import BackendError
-from talon.sdk.execution import answers, core_of, run_target
+from talon.sdk.execution import answer_output, answers, core_of, groups_of, run_target
 from talon_sim.trace import Comparison, compare
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def verify(
         golden=golden,
         agreement=agree(program, golden, reference),
         rungs=tuple(found),
-        first=first_divergence(program.manifest, {rung.name: rung.comparison for rung in found}),
+        first=first_divergence(groups_of(program), {rung.name: rung.comparison for rung in found}),
     )
 
 
@@ -133,8 +133,7 @@ def agree(program: Program, golden: Trace, reference: FloatTrace) -> Agreement:
         shares[name] = 1 - float(differs.mean())
         mismatches += int(np.count_nonzero(differs))
         total += differs.size
-    output = program.network.outputs[0].name
-    classes = reference.classes(output)
+    classes = reference.classes(answer_output(program))
     return Agreement(
         spike_mismatches=mismatches,
         n_spikes=total,

@@ -148,7 +148,9 @@ class _Builder:
             self._add(f"relu{k}", ReLU(self._shape[0]))
         if self._chance(0.2):
             self._add(f"drop{k}", Dropout(self._shape[0]))
-        if pools:
+        if pools and is_spiking and self._chance(0.3):
+            self._grow(f"pool{k}", MaxPool2d(3, stride=self._draw(1, 2), padding=1))
+        elif pools:
             self._grow(f"pool{k}", MaxPool2d((2, self._draw(1, 2))))
 
     def _neurons(self, channels: int) -> Node:

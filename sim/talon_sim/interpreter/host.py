@@ -185,7 +185,7 @@ class Host:
                 raise BackendError(
                     f"No read-out value came for population {name!r} neuron {neuron} timestep {t}"
                 )
-            if sender.once:
+            if sender.once and name in self.values:
                 self.values[name][1:] = self.values[name][0]
 
     def _take_token(self, core: int, token: Token) -> None:
