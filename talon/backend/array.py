@@ -24,7 +24,7 @@ from talon.ir.types import Array
 if TYPE_CHECKING:
     from talon.graph import HardwareSpec
 
-_OBJECTIVES: tuple[Objective, ...] = ("latency", "cores")
+_OBJECTIVES: tuple[Objective, ...] = ("latency", "cores", "traffic")
 
 
 class ArrayBackend(BackendBase):

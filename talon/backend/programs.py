@@ -120,7 +120,8 @@ def compile(
     input_range
         Ranges (low, high) of graded inputs by name.
     objective
-        ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest.
+        ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest, and
+        ``"traffic"`` lets packets cross the fewest links.
     hoist
         Whether what depends on held frames alone is computed once: ``True`` if all inputs will be
         held in every run, ``"auto"`` if the samples are held (``layout="images"``). Such a program

@@ -80,7 +80,7 @@ def compile_graph(
     input_range
         Ranges of inputs by name, where samples are not at hand.
     objective
-        ``"latency"`` or ``"cores"``, see :func:`talon.compiler.tile.tile`.
+        ``"latency"``, ``"cores"`` or ``"traffic"``, see :func:`talon.compiler.tile.tile`.
     held
         Names of the inputs whose frames are the same in every timestep: what depends on them alone
         is computed once, on an array with feature maps.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from talon.arch.params import PRESETS, ArrayParams
+from talon.compiler.gather import gathered
 from talon.compiler.kernel import Kernel
+from talon.compiler.nets import hops_bound, sent_nets
 from talon.compiler.network import IntNetwork
 from talon.compiler.pieces import Bin, Costs
-from talon.compiler.place import place
+from talon.compiler.place import hops_of, place
 from talon.compiler.schedule import Plan, schedule
 from talon.compiler.tile import Objective, tile
 from talon.compiler.tiling.costs import MapCosts
@@ -145,14 +148,30 @@ def _attempt(
     costs: Costs | MapCosts
     if params.has_maps:
         network = replace(network, projections=Layout(network).adapted)
-        costs = MapCosts(network, params, rates)
-        bins = slice_network(costs, objective=objective)
-        wiring = wire_maps(costs, bins)
+        costs = map_costs = MapCosts(network, params, rates)
+        bins = slice_network(map_costs, objective=objective)
+
+        def wired(bins: list[Bin]) -> Wiring:
+            return wire_maps(map_costs, bins)
+
+        def fits(contents: Bin) -> bool:
+            return not map_costs.exceeded(contents)
+
     else:
         costs = Costs(network, params, rates)
         bins = tile(network, params, objective=objective, rates=rates)
-        wiring = wire(network, params, bins)
-    cores = place(wiring, costs, len(bins))
+
+        def wired(bins: list[Bin]) -> Wiring:
+            return wire(network, params, bins)
+
+        def fits(contents: Bin) -> bool:
+            return contents.within(params)
+
+    heard = {port.population for port in network.outputs if port.kind != "readout"}
+    if objective == "traffic":
+        bins = _with_less_traffic(bins, wired, costs, fits, heard)
+    wiring = wired(bins)
+    cores = place(wiring, costs, len(bins), objective=objective, heard=heard)
     return Mapping(
         network=network,
         params=params,
@@ -163,3 +182,32 @@ def _attempt(
         plans=schedule(network, params, wiring, cores),
         costs=costs,
     )
+
+
+def _with_less_traffic(
+    bins: list[Bin],
+    wired: Callable[[list[Bin]], Wiring],
+    costs: Costs | MapCosts,
+    fits: Callable[[Bin], bool],
+    heard: set[str],
+) -> list[Bin]:
+    """Return the bins, or those with pieces that talk side by side, if less must be sent then."""
+
+    def hops(bins: list[Bin]) -> float:
+        wiring = wired(bins)
+        cores = place(wiring, costs, len(bins), objective="traffic", heard=heard)
+        return hops_of(cores, sent_nets(wiring, costs, len(bins), heard), costs.params)
+
+    closer = gathered(bins, wired, costs, fits)
+    return bins if closer == bins else min(bins, closer, key=hops)
+
+
+def hops_per_timestep(mapping: Mapping) -> tuple[float, int]:
+    """Return the links that packets cross in a timestep at mean rates, and the least of any places.
+
+    The least is that of the same pieces on the same cores, wherever these are.
+    """
+    heard = {port.population for port in mapping.network.outputs if port.kind != "readout"}
+    nets = sent_nets(mapping.wiring, mapping.costs, len(mapping.bins), heard)
+    cores = list(mapping.cores)
+    return hops_of(cores, nets, mapping.params), hops_bound(nets, mapping.params)

@@ -5,7 +5,7 @@ Data only; the command line and the reports render it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,10 +13,11 @@ from talon.arch.params import ArrayParams
 from talon.compiler.calibration import Calibration
 from talon.compiler.compile import InputRanges, quantize_graph, rounded_rates
 from talon.compiler.float_network import Placed
+from talon.compiler.gather import connectivity_of
 from talon.compiler.host.report import placed_nodes
 from talon.compiler.host.split import Split, split_graph
 from talon.compiler.lower import lower
-from talon.compiler.mapping import Mapping
+from talon.compiler.mapping import Mapping, hops_per_timestep
 from talon.compiler.passes.mapped import Mapped, Passes, map_passes
 from talon.compiler.pieces import Bin
 from talon.compiler.predict import Prediction, loads, predict
@@ -68,6 +69,28 @@ class PassPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrafficPlan:
+    """What crosses the mesh in a timestep at mean rates, tokens included."""
+
+    hops_per_timestep: int
+    """Links between routers that packets cross."""
+    lower_bound: int
+    """Links that the same cores would need in whatever places."""
+    connectivity: float
+    """Cores that packets of spikes and sums reach beside their sender's: lambda - 1, weighted."""
+
+    @property
+    def gap(self) -> float:
+        """Percent by which the links are above their least."""
+        return gap_of(self.hops_per_timestep, self.lower_bound)
+
+
+def gap_of(value: float, least: float) -> float:
+    """Return by how many percent a value is above its least."""
+    return 100.0 * (value - least) / max(1.0, least)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything that is known of a graph on an array before it runs."""
 
@@ -86,6 +109,7 @@ class Plan:
     """The sum over all passes."""
     passes: tuple[PassPlan, ...] = ()
     """One if the network fits at once; none if it does not fit."""
+    traffic: TrafficPlan | None
     rates: dict[str, float] = field(default_factory=dict)
     """Events of a line or neuron in a timestep, as calibrated; 0.1 is taken where none is known."""
 
@@ -143,6 +167,11 @@ class Plan:
                 }
                 for one in self.passes
             ],
+            "traffic": (
+                {**asdict(self.traffic), "gap_percent": self.traffic.gap, "kind": "estimated"}
+                if self.traffic
+                else None
+            ),
             "rates": self.rates,
         }
 
@@ -204,6 +233,7 @@ def plan_graph(
         bounds=limits,
         prediction=_summed([one.prediction for one in planned]),
         passes=planned,
+        traffic=_traffic_of(mappings) if mappings else None,
         rates=rates,
     )
 
@@ -237,6 +267,17 @@ def _summed(predictions: list[Prediction]) -> Prediction | None:
         cycles_per_inference=sum(p.cycles_per_inference for p in predictions),
         cycles_per_timestep=sum(p.cycles_per_timestep for p in predictions),
         lower_bound=sum(p.lower_bound for p in predictions),
+    )
+
+
+def _traffic_of(mappings: Sequence[Mapping]) -> TrafficPlan:
+    """Return what crosses the mesh in a timestep of all passes."""
+    hops, least = zip(*(hops_per_timestep(mapping) for mapping in mappings), strict=True)
+    connectivity = sum(connectivity_of(m.wiring, m.costs, len(m.bins)) for m in mappings)
+    return TrafficPlan(
+        hops_per_timestep=round(sum(hops)),
+        lower_bound=sum(least),
+        connectivity=round(connectivity, 2),
     )
 
 

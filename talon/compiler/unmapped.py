@@ -225,8 +225,9 @@ def _judge_neuron(name: str, node: Node, *, doubles: bool, counts: bool) -> Unma
             ways=(
                 f"use an array with multi_spike=True (presets {able})",
                 "train with max_spikes=1 and more timesteps",
-                *_ELSEWHERE,
+                _REFERENCE,
             ),
+            on_host=False,
         )
     if isinstance(node, CubaLIF) and node.max_spikes > 1 and (node.tau_syn > 1).any():
         return Unmapped(

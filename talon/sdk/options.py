@@ -168,10 +168,11 @@ def compiling(function: Function) -> Function:
         ),
         click.option(
             "--objective",
-            type=click.Choice(["latency", "cores"]),
+            type=click.Choice(["latency", "cores", "traffic"]),
             default="latency",
             show_default=True,
-            help="Spread the critical layer over idle cores, or use as few cores as possible.",
+            help="Spread the critical layer over idle cores, use as few cores as possible, or let "
+            "packets cross few links.",
         ),
         click.option(
             "--calibrate",

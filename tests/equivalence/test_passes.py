@@ -32,6 +32,7 @@ from talon_sim.cosim.target import CosimTarget
 from talon_sim.testing import random_network, random_payloads
 from talon_sim.trace import compare
 
+HARDWARE = ("zynq_2x2", "zynq_2x2_map", "zynq_2x2_multi")
 COUNTERS = ("sops", "spikes", "updates", "saturations")
 
 seeds = st.integers(0, 2**32 - 1)
@@ -42,7 +43,8 @@ def cut_at_random(seed, hw):
     rng = np.random.default_rng(seed)
     has_maps = preset(hw).has_maps
     if has_maps:
-        network = random_map_network(rng, MapLimits(counts=0.6 * preset(hw).multi_spike))
+        counts = 0.6 if preset(hw).multi_spike else 0.0
+        network = random_map_network(rng, MapLimits(counts=counts))
         payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 9)), n_samples=2)
     else:
         network = random_network(rng, max_populations=6)
@@ -79,11 +81,7 @@ def check_program(program, payloads, target):
 
 
 @settings(max_examples=60)
-@given(
-    seed=seeds,
-    hw=st.sampled_from(["zynq_2x2", "zynq_2x2_map", "zynq_2x2_multi"]),
-    order=st.integers(0, 2**31),
-)
+@given(seed=seeds, hw=st.sampled_from(HARDWARE), order=st.integers(0, 2**31))
 def test_interpreter_is_golden_on_random_cuts(seed, hw, order):
     program, payloads = cut_at_random(seed, hw)
     check_program(program, payloads, get_target("interpreter", seed=order))
@@ -92,7 +90,7 @@ def test_interpreter_is_golden_on_random_cuts(seed, hw, order):
 @pytest.mark.slow
 def test_interpreter_is_golden_on_many_random_cuts():
     @settings(max_examples=600)
-    @given(seed=seeds, hw=st.sampled_from(["zynq_2x2", "zynq_2x2_map"]))
+    @given(seed=seeds, hw=st.sampled_from(HARDWARE))
     def check_examples(seed, hw):
         program, payloads = cut_at_random(seed, hw)
         check_program(program, payloads, get_target("interpreter", seed=seed))

@@ -38,7 +38,7 @@ class Activity:
 def activity_of(
     tables: ArrayTables,
     *,
-    spikes: Mapping[str, NDArray[np.bool_]],
+    spikes: Mapping[str, NDArray[np.bool_ | np.uint8]],
     potentials: Mapping[str, IntArray],
     inputs: Mapping[str, IntArray],
 ) -> Activity:
@@ -88,7 +88,7 @@ def activity_of(
 
 def _own(
     item: Sender,
-    spikes: Mapping[str, NDArray[np.bool_]],
+    spikes: Mapping[str, NDArray[np.bool_ | np.uint8]],
     potentials: Mapping[str, IntArray],
 ) -> IntArray:
     """Return spikes or payloads of a population before its pool, (T, B, n)."""

@@ -111,6 +111,8 @@ def core_rows(plan: Plan) -> list[dict[str, Any]]:
 
 def facts_of(model: str, plan: Plan) -> dict[str, Any]:
     """Return the facts of a plan, one a line."""
+    from talon.compiler.plan import gap_of
+
     facts: dict[str, Any] = {
         "model": model,
         "hw": plan.hw,
@@ -123,7 +125,9 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
     if plan.bounds is not None:
         words, rows = plan.bounds.weight_words, plan.bounds.rows
         groups, edges = plan.bounds.groups, plan.bounds.edges
-        facts["least cores"] = f"{plan.bounds.cores}, by {plan.bounds.binding}"
+        least = plan.bounds.cores
+        above = f", {gap_of(plan.cores_used, least):.0f} % above" if plan.fits else ""
+        facts["least cores"] = f"{least}, by {plan.bounds.binding}{above}"
         facts["weight words"] = f"{words[0]:,} of {words[1]:,}"
         facts["accumulator rows"] = f"{rows[0]:,} of {rows[1]:,}"
         facts["groups, at least"] = f"{groups[0]:,} of {groups[1]:,}"
@@ -133,6 +137,14 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
         facts["cycles an inference"] = (
             f"{guess.cycles_per_inference:,} estimated for {guess.n_steps} timesteps, "
             f"{guess.lower_bound:,} at least"
+            f" ({gap_of(guess.cycles_per_inference, guess.lower_bound):.0f} % above)"
         )
         facts["cycles a timestep"] = f"{guess.cycles_per_timestep:,} estimated, in the pipeline"
+    if plan.traffic is not None:
+        sent = plan.traffic
+        facts["links a timestep"] = (
+            f"{sent.hops_per_timestep:,} estimated, {sent.lower_bound:,} at least "
+            f"({sent.gap:.0f} % above)"
+        )
+        facts["connectivity"] = f"{sent.connectivity:,g} packets times cores that they reach"
     return facts
