@@ -52,6 +52,17 @@ def map_network(
     MappingError
         The network does not fit; the message names what binds and the ways out.
     """
+    check_limits(network, params)
+    try:
+        return _attempt(network, params, objective, rates)
+    except MappingError:
+        if objective == "cores":
+            raise
+        return _attempt(network, params, "cores", rates)
+
+
+def check_limits(network: IntNetwork, params: ArrayParams) -> None:
+    """Raise a MappingError if the network needs what the array has not, whatever its size."""
     if network.inputs:
         widest = max(network.inputs, key=lambda port: port.n)
         if widest.n > 1 << params.index_width:
@@ -67,13 +78,8 @@ def map_network(
             "an array with a larger max_delay"
         )
     _check_currents(network, params)
+    _check_thresholds(network, params)
     _check_maps(network, params)
-    try:
-        return _attempt(network, params, objective, rates)
-    except MappingError:
-        if objective == "cores":
-            raise
-        return _attempt(network, params, "cores", rates)
 
 
 def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
@@ -85,6 +91,24 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
             f"Node {with_current[0]!r} has a synaptic current, but the cores of {params.name!r} "
             f"have no second state variable; use an array with synaptic_current=True (presets "
             f"{able}) or neurons without one (LIF, IF)"
+        )
+
+
+def _check_thresholds(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse neurons whose threshold doubles, or that count, where lanes compare once."""
+    double = [p.name for p in network.populations if p.reset == "double"]
+    if double and not params.double_threshold:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
+        raise MappingError(
+            f"Population {double[0]!r} has the reset 'double', but the neurons of {params.name!r} "
+            f"compare once in a timestep; use an array with double_threshold=True (presets {able})"
+        )
+    counting = [p.name for p in network.populations if p.kind == "count"]
+    if counting and not params.multi_spike:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.multi_spike)
+        raise MappingError(
+            f"Population {counting[0]!r} may fire several times in a timestep, but the neurons of "
+            f"{params.name!r} once; use an array with multi_spike=True (presets {able})"
         )
 
 

@@ -9,7 +9,7 @@ from talon.compiler.compile import quantize_graph
 from talon.compiler.gather import connectivity_of
 from talon.compiler.mapping import Mapping, hops_per_timestep, map_network
 from talon.compiler.tile import Objective, bounds
-from talon.compiler.unmapped import find_unmapped
+from talon.compiler.unmapped import abilities, find_unmapped
 from talon.compiler.wiring import HOST
 from talon.errors import MappingError
 from talon.graph.layout import HELD, Layout
@@ -23,7 +23,7 @@ def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
         params = hw.to_array()
     except ValueError:
         return False
-    return not find_unmapped(graph, maps=params.has_maps)
+    return not find_unmapped(graph, **abilities(params))
 
 
 def compiled_layout(

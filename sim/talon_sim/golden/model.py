@@ -16,6 +16,7 @@ from talon.arch import numerics
 from talon.compiler.network import IntArray, IntNetwork, Population
 from talon_sim.golden.arrays import Arrays, arrays_for, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
+from talon_sim.golden.counting import CountingNeurons
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import count_events, distinct, edges_of
 from talon_sim.golden.graded import GradedNeurons
@@ -95,12 +96,13 @@ class GoldenModel:
 
     def _spikes(
         self, arrays: Arrays, observed: set[str], probe: bool
-    ) -> dict[str, NDArray[np.bool_]]:
+    ) -> dict[str, NDArray[np.bool_ | np.uint8]]:
         """Return who fired; the host gets no spikes of graded outputs, but their values."""
         return {
             p.name: spikes_of(p, arrays.own[p.name])
             for p in self.network.populations
-            if p.name in observed and (p.kind == "spike" or (probe and p.kind == "graded"))
+            if p.name in observed
+            and (p.kind in ("spike", "count") or (probe and p.kind == "graded"))
         }
 
     def _potentials(
@@ -109,7 +111,7 @@ class GoldenModel:
         return {
             p.name: potentials_of(p, arrays)
             for p in self.network.populations
-            if p.name in observed and (probe or p.kind != "spike")
+            if p.name in observed and (probe or p.kind not in ("spike", "count"))
         }
 
     def _observed(self, probe: bool) -> set[str]:
@@ -158,6 +160,8 @@ def _neurons_of(population: Population, sums: Sums) -> AnyNeurons:
     """Return the neurons of a population, ready to start."""
     if population.kind == "graded":
         return GradedNeurons(population)
+    if population.kind == "count":
+        return CountingNeurons(population)
     if population.current is not None:
         return SynapticNeurons(population, reach=_reach_of(population, sums))
     return Neurons(population, reach=_reach_of(population, sums))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from talon.compiler.network import Population
 from talon_sim.golden.arrays import Arrays
+from talon_sim.golden.counting import CountingNeurons
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, is_held
 from talon_sim.golden.graded import GradedNeurons
@@ -19,7 +20,7 @@ from talon_sim.golden.windows import own_type, send_windows
 _CHUNK = 1 << 17
 """Values of a layer's input or drive held at a time: they stay in the second-level cache."""
 
-AnyNeurons = Neurons | SynapticNeurons | GradedNeurons
+AnyNeurons = Neurons | SynapticNeurons | CountingNeurons | GradedNeurons
 
 
 class Stage:
@@ -57,6 +58,8 @@ class Stage:
         """
         population = self.population
         bias = population.bias if population.i_bias is None else population.i_bias
+        if population.kind == "count":  # whose bias is no part of the sum
+            bias = 0 * bias
         base = constant(population.v_reset if population.kind == "graded" else bias)
         for edge in self._edges:
             frames = self._arrays.sent[edge.source]

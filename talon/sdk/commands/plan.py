@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.plan import Plan
     from talon.compiler.tile import Objective
 
@@ -33,6 +34,7 @@ def plan_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     steps: int | None,
 ) -> int:
     """Say whether MODEL fits, what binds and how fast it will be.
@@ -49,7 +51,9 @@ def plan_command(
     samples = None
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
-    found = plan(graph, hw=hw, calibration=samples, objective=objective, n_steps=steps)
+    found = plan(
+        graph, hw=hw, calibration=samples, objective=objective, n_steps=steps, passes=passes
+    )
     console.emit({"model": model, **found.to_dict()}, lambda out: render(out, model, found))
     return 0 if found.fits else 1
 
@@ -58,15 +62,14 @@ def render(out: RichConsole, model: str, plan: Plan) -> None:
     """Print a plan as tables."""
     from rich.text import Text
 
-    from talon.sdk.tables import fields, layer_rows, records
+    from talon.sdk.tables import fields, layer_rows, node_rows, records
 
     if plan.nodes:
-        nodes = [
-            {"node": n.node, "type": n.type, "becomes": n.where, "": n.detail} for n in plan.nodes
-        ]
-        out.print(records(nodes, title="Nodes"))
+        out.print(records(node_rows(plan.to_dict()["nodes"]), title="Nodes"))
     if plan.layers:
         out.print(records(layer_rows(plan.to_dict()["layers"]), title="Integer formats"))
+    if len(plan.passes) > 1:
+        out.print(records(pass_rows(plan), title="Passes, one after another"))
     if plan.cores:
         out.print(records(core_rows(plan), title="Cores, used / available"))
     fields(out, facts_of(model, plan))
@@ -76,10 +79,26 @@ def render(out: RichConsole, model: str, plan: Plan) -> None:
         out.print(Text(plan.reason, style="red"))
 
 
+def pass_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Return a record of each pass."""
+    return [
+        {
+            "pass": one.number,
+            "cores": one.cores_used,
+            "cycles an inference": one.prediction.cycles_per_inference,
+            "takes": ", ".join(one.takes),
+            "holds": ", ".join(one.holds),
+            "sends on": ", ".join(one.sends),
+        }
+        for one in plan.passes
+    ]
+
+
 def core_rows(plan: Plan) -> list[dict[str, Any]]:
     """Return a record of each core in use."""
     return [
         {
+            **({"pass": core.in_pass} if len(plan.passes) > 1 else {}),
             "core": core.core,
             **{name: f"{used:,} / {room:,}" for name, (used, room) in core.resources.items()},
             "binding": core.binding,
@@ -101,6 +120,8 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
         "objective": plan.objective,
         "cores": f"{plan.cores_used} of {plan.cores_available}" if plan.fits else None,
     }
+    if len(plan.passes) > 1:
+        facts["passes"] = f"{len(plan.passes)}, as the network is larger than the array"
     if plan.bounds is not None:
         words, rows = plan.bounds.weight_words, plan.bounds.rows
         groups, edges = plan.bounds.groups, plan.bounds.edges
