@@ -132,11 +132,7 @@ def test_neurons_that_the_array_has_not_may_be_the_end():
         fc=affine(3, 4),
         lif=lif(3),
         fc2=affine(2, 3),
-<<<<<<< HEAD
-        many=CubaLIF(*(full(2, value) for value in (4, 4, 1, 0, 1)), max_spikes=3),
-=======
         many=CubaLIF(*(full(2, value) for value in (2, 3, 1, 0, 1)), max_spikes=3),
->>>>>>> wip-neuron
         out=Output((2,)),
     )
     assert [n for n, side in places(graph).items() if side == "behind"] == ["many", "out"]
