@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -77,6 +77,7 @@ def run_all(
     calibrate: str | None,
     objective: Objective,
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Agreements:
     """Run a model in floats and in every other way that is asked for, and compare.
 
@@ -103,6 +104,7 @@ def run_all(
                 objective=objective,
                 calibration=calibration,
                 passes=passes,
+                host=host,
             )
             trace = cast("Trace", run_target(console, GOLDEN, program, inputs, probe=True))
             others.append(golden_execution(program, trace))
