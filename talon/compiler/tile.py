@@ -284,7 +284,8 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
         p.name
         for p in PRESETS.values()
         if p.lanes == params.lanes
-        and (p.synaptic_current, p.double_threshold) == (has_current, doubles)
+        and p.synaptic_current == has_current
+        and p.double_threshold == doubles
         and not p.has_maps
         and p.n_cores > params.n_cores
         and bounds(costs.network, p).cores <= p.n_cores

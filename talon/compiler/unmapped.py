@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.ir import (
@@ -108,7 +109,15 @@ def mapped_types() -> tuple[type[Node], ...]:
     return _MAPPED
 
 
-def abilities(params: ArrayParams) -> dict[str, bool]:
+class Abilities(TypedDict):
+    """What the cores of an array can do, as keywords."""
+
+    maps: bool
+    doubles: bool
+    counts: bool
+
+
+def abilities(params: ArrayParams) -> Abilities:
     """Return the keywords of :func:`find_unmapped` for an array."""
     return {
         "maps": params.has_maps,
