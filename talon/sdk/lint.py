@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from enum import Enum
-from math import isfinite
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +26,8 @@ from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.skip import Skip
 from talon.ir.topology import find_cycle, reachable, zero_delay_edges
 from talon.sdk.columns import are_repeats, array_columns, names_by_type
+from talon.sdk.findings import Findings, LintIssue, LintResult, Severity, error, info, warning
+from talon.sdk.numbers import all_surely_finite, first_not_finite, ranges
 from talon.sdk.sources import GraphSource, as_graph
 
 if TYPE_CHECKING:
@@ -37,123 +37,6 @@ _GENERIC = frozenset({"node", "layer", "module"})
 _ON_HOST = frozenset({"Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS"})
 _TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _SMALL, _LARGE = 100, 10_000_000
-_JOINED = 4096  # elements up to which arrays are joined to be looked at
-_BLOCK = 1 << 18  # elements looked at together: they stay in the cache
-
-
-class Severity(Enum):
-    """How bad it is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LintIssue:
-    """One finding.
-
-    Parameters
-    ----------
-    severity, code
-        How bad, and what: a word that stays the same.
-    message
-        What was found.
-    node
-        Name of the node, if it is about one.
-    suggestion
-        The way out.
-    """
-
-    severity: Severity
-    code: str
-    message: str
-    node: str | None = None
-    suggestion: str | None = None
-
-
-@dataclass(kw_only=True)
-class LintResult:
-    """All findings of one network."""
-
-    issues: list[LintIssue] = field(default_factory=list)
-
-    def add_error(
-        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
-    ) -> None:
-        """Add a finding of one's own, an error."""
-        self._add(Severity.ERROR, code, message, node, suggestion)
-
-    def add_warning(
-        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
-    ) -> None:
-        """Add a finding of one's own, a warning."""
-        self._add(Severity.WARNING, code, message, node, suggestion)
-
-    def add_info(
-        self, code: str, message: str, node: str | None = None, suggestion: str | None = None
-    ) -> None:
-        """Add a finding of one's own, for information."""
-        self._add(Severity.INFO, code, message, node, suggestion)
-
-    def _add(
-        self,
-        severity: Severity,
-        code: str,
-        message: str,
-        node: str | None,
-        suggestion: str | None,
-    ) -> None:
-        self.issues.append(
-            LintIssue(
-                severity=severity, code=code, message=message, node=node, suggestion=suggestion
-            )
-        )
-
-    def _of(self, severity: Severity) -> list[LintIssue]:
-        return [issue for issue in self.issues if issue.severity is severity]
-
-    @property
-    def errors(self) -> list[LintIssue]:
-        """Findings with which the network cannot run, or not as it should."""
-        return self._of(Severity.ERROR)
-
-    @property
-    def warnings(self) -> list[LintIssue]:
-        """Findings that are likely mistakes."""
-        return self._of(Severity.WARNING)
-
-    @property
-    def infos(self) -> list[LintIssue]:
-        """Findings worth to know."""
-        return self._of(Severity.INFO)
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether there are no errors."""
-        return not self.errors
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data."""
-        return {
-            "is_valid": self.is_valid,
-            "errors": len(self.errors),
-            "warnings": len(self.warnings),
-            "infos": len(self.infos),
-            "issues": [
-                {
-                    "severity": issue.severity.value,
-                    "code": issue.code,
-                    "message": issue.message,
-                    "node": issue.node,
-                    "suggestion": issue.suggestion,
-                }
-                for issue in self.issues
-            ],
-        }
-
-
-Findings = Iterator[LintIssue]
 
 
 class _View(NamedTuple):
@@ -222,35 +105,17 @@ def lint_graph(
     return LintResult(issues=sorted(issues, key=lambda issue: order.index(issue.severity)))
 
 
-def _error(code: str, message: str, node: str | None, suggestion: str) -> LintIssue:
-    return LintIssue(
-        severity=Severity.ERROR, code=code, message=message, node=node, suggestion=suggestion
-    )
-
-
-def _warning(code: str, message: str, node: str | None, suggestion: str) -> LintIssue:
-    return LintIssue(
-        severity=Severity.WARNING, code=code, message=message, node=node, suggestion=suggestion
-    )
-
-
-def _info(code: str, message: str, node: str | None, suggestion: str | None = None) -> LintIssue:
-    return LintIssue(
-        severity=Severity.INFO, code=code, message=message, node=node, suggestion=suggestion
-    )
-
-
 def _check_structure(view: _View) -> Findings:
     graph = view.graph
     if not view.has(Input):
-        yield _error("STRUCTURE", "There is no Input node", None, "Add one")
+        yield error("STRUCTURE", "There is no Input node", None, "Add one")
     if not view.has(Output):
-        yield _error("STRUCTURE", "There is no Output node", None, "Add one")
+        yield error("STRUCTURE", "There is no Output node", None, "Add one")
     try:
         graph.check_structure()
     except (ModelError, TypeError) as exc:
         code = "DUPLICATE_EDGE" if str(exc).startswith("Duplicate edge") else "STRUCTURE"
-        yield _error(code, str(exc), None, "Edit nodes, edges or delays")
+        yield error(code, str(exc), None, "Edit nodes, edges or delays")
 
 
 def _sound_edges(graph: Graph) -> list[tuple[str, str]]:
@@ -268,7 +133,7 @@ def _check_cycles(graph: Graph) -> Findings:
     if cycle is not None:
         edge = (cycle[-1], cycle[0])
         shown = " -> ".join([*cycle, cycle[0]])
-        yield _error(
+        yield error(
             "CYCLE_WITHOUT_DELAY",
             f"The cycle {shown} has no delay, so it has no order in which to be computed",
             cycle[0],
@@ -281,7 +146,7 @@ def _check_reach(view: _View) -> Findings:
     yield from () if _surely_reached(view) else _find_unreached(graph)
     n_outputs = sum(len(names) for kind, names in view.kinds.items() if issubclass(kind, Output))
     if n_outputs > 1:
-        yield _info("MULTI_OUTPUT", f"There are {n_outputs} outputs", None)
+        yield info("MULTI_OUTPUT", f"There are {n_outputs} outputs", None)
 
 
 def _surely_reached(view: _View) -> bool:
@@ -305,11 +170,11 @@ def _find_unreached(graph: Graph) -> Findings:
     leading = reachable(graph.outputs, [(dst, src) for src, dst in edges])
     for name in graph.nodes:
         if name not in reached:
-            yield _warning(
+            yield warning(
                 "UNREACHABLE", f"No Input leads to {name!r}", name, "Connect it, or prune it"
             )
         if name not in leading:
-            yield _warning(
+            yield warning(
                 "DEAD_END", f"{name!r} leads to no Output", name, "Connect it, or remove it"
             )
 
@@ -337,14 +202,14 @@ def _check_skip(name: str, node: Node, n_inputs: int) -> Findings:
     assert isinstance(node, Skip)
     if node.mode == "passthrough":
         if n_inputs != 1:
-            yield _warning(
+            yield warning(
                 "SKIP_PASSTHROUGH_INPUTS",
                 f"{name!r} of type {node.skip_type!r} has {n_inputs} inputs, not one",
                 name,
                 "Use skip_type='residual' or 'concatenate' to join several",
             )
     elif n_inputs < 2:
-        yield _warning(
+        yield warning(
             "SKIP_MERGE_INPUTS",
             f"{name!r} of type {node.skip_type!r} joins {n_inputs} inputs",
             name,
@@ -355,7 +220,7 @@ def _check_skip(name: str, node: Node, n_inputs: int) -> Findings:
 def _check_sections(name: str, node: Node, n_used: int) -> Findings:
     sections = getattr(node, "split_sections", None)
     if sections is not None and n_used < len(sections):
-        yield _warning(
+        yield warning(
             "UNUSED_SECTION",
             f"{name!r} has {len(sections)} sections, {n_used} of which are used",
             name,
@@ -374,9 +239,9 @@ def _check_shapes(graph: Graph) -> Findings:
     except ModelError as exc:
         text = str(exc)
         if "cannot be inferred" in text:
-            yield _warning("MISSING_OUTPUT_SHAPE", text, None, "Declare input_type")
+            yield warning("MISSING_OUTPUT_SHAPE", text, None, "Declare input_type")
         else:
-            yield _error("SHAPE_MISMATCH", text, None, "Change one of the two shapes")
+            yield error("SHAPE_MISMATCH", text, None, "Change one of the two shapes")
     except (KeyError, ValueError):  # of a structure that is told already
         return
 
@@ -403,15 +268,15 @@ def _surely_in_range(kind: type[Node], name: str, arrays: list[np.ndarray]) -> b
 
 
 def _ranges_of(arrays: list[np.ndarray]) -> Iterable[tuple[float, float]]:
-    return _ranges({str(k): array for k, array in enumerate(arrays)}).values()
+    return ranges({str(k): array for k, array in enumerate(arrays)}).values()
 
 
 def _find_strange_neurons(graph: Graph) -> Findings:
     neurons = {name: node for name, node in graph.nodes.items() if isinstance(node, Neuron)}
-    thresholds = _ranges({name: node.v_threshold for name, node in neurons.items()})
+    thresholds = ranges({name: node.v_threshold for name, node in neurons.items()})
     for name, (low, high) in thresholds.items():
         if low <= 0:
-            yield _error(
+            yield error(
                 f"{'IF' if isinstance(neurons[name], IF) else 'LIF'}_NONPOSITIVE_THRESHOLD",
                 f"{name!r} has a threshold of {neurons[name].v_threshold.min()}: "
                 "it fires without input",
@@ -419,7 +284,7 @@ def _find_strange_neurons(graph: Graph) -> Findings:
                 "Give a threshold above 0",
             )
         elif high > 10:
-            yield _info(
+            yield info(
                 "LIF_HIGH_THRESHOLD",
                 f"{name!r} has a threshold of {neurons[name].v_threshold.max()}",
                 name,
@@ -434,16 +299,16 @@ def _check_time_constants(graph: Graph, field: str) -> Findings:
         for name, node in graph.nodes.items()
         if isinstance(node, Population) and field in node.parameter_names
     }
-    for name, (low, high) in _ranges(found).items():
+    for name, (low, high) in ranges(found).items():
         if low < 1:
-            yield _warning(
+            yield warning(
                 "LIF_LOW_TAU",
                 f"{name!r} has a time constant of {found[name].min()}, below one timestep",
                 name,
                 f"Give {field} in timesteps, at least 1",
             )
         if high > 100:
-            yield _warning(
+            yield warning(
                 "LIF_HIGH_TAU",
                 f"{name!r} has a time constant of {found[name].max()} timesteps",
                 name,
@@ -451,50 +316,18 @@ def _check_time_constants(graph: Graph, field: str) -> Findings:
             )
 
 
-def _ranges(arrays: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Return the least and the largest value of many arrays, with few calls; empty ones are left.
-
-    Arrays are joined up to a block, so that what is copied at a time is small.
-    """
-    found: dict[str, tuple[float, float]] = {}
-    names: list[str] = []
-    parts: list[np.ndarray] = []
-    starts: list[int] = []
-    n = 0
-
-    def flush() -> None:
-        joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        lows = np.minimum.reduceat(joined, starts).tolist()
-        highs = np.maximum.reduceat(joined, starts).tolist()
-        found.update(zip(names, zip(lows, highs, strict=True), strict=True))
-
-    for name, array in arrays.items():
-        if not array.size:
-            continue
-        if parts and n + array.size > _BLOCK:
-            flush()
-            names, parts, starts, n = [], [], [], 0
-        names.append(name)
-        parts.append(array.reshape(-1))
-        starts.append(n)
-        n += array.size
-    if parts:
-        flush()
-    return found
-
-
 def _check_numbers(view: _View) -> Findings:
     """Look for NaN and infinities, and count what is looked at."""
     graph = view.graph
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = _all_surely_finite([a for column in view.columns.values() for a in column])
+        finite = all_surely_finite([a for column in view.columns.values() for a in column])
     if not finite:
         for name, node in graph.nodes.items():
             for array_name, array in parameters(node).items():
-                bad = _first_not_finite(array)
+                bad = first_not_finite(array)
                 if bad is not None:
                     index, value = bad
-                    yield _error(
+                    yield error(
                         "NAN" if np.isnan(value) else "INF",
                         f"{name!r}: {array_name} is {value} at index {index}",
                         name,
@@ -504,78 +337,9 @@ def _check_numbers(view: _View) -> Findings:
         return
     total = sum([a.size for node in graph.nodes.values() for a in parameters(node).values()])
     if 0 < total < _SMALL:
-        yield _info("SMALL_MODEL", f"{total} parameters", None)
+        yield info("SMALL_MODEL", f"{total} parameters", None)
     elif total > _LARGE:
-        yield _info("LARGE_MODEL", f"{total:,} parameters", None, "See how many cores it takes")
-
-
-def _all_surely_finite(arrays: list[np.ndarray]) -> bool:
-    """Tell whether no array can hold a NaN or an infinity; False if one may.
-
-    Then the sum of the squares of a block is finite; the reverse does not hold, since that may
-    overflow. Small arrays are joined to a block, large ones looked at where they are.
-    """
-    waiting: dict[np.dtype[Any], list[np.ndarray]] = {}
-    n_waiting = 0
-    for array in arrays:
-        dtype = array.dtype
-        if dtype.kind != "f":
-            continue
-        if array.size > _JOINED:
-            flat = array.reshape(-1)
-            if flat.size <= _BLOCK:
-                blocks = [flat]
-            else:
-                blocks = [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
-            for block in blocks:
-                if not isfinite(np.vdot(block, block)):
-                    return False
-            continue
-        waiting.setdefault(dtype, []).append(array)
-        n_waiting += array.size
-        if n_waiting > _BLOCK:
-            if not _is_surely_finite_joined(waiting):
-                return False
-            waiting, n_waiting = {}, 0
-    return _is_surely_finite_joined(waiting)
-
-
-def _is_surely_finite_joined(waiting: dict[np.dtype[Any], list[np.ndarray]]) -> bool:
-    return all(
-        _is_surely_finite(np.frombuffer(_joined(arrays), dtype))
-        for dtype, arrays in waiting.items()
-    )
-
-
-def _joined(arrays: list[Any]) -> bytes:
-    try:
-        return b"".join(arrays)
-    except (BufferError, TypeError, ValueError):  # one is strided
-        return b"".join([array.tobytes() for array in arrays])
-
-
-def _is_surely_finite(block: np.ndarray) -> bool:
-    return isfinite(np.vdot(block, block))
-
-
-def _first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None:
-    """Return index and value of the first NaN or infinity, looking at a block at a time."""
-    if array.dtype.kind != "f":
-        return None
-    flat = array.reshape(-1)  # a view, unless the array is neither C- nor F-ordered
-    for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK]
-        # The sum of a block tells whether all of it is finite, unless it overflows.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = block.sum()
-        if np.isfinite(total):
-            continue
-        bad = np.flatnonzero(~np.isfinite(block))
-        if bad.size:
-            at = start + int(bad[0])
-            index = tuple(int(i) for i in np.unravel_index(at, array.shape))
-            return index, float(flat[at])
-    return None
+        yield info("LARGE_MODEL", f"{total:,} parameters", None, "See how many cores it takes")
 
 
 def _check_bits(view: _View) -> Findings:
@@ -584,14 +348,14 @@ def _check_bits(view: _View) -> Findings:
     for name, node in view.graph.nodes.items():
         if isinstance(node, SpikingAffine):
             if node.weight_bits < 4:
-                yield _warning(
+                yield warning(
                     "LOW_WEIGHT_BITS",
                     f"{name!r} has weights of {node.weight_bits} bits",
                     name,
                     "Expect a loss of accuracy below 4",
                 )
             elif node.weight_bits > 16:
-                yield _info("HIGH_WEIGHT_BITS", f"{name!r}: {node.weight_bits} bits", name)
+                yield info("HIGH_WEIGHT_BITS", f"{name!r}: {node.weight_bits} bits", name)
 
 
 def _check_names(view: _View) -> Findings:
@@ -600,14 +364,14 @@ def _check_names(view: _View) -> Findings:
         return
     for name in nodes:
         if keyword.iskeyword(name):
-            yield _warning(
+            yield warning(
                 "PYTHON_KEYWORD",
                 f"Node name {name!r} is a Python keyword",
                 name,
                 "Rename it: code that is made of the graph cannot use it",
             )
         elif name in _GENERIC:
-            yield _info("GENERIC_NAME", f"{name!r} says nothing", name, "Name what it does")
+            yield info("GENERIC_NAME", f"{name!r} says nothing", name, "Name what it does")
 
 
 def _check_placement(view: _View) -> Findings:
@@ -618,7 +382,7 @@ def _check_placement(view: _View) -> Findings:
         kind = type(node).__name__
         bilinear = kind == "Upsample" and getattr(node, "mode", None) == "bilinear"
         if kind in _ON_HOST or bilinear:
-            yield _info("HOST_ONLY", f"{name!r} ({kind}) runs on the host, not on the array", name)
+            yield info("HOST_ONLY", f"{name!r} ({kind}) runs on the host, not on the array", name)
 
 
 def _check_fit(graph: Graph, hw: HardwareSpec) -> list[LintIssue]:
@@ -627,11 +391,11 @@ def _check_fit(graph: Graph, hw: HardwareSpec) -> list[LintIssue]:
     try:
         resources = allocate(partition(graph, hw), hw)
     except TalonError as exc:
-        return [_error("FIT", str(exc), None, "Use fewer neurons or weights, or larger hardware")]
+        return [error("FIT", str(exc), None, "Use fewer neurons or weights, or larger hardware")]
     if resources.fits_hardware:
         return []
     return [
-        _error(
+        error(
             "FIT",
             f"Cores {resources.violations} hold more than they can",
             None,

@@ -13,7 +13,7 @@ from talon.sdk.sources import GraphSource, as_graph
 if TYPE_CHECKING:
     from talon.backend.results import ProfileResult, RunResult
     from talon.sdk.analyze import GraphStats
-    from talon.sdk.lint import LintIssue
+    from talon.sdk.findings import LintIssue
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ def test_findings_are_those_of_the_long_way(graph: ir.Graph, random: Any) -> Non
         patch.setattr("talon.ir.shapes.infer_acyclic", lambda _: None)
         patch.setattr("talon.sdk.lint.infer_acyclic", lambda _: None)
         patch.setattr("talon.sdk.lint.are_repeats", lambda _: False)
-        patch.setattr("talon.sdk.lint._all_surely_finite", lambda _: False)
+        patch.setattr("talon.sdk.lint.all_surely_finite", lambda _: False)
         patch.setattr("talon.sdk.lint._surely_in_range", lambda *_: False)
         assert lint_graph(graph) == quick
 
