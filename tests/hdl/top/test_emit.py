@@ -20,7 +20,7 @@ WAIVERS = Path(__file__).parents[3] / "hdl" / "lint.vlt"
 # One of each kind of core and of each kind of mesh; the others are long.
 LINTED = (
     *("tiny_1x1", "tiny_2x2", "tiny_2x2_map", "tiny_2x2_syn", "tiny_2x2_double"),
-    *("zynq_1x1", "zynq_2x2_map"),
+    *("tiny_2x2_multi", "zynq_1x1", "zynq_2x2_map"),
 )
 PORTS = {
     "aclk": ("input", 1),
