@@ -317,9 +317,7 @@ def test_the_array_says_what_it_does_not_have():
         BackendError, match=r"^The weights of backend 'array' are int8, not 'fp32';"
     ):
         array.compile(network(), CompileConfig(target_precision="fp32"))
-    with pytest.raises(
-        BackendError, match=r"optimizes for one of .*'traffic'\), not 'ener"
-    ):
+    with pytest.raises(BackendError, match=r"optimizes for one of .*'traffic'\), not 'ener"):
         array.compile(network(), CompileConfig(optimize_for="energy"))
     capabilities = array.get_capabilities()
     assert "LIF" in capabilities.supported_primitives
