@@ -31,7 +31,7 @@ _MAX_PASSES = 8
 _MOST_WAYS = 2_000  # placements up to which all are tried
 _MOST_SUMS = 6_000_000  # costs of a net that all swaps of a placement may ask for
 _MOST_COVERS = 60_000  # those of them that are not known yet
-_MOST_RANKS = 2_000_000  # nets that moves may count the busiest link of
+_MOST_RANKS = 1 << 31  # moves that may be ranked, times nets and the square of the cores
 _UNIT = 64  # weights of pairs are whole numbers of this part of a packet
 
 
@@ -182,7 +182,7 @@ class _Search:
     def unload(self, cores: list[int]) -> list[int]:
         """Move bins, to idle cores or in exchange, as long as that helps the busiest link."""
         best = self.rank(cores)
-        left = _MOST_RANKS // max(1, len(self.nets))
+        left = _MOST_RANKS // (self.params.n_cores**2 * max(1, len(self.nets)))
         for _ in range(_MAX_PASSES):
             before = best
             for b in range(len(cores)):

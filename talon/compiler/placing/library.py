@@ -6,7 +6,7 @@ import numpy as np
 
 from talon.compiler.placing.problem import MeshProblem, Places
 
-_MOST_PLACES = 400  # an iteration takes products of matrices of this size, and an assignment
+_MOST_PLACES = 128  # an iteration takes products of matrices of this size, and an assignment
 _ITERATIONS = 30
 
 

@@ -10,7 +10,7 @@ from talon.testing import random_raster
 pytestmark = pytest.mark.cosim
 
 
-@pytest.mark.parametrize("objective", ["latency", "cores"])
+@pytest.mark.parametrize("objective", ["latency", "cores", "traffic"])
 @pytest.mark.parametrize("sizes", [(4, 4), (4, 4, 4, 4), (40, 40), (40, 40, 4)])
 def test_predicted_cycles_are_those_of_the_gateware(sizes, objective, make_mlp):
     graph = make_mlp(*sizes, tau=4.0, threshold=0.6)
