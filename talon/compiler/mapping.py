@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import IntNetwork, with_tables
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import place
 from talon.compiler.schedule import Plan, schedule
@@ -65,6 +65,7 @@ def map_network(
         )
     _check_currents(network, params)
     _check_maps(network, params)
+    network = with_tables(network)
     try:
         return _attempt(network, params, objective, rates)
     except MappingError:

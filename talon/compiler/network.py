@@ -6,13 +6,14 @@ are NumPy; ``n`` counts neurons, index order is C order of the node's shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.compiler.kernel import Kernel
+from talon.compiler.sparse import SparseMatrix
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]
@@ -123,7 +124,8 @@ class Projection:
     """Synapses from an input or population to a population.
 
     ``weight`` is int8 of shape (n_target, n_source), or a :class:`~talon.compiler.kernel.Kernel`
-    of int8 between two maps; ``n_source`` counts what the source sends. ``delay`` counts timesteps.
+    of int8 between two maps, or the lists of a :class:`~talon.compiler.sparse.SparseMatrix`;
+    ``n_source`` counts what the source sends. ``delay`` counts timesteps.
     ``form`` is how the array stores it: ``"dense"``, ``"sparse"``, ``"identity"`` (one constant on
     a diagonal or shifted diagonal), ``"rows"`` (dense, on an array with feature maps)
     or, of a kernel, ``"map"``. With ``hold`` what arrives in
@@ -134,14 +136,19 @@ class Projection:
     source: str
     target: str
     delay: int
-    weight: NDArray[np.int8] | Kernel
+    weight: NDArray[np.int8] | Kernel | SparseMatrix
     form: str = "dense"
     hold: bool = False
 
     @property
+    def table(self) -> NDArray[np.int8] | Kernel:
+        """The weights, sparse ones as the matrix that they list."""
+        return self.weight.dense() if isinstance(self.weight, SparseMatrix) else self.weight
+
+    @property
     def matrix(self) -> NDArray[np.int8]:
         """The weights as a matrix (n_target, n_source)."""
-        return self.weight.dense() if isinstance(self.weight, Kernel) else self.weight
+        return self.weight if isinstance(self.weight, np.ndarray) else self.weight.dense()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +170,11 @@ class IntNetwork:
     projections: tuple[Projection, ...]
     outputs: tuple[OutputPort, ...]
     metadata: dict[str, object] = field(default_factory=dict)
+
+
+def with_tables(network: IntNetwork) -> IntNetwork:
+    """Return the network with matrices for sparse weights, as the mapper looks at them."""
+    if not any(isinstance(p.weight, SparseMatrix) for p in network.projections):
+        return network
+    projections = tuple(replace(p, weight=p.table) for p in network.projections)
+    return replace(network, projections=projections)

@@ -25,9 +25,9 @@ class GradedNeurons:
         self._multiplier = constant(population.decay / numerics.DECAY_ONE)
         self._largest = float(population.threshold[0])
 
-    def start(self, n_samples: int) -> GradedNeurons:
-        """Return neurons for as many samples."""
-        del n_samples
+    def start(self, n_samples: int, n_steps: int) -> GradedNeurons:
+        """Return neurons for as many samples and timesteps."""
+        del n_samples, n_steps
         return self
 
     def advance(

@@ -32,7 +32,6 @@ class MapSynapses:
 
     def __init__(self, kernel: Kernel, *, frac: int) -> None:
         self.n_target, self.n_source = kernel.n_target, kernel.n_source
-        self.fan_out = np.rint(kernel.summed_over_targets(kernel.taps != 0)).astype(np.int64)
         self._source_shape, self._target_shape = kernel.source_shape, kernel.target_shape
         self._y, self._x = axis_of(kernel.rows), axis_of(kernel.columns)
         taps = kernel.taps[np.ix_(self._y.taps, self._x.taps)]

@@ -23,6 +23,7 @@ from talon.testing.kernels import (
     upsampled_relation,
 )
 from talon_sim.golden import GoldenModel, golden_run
+from talon_sim.golden.edges import fan_out_of
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.reach import NetworkError, accumulator_span
 from talon_sim.golden.scatter import Scatter
@@ -153,7 +154,8 @@ def test_kernel_paths_are_the_matrix_product(seed):
     synapses.write_to(drive, payloads, np.zeros(()))
     np.testing.assert_array_equal(drive, expected)
     fan_out = np.count_nonzero(kernel.dense(), axis=0)
-    np.testing.assert_array_equal(synapses.fan_out, fan_out)
+    projection = Projection(source="a", target="b", delay=0, weight=kernel, form="map")
+    np.testing.assert_array_equal(fan_out_of(projection), fan_out)
 
 
 @pytest.mark.parametrize("seed", range(40))
