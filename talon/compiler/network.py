@@ -6,6 +6,7 @@ are NumPy; ``n`` counts neurons, index order is C order of the node's shape.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,7 +37,7 @@ class InputPort:
     @property
     def n(self) -> int:
         """Number of input lines."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class Population:
     @property
     def n(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def sent_shape(self) -> tuple[int, ...]:
@@ -101,7 +102,7 @@ class Population:
     @property
     def n_sent(self) -> int:
         """Number of values that it sends."""
-        return int(np.prod(self.sent_shape))
+        return math.prod(self.sent_shape)
 
     @property
     def payload_max(self) -> int:

@@ -28,13 +28,15 @@ _FEW = 24
 class Neurons:
     """A population and, once started, its state for a number of samples.
 
-    ``reach`` is the largest magnitude that a drive can have, as the weights prove it.
+    ``reach`` is the largest magnitude that a drive can have, as the weights prove it; ``base`` is
+    what each drive has without events.
     """
 
     def __init__(self, population: Population, *, reach: float) -> None:
         self.saturations = 0
         self._is_safe = False  # until the number of timesteps is known
         self._n = population.n
+        self.base = constant(population.bias if population.i_bias is None else population.i_bias)
         self._reach = reach
         self._threshold = constant(population.threshold)
         self._level = constant(population.threshold - (0 if population.strict else 1))

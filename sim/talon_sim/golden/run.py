@@ -12,8 +12,9 @@ from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.arrays import Arrays
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, edges_of, is_held
-from talon_sim.golden.graded import GradedNeurons
-from talon_sim.golden.neurons import Neurons, Potentials, constant
+from talon_sim.golden.graded import GradedNeurons, GradedWindows
+from talon_sim.golden.maps import MapSynapses
+from talon_sim.golden.neurons import Neurons, Potentials
 from talon_sim.golden.order import Plan
 from talon_sim.golden.reach import drive_reach
 from talon_sim.golden.windows import own_type, send_windows
@@ -34,6 +35,7 @@ class Stage:
         neurons: AnyNeurons,
         arrays: Arrays,
         members: frozenset[str] = frozenset(),
+        windows: GradedWindows | None = None,
     ) -> None:
         self.population = population
         self.n_steps, self.n_samples = arrays.sent[population.name].shape[:2]
@@ -44,6 +46,7 @@ class Stage:
         self._neurons = neurons.start(self.n_samples, self.n_steps)
         self._edges = edges
         self._members = members  # those that advance together with this one
+        self._windows = windows
         self._base: Potentials | None = None
         self._held: list[tuple[Edge, Potentials]] = []
         self._moving: list[Edge] = []
@@ -65,9 +68,7 @@ class Stage:
 
         The sum is a constant of all neurons or (n,), or if edges are part of it (samples, n).
         """
-        population = self.population
-        bias = population.bias if population.i_bias is None else population.i_bias
-        base = constant(population.v_reset if population.kind == "graded" else bias)
+        population, base = self.population, self._neurons.base
         for edge in self._edges:
             frames = self._arrays.sent[edge.source]
             if edge.source in self._members:
@@ -93,6 +94,10 @@ class Stage:
 
     def run(self) -> None:
         """Run all timesteps, a chunk at a time: nothing that feeds the population waits for it."""
+        if self._base is None:
+            self._base = self._split()
+        if self._windows is not None and self._base.ndim < 2 and self._run_windows():
+            return
         n = self.population.n
         widest = max([n, *(edge.synapses.n_source for edge in self._edges)])
         chunk = max(1, _CHUNK // max(1, self.n_samples * widest))
@@ -102,6 +107,21 @@ class Stage:
             given = drive[: len(steps)]
             self._drive(steps, given)
             self._advance(steps, given)
+
+    def _run_windows(self) -> bool:
+        """Run windows frame by frame, if one kernel feeds them in the timestep itself."""
+        if len(self._moving) != 1 or not self._is_needed_always(self._moving[0]):
+            return False
+        edge, *_ = self._moving
+        if not isinstance(edge.synapses, MapSynapses):
+            return False
+        windows = self._windows
+        assert windows is not None
+        sent = self._arrays.sent
+        if edge.synapses.prefers_events(sent[edge.source]):
+            return False
+        self.spikes += windows.run(edge.synapses, sent[edge.source], sent[self.population.name])
+        return True
 
     def prepare(self, steps: range) -> None:
         """Sum what comes from outside of the cycle in these timesteps."""
@@ -177,15 +197,20 @@ class Engine:
         self.edges = edges_of(network)
         reach = drive_reach(network)
         self._neurons = {p.name: _neurons_of(p, reach[p.name]) for p in network.populations}
+        self._windows = {
+            p.name: GradedWindows(p) for p in network.populations if GradedWindows.fits(p)
+        }
 
     def run(self, arrays: Arrays) -> dict[str, int]:
         """Run all samples of ``arrays`` and return ``spikes``, ``updates`` and ``saturations``."""
         counters = {"spikes": 0, "updates": 0, "saturations": 0}
         for populations, is_cyclic in self._plan:
             members = frozenset(p.name for p in populations) if is_cyclic else frozenset[str]()
-            for part in arrays.blocks(max(populations, key=lambda p: p.n)):
+            windows = self._windows_of(populations[0], arrays) if not is_cyclic else None
+            widest = max(populations, key=lambda p: p.n)
+            for part in arrays.blocks(widest) if windows is None else [arrays]:
                 stages = [
-                    Stage(p, self.edges[p.name], self._neurons[p.name], part, members)
+                    Stage(p, self.edges[p.name], self._neurons[p.name], part, members, windows)
                     for p in populations
                 ]
                 if is_cyclic:
@@ -197,6 +222,12 @@ class Engine:
                     counters["updates"] += stage.updates
                     counters["saturations"] += stage.saturations
         return counters
+
+    def _windows_of(self, population: Population, arrays: Arrays) -> GradedWindows | None:
+        """Return its windows where their largest payloads are all that anybody wants."""
+        if population.name in arrays.own or population.once:
+            return None
+        return self._windows.get(population.name)
 
 
 def _neurons_of(population: Population, reach: float) -> AnyNeurons:

@@ -48,18 +48,19 @@ def wants_kernels(choice: bool | None, network: IntNetwork, n_frames: int) -> bo
         if given not in ("", "0", "1"):
             raise ValueError(f"{VARIABLE} must be 0, 1 or not set, not {given!r}")
         choice = None if not given else given == "1"
-    has_numba = importlib.util.find_spec("numba") is not None
-    if choice and not has_numba:
+    if choice is False:
+        return False
+    if choice and not _has_numba():
         raise ImportError(
             f"Compiled kernels need Numba: pip install 'talon-snn[fast]', or run without them "
             f"(fast=None, {VARIABLE} not set)"
         )
-    if choice is not None or not has_numba:
-        return bool(choice)
+    if choice:
+        return True
     if "talon_sim.golden.fast.stages" in sys.modules:
         return True
     seconds = _seconds_of_numpy(network, n_frames)
-    if seconds < _WORTH_LOADING:
+    if seconds < _WORTH_LOADING or not _has_numba():
         return False
     return seconds >= _WORTH_COMPILING or _is_compiled()
 
@@ -69,6 +70,10 @@ def fast_engine(network: IntNetwork, plan: Plan) -> FastEngine:
     from talon_sim.golden.fast.stages import FastEngine
 
     return FastEngine(network, plan)
+
+
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
 
 
 def _seconds_of_numpy(network: IntNetwork, n_frames: int) -> float:

@@ -383,3 +383,43 @@ def grade_windows(acc, t0, t1, b0, b1, base, multiplier, lowest, largest, shape,
                     for o in range(n):
                         out[o * stride + place] = payload[o]
     return total
+
+
+@compiled
+def grade_planes(sums, lowest, offset, multiplier, largest, size, out):
+    """Do the same for contiguous sums (m, O, H, W), with one offset and multiplier a channel."""
+    n_frames, n_channels, n_rows, n_columns = sums.shape
+    height, width = size
+    n_p, n_q = n_rows // height, n_columns // width
+    total = 0
+    for frame in range(n_frames):
+        for o in range(n_channels):
+            plane = sums[frame, o].reshape(-1)
+            least = lowest[o]
+            count = np.int32(0)
+            for i in range(np.uint64(len(plane))):
+                count += np.int32(plane[i] >= least)
+            total += count
+            given, factor = offset[o], multiplier[o]
+            for p in range(n_p):
+                to = np.uint64((o * n_p + p) * n_q)
+                line = out[frame][to : to + np.uint64(n_q)]
+                first = p * height * n_columns
+                if height == 2 and width == 2:
+                    above = plane[first : first + n_columns]
+                    below = plane[first + n_columns : first + 2 * n_columns]
+                    for q in range(np.uint64(n_q)):
+                        at = np.uint64(2) * q
+                        right = at + np.uint64(1)
+                        best = max(above[at], above[right], below[at], below[right])
+                        x = (np.float64(best) + given) * factor + 0.5
+                        line[q] = np.int32(min(max(x, 0.0), largest))
+                    continue
+                for q in range(n_q):
+                    best = plane[first + q * width]
+                    for i in range(height):
+                        for j in range(width):
+                            best = max(best, plane[first + i * n_columns + q * width + j])
+                    x = (np.float64(best) + given) * factor + 0.5
+                    line[q] = np.int32(min(max(x, 0.0), largest))
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from talon.arch import numerics
 from talon.compiler.network import IntArray, Population
 from talon_sim.golden.fast import kernels
 from talon_sim.golden.fast.synapses import Layout, Sums
+from talon_sim.golden.graded import GradedWindows, is_even, lowest_sums
 from talon_sim.golden.neurons import Neurons
 
 Bytes = NDArray[np.uint8]
@@ -41,6 +43,8 @@ class FiringNeurons:
 
     def __init__(self, population: Population, layout: Layout, *, reach: float) -> None:
         self._bounds = Neurons(population, reach=reach)
+        bias = population.bias if population.i_bias is None else population.i_bias
+        self.base: Base = bias[layout.order].astype(np.float64)[np.newaxis]
         self._order = order = layout.order
         self._shape = layout.shape
         self._pool = _pool_of(population)
@@ -70,8 +74,13 @@ class FiringNeurons:
         columns = (self._level, self._threshold, self._factor, self._v_reset)
         self._is_uniform = all((values == values[0]).all() for values in columns)
 
-    def start(self, n_samples: int, n_steps: int) -> None:
-        """Put the neurons to rest."""
+    def start(self, n_samples: int, n_steps: int) -> FiringNeurons:
+        """Return neurons like these at rest, for as many samples and timesteps."""
+        neurons = copy(self)
+        neurons._rest(n_samples, n_steps)
+        return neurons
+
+    def _rest(self, n_samples: int, n_steps: int) -> None:
         self._is_safe = self._bounds.is_safe_for(n_steps)
         self._v = np.zeros((n_samples, len(self._level)), np.float32)
         shape = self._v.shape if len(self._i_factor) else (0, 0)
@@ -132,15 +141,18 @@ class GradedNeurons:
     def __init__(self, population: Population, layout: Layout) -> None:
         order = layout.order
         self._shape, self._pool = layout.shape, _pool_of(population)
+        self.base: Base = population.v_reset[order].astype(np.float64)[np.newaxis]
         self._multiplier = (population.decay / numerics.DECAY_ONE)[order].astype(np.float32)
         self._largest = float(population.threshold[0])
-        self._lowest = _lowest(population.decay[order], population.v_reset[order])
+        self._lowest = lowest_sums(population.decay[order], population.v_reset[order])
         self._is_windowed = self._pool[0] == _POOLS["max"] and all(
-            _is_even(values, population) for values in (population.decay, population.v_reset)
+            is_even(values, population) for values in (population.decay, population.v_reset)
         )
 
-    def start(self, n_samples: int, n_steps: int) -> None:
-        """There is nothing to start."""
+    def start(self, n_samples: int, n_steps: int) -> GradedNeurons:
+        """Return neurons for as many samples and timesteps."""
+        del n_samples, n_steps
+        return self
 
     def advance(
         self, acc: Sums, ends: tuple[int, int, int, int], base: Base, out: Out
@@ -187,18 +199,16 @@ def _decay_of(population: Population) -> IntArray:
     return population.i_decay
 
 
-def _is_even(values: IntArray, population: Population) -> bool:
-    """Tell whether all neurons of a window have one value."""
-    assert population.pool is not None
-    channels, height, width = population.shape
-    rows, columns = population.pool.size
-    windows = values.reshape(channels, height // rows, rows, width // columns, columns)
-    return bool((windows == windows[:, :, :1, :, :1]).all())
+class CompiledWindows(GradedWindows):
+    """Windows of sums that a matrix product has made, compiled where channels are alike."""
 
-
-def _lowest(multiplier: IntArray, offset: IntArray) -> NDArray[np.float32]:
-    """Return the least sum that makes a payload of one: (sum + offset) m + 1/2 is at least one."""
-    m = multiplier.astype(np.int64)
-    needed = -(-numerics.DECAY_ONE // (2 * np.maximum(m, 1))) - offset
-    never = np.finfo(np.float32).max
-    return np.where(m > 0, needed, never).astype(np.float32)
+    def write(self, sums: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+        """Write payloads as ``GradedWindows`` does, and return how many are not zero."""
+        columns = (self._lowest, self._offset, self._multiplier)
+        if not sums.flags.c_contiguous or any(values.shape[1:] != (1, 1) for values in columns):
+            return super().write(sums, out)
+        lowest, offset, multiplier = (values.reshape(-1) for values in columns)
+        n_sent = kernels.grade_planes(
+            sums, lowest, offset, multiplier, self._largest, self._size, out
+        )
+        return int(n_sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.network import Population, Projection
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.fast import kernels
+from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.synapses import lists_of
 
 Events = NDArray[np.uint8] | NDArray[np.int16]
@@ -129,6 +131,7 @@ class Windows:
     """
 
     def __init__(self, kernel: Kernel, *, frac: int) -> None:
+        self._kernel, self._frac = kernel, frac
         n_in, n_out = kernel.taps.shape[2:]
         stride = kernel.target_shape[2] * n_out
         is_joined = kernel.rows.T >= 0
@@ -155,6 +158,11 @@ class Windows:
         values = np.concatenate([empty, *parts], axis=2)
         self._shape = (*kernel.source_shape, kernel.n_target, stride, values.shape[2])
         self._taps = values.reshape(-1).copy()
+
+    @cached_property
+    def product(self) -> MapSynapses:
+        """The same kernel as a matrix product."""
+        return MapSynapses(self._kernel, frac=self._frac)
 
     def add(self, events: Events, steps: range, samples: range, acc: Sums, fresh: bool) -> None:
         """Add the currents of some timesteps and samples; ``fresh`` sums are to be written."""
