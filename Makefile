@@ -34,7 +34,7 @@ test-all: lint contracts types ## everything: also the slow tests and the area b
 
 test-torch: ## the tests that compare with PyTorch and snnTorch, in an environment with them
 	@tools/bootstrap.sh torch
-	.venv-torch/bin/python -m pytest -m "not slow" -n $(JOBS) -p no:cacheprovider $(PYTEST_ARGS) \
+	.venv-torch/bin/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal -p no:cacheprovider $(PYTEST_ARGS) \
 	    $(shell grep -rlE 'importorskip.*torch' tests)
 
 lint: setup ## ruff: rules and format

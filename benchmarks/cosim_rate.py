@@ -136,7 +136,6 @@ def coroutine(image, streams):
                 "registers": pairs,
                 "n_samples": len(streams),
             },
-            internals=False,
         )
         measured = json.loads(output.read_text())
         return rate(measured["cycles"], measured["seconds"]), np.load(output.with_suffix(".npy"))

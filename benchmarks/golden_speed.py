@@ -37,6 +37,7 @@ from float_workloads import STEPS, load_workload, make_workload
 from golden_contestants import GOLDEN, PEERS
 from golden_workloads import (
     W4_STEPS,
+    add_multiplier,
     integer_workload,
     macs,
     make_w4,
@@ -197,6 +198,8 @@ def run_case(name: str, batch: int, path: Path, options: argparse.Namespace) -> 
         right = {"floats": [floats, floats]}
     else:
         make_workload(path, name, batch)
+        if name == "W2":
+            add_multiplier(path)
         counts = load_workload(str(path))["counts"]
         right = {"floats": [sum(counts), counts[-1]]}
     counts = oracle(name, integer_workload(name, str(path)))
@@ -246,6 +249,7 @@ def main() -> None:
             path.unlink()
             if not args.json:
                 show(case, reports[case])
+                sys.stdout.flush()
     if args.json:
         print(json.dumps(reports))
     if any(mark["verdict"] == "MISSED" for r in reports.values() for mark in r["marks"]):

@@ -64,6 +64,14 @@ def _deliver(data: dict, sources: np.ndarray) -> np.ndarray:
     return sums
 
 
+def add_multiplier(path: Path) -> None:
+    """Add to W2's file the multiplier with which its largest sum makes a payload of 255."""
+    with np.load(path) as file:
+        data = {key: file[key] for key in file.files}
+    largest = _weigh(data["raster"].astype(np.float64), data["w0"], LAYERS["W2"][0][3]).max()
+    np.savez(path, **data, multiplier=int(255 / largest * 65536))
+
+
 def integer_workload(name: str, path: str) -> dict:
     """Return integer weights, thresholds, payloads (T, B, n), and the multiplier of W2."""
     with np.load(path) as file:
@@ -75,9 +83,8 @@ def integer_workload(name: str, path: str) -> dict:
     weights = [data[f"w{i}"] for i in range(n_weights)]
     scales = [float(data[f"s{i}"]) for i in range(n_weights)]
     multiplier = None
-    if name == "W2":  # payloads of up to 255 for the largest sum
-        largest = _weigh(raster.astype(np.float64), weights[0], LAYERS[name][0][3]).max()
-        multiplier = int(255 / largest * 65536)
+    if name == "W2":
+        multiplier = int(data["multiplier"])
         scales[1] *= scales[0] / (multiplier / 65536)
         scales = scales[1:]
     thresholds = [round(float(data[f"t{i}"]) / scale) << FRAC for i, scale in enumerate(scales)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,23 +18,7 @@ from talon.compiler.compile import program_of
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.compiler.network import IntArray, IntNetwork
-from talon.ir import (
-    LIF,
-    Affine,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    MaxPool2d,
-    Node,
-    Output,
-    ReLU,
-    SepConv2d,
-    Skip,
-    Upsample,
-    read,
-)
+from talon.ir import Graph, read
 from talon.sdk.examples import CONVSNN, MNIST, Example
 from talon.testing import (
     MapLimits,
@@ -44,6 +27,7 @@ from talon.testing import (
     random_map_payloads,
     random_raster,
 )
+from talon.testing.blocks import BLOCKS
 
 Payloads = dict[str, IntArray]
 Array = NDArray[Any]
@@ -67,18 +51,12 @@ def workloads() -> list[Workload]:
                 Workload(name=f"random graph {seed}, {hw}", make=partial(_graph, seed, hw)),
                 Workload(name=f"random network {seed}, {hw}", make=partial(_network, seed, hw)),
             ]
-    blocks = {
-        "residual": residual,
-        "recurrent, delays": recurrent,
-        "depthwise separable": separable,
-        "upsample and concat": upsampled,
-    }
     found += [
-        Workload(name=name, make=lambda g=graph: of_graph(g(), "zynq_2x2_map"))
-        for name, graph in blocks.items()
+        Workload(name=f"block: {name}", make=partial(_block, name, "zynq_2x2_map"))
+        for name in BLOCKS
     ]
     found.append(
-        Workload(name="recurrent, zynq_2x2", make=lambda: of_graph(recurrent(), "zynq_2x2"))
+        Workload(name="recurrent, zynq_2x2", make=partial(_block, "recurrent", "zynq_2x2"))
     )
     found.append(Workload(name="MNIST MLP", make=lambda: of_example(MNIST), small=False))
     for hoist in (True, False):
@@ -131,122 +109,12 @@ def _graph(seed: int, hw: str) -> tuple[Program, Payloads]:
     return of_graph(graph, hw, n_steps=10)
 
 
+def _block(name: str, hw: str) -> tuple[Program, Payloads]:
+    return of_graph(BLOCKS[name](16, 6), hw)
+
+
 def _network(seed: int, hw: str) -> tuple[Program, Payloads]:
     rng = np.random.default_rng(seed)
     limits = MapLimits()
     network = random_map_network(rng, limits)
     return of_network(network, random_map_payloads(rng, network, n_steps=10, n_samples=2), hw)
-
-
-def _chain(*nodes: tuple[str, Node]) -> tuple[dict[str, Node], list[tuple[str, str]]]:
-    names = [name for name, _ in nodes]
-    return dict(nodes), list(itertools.pairwise(names))
-
-
-def _weights(rng: np.random.Generator, *shape: int) -> Array:
-    scale = 1.5 / np.sqrt(np.prod(shape[1:]))
-    return rng.normal(0.2 * scale, scale, shape).astype(np.float32)
-
-
-def _zeros(n: int) -> Array:
-    return np.zeros(n, np.float32)
-
-
-def _lif(n: int, threshold: float = 0.6) -> LIF:
-    full = np.full(n, 4, np.float32)
-    return LIF(full, full.copy(), 0 * full, np.full(n, threshold, np.float32))
-
-
-def _head(rng: np.random.Generator, n_in: int) -> list[tuple[str, Node]]:
-    return [
-        ("flat", Flatten()),
-        ("fc", Affine(_weights(rng, 10, n_in), _zeros(10))),
-        ("lif_out", _lif(10)),
-        ("output", Output((10,))),
-    ]
-
-
-def residual() -> Graph:
-    """Return two convolutions with a path around them."""
-    rng = np.random.default_rng(10)
-    nodes, edges = _chain(
-        ("input", Input((2, 6, 6))),
-        ("conv0", Conv2d(_weights(rng, 16, 2, 3, 3), _zeros(16), padding=1)),
-        ("lif0", _lif(16)),
-        ("conv1", Conv2d(_weights(rng, 16, 16, 3, 3), _zeros(16), padding=1)),
-        ("lif1", _lif(16)),
-        ("conv2", Conv2d(_weights(rng, 16, 16, 3, 3), _zeros(16), padding=1)),
-        ("skip", Skip("residual")),
-        ("lif2", _lif(16)),
-        ("pool", MaxPool2d(2)),
-        *_head(rng, 16 * 3 * 3),
-    )
-    graph = Graph(nodes, [*edges, ("lif0", "skip")])
-    graph.validate()
-    return graph
-
-
-def recurrent() -> Graph:
-    """Return a layer of neurons that feeds itself, late, behind a late input."""
-    rng = np.random.default_rng(11)
-    nodes, edges = _chain(
-        ("input", Input((64,))),
-        ("fc0", Affine(_weights(rng, 96, 64), _zeros(96))),
-        ("lif0", _lif(96, 0.8)),
-        ("fc1", Affine(_weights(rng, 10, 96), _zeros(10))),
-        ("lif1", _lif(10)),
-        ("output", Output((10,))),
-    )
-    nodes["back"] = Affine(_weights(rng, 96, 96), _zeros(96))
-    edges += [("lif0", "back"), ("back", "lif0")]
-    delays = {("lif0", "back"): 2, ("input", "fc0"): 1}
-    graph = Graph(nodes, edges, delays=delays)
-    graph.validate()
-    return graph
-
-
-def separable() -> Graph:
-    """Return depthwise separable convolutions, graded and spiking."""
-    rng = np.random.default_rng(12)
-
-    def block(n_in: int, n_out: int) -> SepConv2d:
-        return SepConv2d(
-            _weights(rng, n_in, 1, 3, 3),
-            _weights(rng, n_out, n_in, 1, 1),
-            _zeros(n_in),
-            _zeros(n_out),
-            padding=1,
-        )
-
-    nodes, edges = _chain(
-        ("input", Input((4, 10, 10))),
-        ("block0", block(4, 16)),
-        ("relu0", ReLU(16)),
-        ("block1", block(16, 16)),
-        ("lif1", _lif(16)),
-        ("pool", MaxPool2d(2)),
-        *_head(rng, 16 * 5 * 5),
-    )
-    graph = Graph(nodes, edges)
-    graph.validate()
-    return graph
-
-
-def upsampled() -> Graph:
-    """Return an encoder and decoder with a path across."""
-    rng = np.random.default_rng(13)
-    nodes, edges = _chain(
-        ("input", Input((2, 6, 6))),
-        ("conv0", Conv2d(_weights(rng, 8, 2, 3, 3), _zeros(8), padding=1)),
-        ("lif0", _lif(8)),
-        ("conv1", Conv2d(_weights(rng, 16, 8, 3, 3), _zeros(16), padding=1, stride=2)),
-        ("lif1", _lif(16)),
-        ("up", Upsample(scale_factor=2, mode="nearest")),
-        ("join", Concat(2)),
-        ("conv2", Conv2d(_weights(rng, 8, 24, 3, 3), _zeros(8), padding=1)),
-        ("lif2", _lif(8)),
-        *_head(rng, 8 * 6 * 6),
-    )
-    graph = Graph(nodes, [*edges, ("lif0", "join")])
-    graph.validate()
-    return graph

@@ -24,12 +24,13 @@ def random_network(
     max_populations: int = 4,
     max_delay: int = 4,
     currents: float = 0.0,
+    doubles: float = 0.0,
 ) -> IntNetwork:
     """Return a small network with random forms, delays, modes, inputs and outputs.
 
     Feedback (delay 1 or more), several projections into one population, graded and signed inputs,
     per-neuron parameters, biases and thresholds near the limits of V all occur; ``currents`` is the
-    share of populations with a synaptic current.
+    share of populations with a synaptic current, ``doubles`` of those whose threshold doubles.
     """
     inputs = tuple(_random_input(rng, i, max_neurons) for i in range(rng.integers(1, 3)))
     n_spiking = int(rng.integers(1, max_populations + 1))
@@ -50,6 +51,10 @@ def random_network(
             projections.append(_random_projection(rng, source, target, delay))
     populations = [
         _with_current(rng, p) if currents and rng.random() < currents else p for p in populations
+    ]
+    populations = [
+        replace(p, reset="double", reset_next=False) if doubles and rng.random() < doubles else p
+        for p in populations
     ]
     outputs = [
         OutputPort(

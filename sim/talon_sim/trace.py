@@ -1,34 +1,14 @@
-"""One record of a run, whatever ran it; and where two of them first differ."""
+"""Where the records of two runs first differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from talon.backend.trace import Trace
 
-@dataclass(kw_only=True)
-class Trace:
-    """Spikes, potentials and counts of a run.
-
-    ``spikes[name]`` is bool and ``potentials[name]`` int32, both (T, B, n) by population;
-    potentials are those stored after the timestep, or payloads of graded neurons, whose spikes tell
-    which are not zero. A run without probes has only output populations, of what they send: of the
-    windows, if they have a pool; spikes in ``spikes``, others in ``potentials``. ``counters`` holds
-    totals by name (``events``, ``rows``, ``sops``, ``spikes``, ``updates``, ``saturations``),
-    ``cycles`` the cycles of each sample from first input to last output (None where nothing
-    counts them), ``cores`` the counters of each core.
-    """
-
-    target: str
-    n_steps: int
-    n_samples: int
-    spikes: dict[str, NDArray[np.bool_]]
-    potentials: dict[str, NDArray[np.int32]]
-    counters: dict[str, int] = field(default_factory=dict)
-    cycles: NDArray[np.int64] | None = None
-    cores: list[dict[str, int]] = field(default_factory=list)
+__all__ = ["Comparison", "Divergence", "Trace", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,23 @@ class Emit(IntEnum):
     READOUT = 1  # a HOST_VALUE for every neuron, every timestep
     PSUM = 2  # a PSUM packet a route for each value that is not zero
     GRADED = 3  # a SPIKE packet a route with a payload (or HOST_VALUE) for each value above zero
+    COUNT = 4  # the same for each neuron that fires; the payload tells how often it does
+
+    @property
+    def sends_events(self) -> bool:
+        """Whether neurons send events to neurons."""
+        return self in (Emit.SPIKE, Emit.GRADED, Emit.COUNT)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether neurons have a membrane potential."""
+        return self in (Emit.SPIKE, Emit.READOUT, Emit.COUNT)
+
+
+def emits(params: ArrayParams) -> tuple[Emit, ...]:
+    """Return what the groups of an array may send."""
+    has = {Emit.GRADED: params.has_maps, Emit.COUNT: params.multi_spike}
+    return tuple(emit for emit in Emit if has.get(emit, True))
 
 
 class Reset(IntEnum):
@@ -70,6 +87,12 @@ class Reset(IntEnum):
     ZERO = 1  # to v_reset
     SUBTRACT = 2  # minus the threshold
     HOLD = 3  # to v_reset in place of the timestep's drive; at the next timestep only
+    DOUBLE = 4  # minus the threshold, which counts twice where the timestep began above it
+
+
+def resets(params: ArrayParams) -> tuple[Reset, ...]:
+    """Return the resets that the neurons of an array may have."""
+    return tuple(r for r in Reset if r is not Reset.DOUBLE or params.double_threshold)
 
 
 class Counter(IntEnum):
@@ -139,12 +162,17 @@ class MemoryLayouts:
         self.neuron = Layout(
             "neuron",
             (
-                Field("threshold", params.v_width, signed=True),
+                Field(
+                    "threshold",
+                    params.v_width,
+                    signed=True,
+                    doc="of COUNT groups: largest number of spikes x 32768 + gain",
+                ),
                 Field("bias", params.v_width, signed=True),
                 Field("v_reset", params.v_width, signed=True),
                 Field("decay", params.decay_width, doc="factor x 65536"),
                 Field("no_leak", 1, doc="the factor is 1; decay is ignored"),
-                Field("reset", 2, doc="Reset"),
+                Field("reset", bits_for(len(resets(params))), doc="Reset"),
                 Field("reset_next", 1, doc="reset at the next timestep instead of at once"),
                 Field("strict", 1, doc="fire on V > threshold instead of V >= threshold"),
             ),
@@ -170,7 +198,7 @@ class MemoryLayouts:
             (
                 Field("row_start", row, doc="accumulator row of the first neuron"),
                 *extent,
-                Field("emit", 2, doc="Emit"),
+                Field("emit", 3 if params.multi_spike else 2, doc="Emit"),
                 Field("route_start", bits_for(params.n_routes)),
                 Field("n_routes", bits_for(params.n_routes) + 1),
                 Field("token_start", bits_for(params.n_tokens)),

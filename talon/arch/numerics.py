@@ -31,6 +31,16 @@ FRAC_MAX = 7
 """Largest number of fractional bits of V."""
 
 
+COUNT_BITS = 15
+"""Bits below the threshold of neurons that count: how often they fire is a field of V."""
+
+COUNT_ONE = 1 << COUNT_BITS
+"""The threshold of neurons that count, in units of V."""
+
+GAIN_MAX = COUNT_ONE - 1
+"""Largest gain of neurons that count: of an accumulator, in units of V."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NeuronParams:
     """Integer parameters of one neuron; ``decay`` is 0 to 65536."""
@@ -122,15 +132,60 @@ def update(v: int, acc: int, params: NeuronParams, *, frac: int) -> tuple[int, b
             total -= params.threshold
     after = saturate(total)
     saturated = after != total
-    spike = fires(after, params)
-    if spike and not params.reset_next:
+    at_once = not params.reset_next
+    doubled = at_once and params.reset is Reset.DOUBLE and fires(v, params)
+    spike = fires(after - params.threshold if doubled else after, params)
+    if spike and at_once:
         if params.reset is Reset.ZERO:
             after = params.v_reset
-        elif params.reset is Reset.SUBTRACT:
+        elif params.reset in (Reset.SUBTRACT, Reset.DOUBLE):
             total = after - params.threshold
             after = saturate(total)
             saturated = saturated or after != total
     return after, spike, saturated
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingParams:
+    """Integer parameters of a neuron that may fire several times in a timestep.
+
+    Its threshold is ``COUNT_ONE``. ``gain`` is 0 to ``GAIN_MAX``, ``max_spikes`` 1 to
+    ``PAYLOAD_MAX``, ``reset`` anything but ``HOLD`` and ``DOUBLE``, at once.
+    """
+
+    gain: int = 1
+    max_spikes: int = PAYLOAD_MAX
+    bias: int = 0
+    v_reset: int = 0
+    decay: int = DECAY_ONE
+    reset: Reset = Reset.SUBTRACT
+    strict: bool = False
+
+
+def update_counting(v: int, acc: int, params: CountingParams) -> tuple[int, int, bool]:
+    """Advance one neuron that counts by one timestep.
+
+    Parameters
+    ----------
+    v, acc
+        Membrane potential before the timestep and sum of its synaptic operations, both 24 bits.
+
+    Returns
+    -------
+    tuple
+        ``(v, count, saturated)``: the potential stored for the next timestep, how often the neuron
+        fires in this one, and whether the potential was clamped on the way.
+    """
+    total = leak(v, params.decay) + acc * params.gain + params.bias
+    after = saturate(total)
+    saturated = after != total
+    # Whole thresholds; a strict one has to be passed.
+    count = max(0, min(params.max_spikes, (after - params.strict) >> COUNT_BITS))
+    if count and params.reset is Reset.ZERO:
+        after = params.v_reset
+    elif params.reset is Reset.SUBTRACT:
+        after -= count << COUNT_BITS
+    return after, count, saturated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ FORMAT_VERSION = 1
 """Version of the contract between compiler, golden model, gateware and driver."""
 
 
-OPTIONS = frozenset({"synaptic_current", "n_axis"})
+OPTIONS = frozenset({"synaptic_current", "double_threshold", "n_axis", "multi_spike"})
 """Fields that :meth:`ArrayParams.facts` leaves out while they are off."""
 
 
@@ -28,7 +28,9 @@ class ArrayParams:
     ``n_slots`` rings of accumulators, ``lanes`` weights in a weight word, ``update_lanes``
     neurons updated in a cycle and ``weight_words`` words of weight memory. Widths are in bits,
     depths in entries. With ``synaptic_current`` neurons may have a second state variable; with
-    ``n_axis`` entries of axis tables, cores hold feature maps: convolutions, graded values, pools.
+    ``double_threshold`` their threshold may be twice as high in a timestep that begins above it;
+    with ``n_axis`` entries of axis tables, cores hold feature maps: convolutions, graded values,
+    pools; with ``multi_spike`` beside it neurons may fire several times in a timestep.
     """
 
     name: str = "custom"
@@ -47,7 +49,9 @@ class ArrayParams:
     fifo_depth: int = 32
     weight_memory: str = "uram"
     synaptic_current: bool = False
+    double_threshold: bool = False
     n_axis: int = 0
+    multi_spike: bool = False
 
     # Fixed by the numeric contract; not parameters, but every layout needs them.
     weight_width = 8
@@ -98,8 +102,10 @@ class ArrayParams:
             self.weight_memory in ("uram", "bram", "generic"),
             "'uram', 'bram' or 'generic'",
         )
-        check("synaptic_current", type(self.synaptic_current) is bool, "True or False")
+        for name in ("synaptic_current", "double_threshold", "multi_spike"):
+            check(name, type(getattr(self, name)) is bool, "True or False")
         check("n_axis", 0 <= self.n_axis <= 4096, "between 0 (no feature maps) and 4096")
+        check("multi_spike", self.has_maps or not self.multi_spike, "False without feature maps")
         if self.n_axis:
             check("n_neurons", self.n_rows.bit_count() == 1, "a power of two with feature maps")
             check("synaptic_current", not self.synaptic_current, "False with feature maps")
@@ -189,6 +195,8 @@ TINY = ArrayParams(
 
 TINY_2X2 = replace(TINY, name="tiny_2x2", columns=2, rows=2)
 
+_MULTI: dict[str, Any] = {"multi_spike": True, "double_threshold": True}
+
 PRESETS: dict[str, ArrayParams] = {
     preset.name: preset
     for preset in (
@@ -196,12 +204,17 @@ PRESETS: dict[str, ArrayParams] = {
         replace(ZYNQ_US_PLUS, name="zynq_2x2", columns=2, rows=2),
         replace(ZYNQ_US_PLUS, name="zynq_1x1", columns=1, rows=1),
         ZYNQ_US_PLUS_SYN,
+        replace(ZYNQ_US_PLUS, name="zynq_us_plus_double", double_threshold=True),
         TINY,
         TINY_2X2,
         replace(TINY_2X2, name="tiny_2x2_syn", synaptic_current=True),
+        replace(TINY_2X2, name="tiny_2x2_double", double_threshold=True),
         replace(ZYNQ_US_PLUS, name="zynq_us_plus_map", n_axis=1024),
         replace(ZYNQ_US_PLUS, name="zynq_2x2_map", columns=2, rows=2, n_axis=1024),
         replace(TINY_2X2, name="tiny_2x2_map", n_axis=256),
+        replace(ZYNQ_US_PLUS, name="zynq_us_plus_multi", n_axis=1024, **_MULTI),
+        replace(ZYNQ_US_PLUS, name="zynq_2x2_multi", columns=2, rows=2, n_axis=1024, **_MULTI),
+        replace(TINY_2X2, name="tiny_2x2_multi", n_axis=256, **_MULTI),
     )
 }
 

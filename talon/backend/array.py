@@ -16,7 +16,7 @@ from talon.backend.results import SimulationResult, ValidationResult
 from talon.backend.target import Run
 from talon.compiler.network import IntNetwork
 from talon.compiler.tile import Objective
-from talon.compiler.unmapped import find_unmapped, mapped_types
+from talon.compiler.unmapped import mapped_types
 from talon.errors import BackendError, ModelError
 from talon.ir import Graph, list_primitives, str_to_node
 from talon.ir.types import Array
@@ -24,7 +24,7 @@ from talon.ir.types import Array
 if TYPE_CHECKING:
     from talon.graph import HardwareSpec
 
-_OBJECTIVES: tuple[Objective, ...] = ("latency", "cores")
+_OBJECTIVES: tuple[Objective, ...] = ("latency", "cores", "traffic")
 
 
 class ArrayBackend(BackendBase):
@@ -58,14 +58,13 @@ class ArrayBackend(BackendBase):
             graph.validate()
         except ModelError as error:
             return ValidationResult(is_valid=False, errors=[str(error)])
-        unmapped = find_unmapped(graph, maps=self._params.has_maps)
-        if unmapped:
+        plan = programs.plan(graph, hw=self._params)
+        if plan.unmapped:
             return ValidationResult(
                 is_valid=False,
-                unsupported_nodes=[found.node for found in unmapped],
-                errors=[str(found) for found in unmapped],
+                unsupported_nodes=[found.node for found in plan.unmapped],
+                errors=[str(found) for found in plan.unmapped],
             )
-        plan = programs.plan(graph, hw=self._params)
         errors = [] if plan.fits else [plan.reason or "The graph does not fit"]
         return ValidationResult(is_valid=plan.fits, errors=errors)
 
@@ -151,7 +150,8 @@ class ArrayBackend(BackendBase):
         feed = prepare_feed(graph, input_data, n_steps, layout=layout, encoding=encoding, seed=seed)
         program = self.compile(graph, calibration=feed.inputs)
         run = program.run(feed.inputs, target=self._target, **options)
-        return _result(program.network, run, feed, step_by_step=step_by_step)
+        taken = {source for kind, source in program.host.takes.values() if kind == "chip"}
+        return _result(program.network, run, feed, taken, step_by_step=step_by_step)
 
     def get_capabilities(self) -> BackendCapabilities:
         """Tell what the compiler maps onto the array."""
@@ -173,7 +173,9 @@ class ArrayBackend(BackendBase):
         return HardwareSpec.from_array(self._params)
 
 
-def _result(network: IntNetwork, run: Run, feed: Feed, *, step_by_step: bool) -> SimulationResult:
+def _result(
+    network: IntNetwork, run: Run, feed: Feed, taken: set[str], *, step_by_step: bool
+) -> SimulationResult:
     shapes = {population.name: population.shape for population in network.populations}
     scales = {population.name: population.v_scale for population in network.populations}
 
@@ -186,8 +188,12 @@ def _result(network: IntNetwork, run: Run, feed: Feed, *, step_by_step: bool) ->
         return shaped(name, run.potentials[name][t] * scales[name])
 
     outputs: dict[str, Array] = {}
+    for name, values in getattr(run, "outputs", {}).items():
+        outputs[name] = values[-1] if feed.is_batched else values[-1][0]
     for port in network.outputs:
-        if port.kind == "spike":
+        if port.name in taken:  # by the host, to go on with
+            continue
+        if port.kind in ("spike", "count"):
             last = shaped(port.population, run.spikes[port.population][-1])
         else:
             last = potentials(port.population, -1)

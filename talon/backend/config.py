@@ -9,7 +9,7 @@ from talon.ir.checks import check_choice, check_int
 PRECISIONS = ("fp32", "fp16", "int16", "int8", "int4")
 """Number formats in which weights are stored."""
 
-OBJECTIVES = ("latency", "cores", "energy", "memory")
+OBJECTIVES = ("latency", "cores", "traffic", "energy", "memory")
 EXECUTION_MODES = ("dag", "cyclic")
 
 
@@ -28,7 +28,8 @@ class CompileConfig:
     target_precision
         Number format of the weights: one of :data:`PRECISIONS`.
     optimize_for
-        ``"latency"``, ``"cores"``, ``"energy"`` or ``"memory"``; the array knows the first two.
+        ``"latency"``, ``"cores"``, ``"traffic"``, ``"energy"`` or ``"memory"``; the array knows the
+        first three.
     """
 
     execution_mode: str | None = None

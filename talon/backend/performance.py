@@ -1,10 +1,58 @@
-"""Energy of what the performance model counts, by the one energy model."""
+"""The performance model of whole programs: each pass by its golden run, and its energy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 from talon.backend.activity import LayerCounts, OperationCounts
 from talon.backend.energy import Coefficients, EnergyReport, energy_of
-from talon.compiler.performance import Performance
+from talon.backend.passes import Passing, has_passes, image_of, run_passes
+from talon.backend.target import Progress, Run, Runnable, get_target
+from talon.compiler.network import IntArray
+from talon.compiler.performance import Performance, estimate
+from talon.image.container import read_image
+
+
+class _Estimator:
+    """A target: runs a pass on the golden model, and keeps what it costs on the array."""
+
+    name = "estimator"
+
+    def __init__(self) -> None:
+        self.found: list[Performance] = []
+
+    def run(
+        self,
+        program: Runnable,
+        inputs: Mapping[str, IntArray],
+        *,
+        probe: bool = False,
+        progress: Progress | None = None,
+    ) -> Run:
+        golden = get_target("golden").run(program, inputs, probe=True, progress=progress)
+        self.found.append(estimate(read_image(image_of(program)), golden, inputs))
+        return golden
+
+
+def performance_of_passes(
+    program: Runnable, inputs: Mapping[str, IntArray]
+) -> tuple[Performance, ...]:
+    """Return what each pass of a program does on its array and how long it takes.
+
+    Parameters
+    ----------
+    program
+        A program of one pass or several.
+    inputs
+        Payloads of shape (T, B, n) by input.
+    """
+    estimator = _Estimator()
+    if has_passes(program):
+        run_passes(estimator, cast(Passing, program), inputs, probe=True)
+    else:
+        estimator.run(program, inputs)
+    return tuple(estimator.found)
 
 
 def operations_of(performance: Performance) -> OperationCounts:

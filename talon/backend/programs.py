@@ -10,19 +10,24 @@ import numpy as np
 
 from talon.arch.params import ArrayParams, preset
 from talon.backend.cpu.record import Record
-from talon.backend.cpu.simulator import simulate_float
+from talon.backend.cpu.simulator import FloatModel, simulate_float
 from talon.backend.encoding import Encoding
+from talon.backend.host import array_inputs, held_outputs, host_outputs
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
 from talon.backend.target import Progress, Run, get_target
+from talon.backend.trace import as_trace
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
+from talon.compiler.host.split import Split, split_graph
 from talon.compiler.inputs import quantize_inputs
-from talon.compiler.network import IntNetwork
+from talon.compiler.passes.mapped import Passes
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
-from talon.compiler.unmapped import find_unmapped
+from talon.compiler.unmapped import abilities
+from talon.errors import MappingError
 from talon.ir import AvgPool2d, Graph, Input, Node, Output, ReLU, SumPool2d
+from talon.ir.types import Dims
 
 Hoist: TypeAlias = Literal["auto"] | bool
 
@@ -45,6 +50,9 @@ class Program(compiled.Program):
     ) -> Run:
         """Run the program and return the record of the run.
 
+        What the host computes before the array is computed first, and what it computes behind it
+        is in the ``outputs`` of the record.
+
         Parameters
         ----------
         inputs, n_steps, layout, encoding, seed
@@ -61,15 +69,27 @@ class Program(compiled.Program):
             Options of the target.
         """
         data = prepare_inputs(
-            ports_of(self.network),
+            self.inputs,
             inputs,
             n_steps,
             layout=layout,
             encoding=encoding,
             seed=seed,
         )
-        payloads = quantize_inputs(self.network, data.values)
-        return get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
+        host = self.host
+        computed, entering = array_inputs(host.prefix, host.feeds, data.values)
+        ports = self.network.inputs
+        payloads = quantize_inputs(self.network, {port.name: entering[port.name] for port in ports})
+        run = get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
+        if host.suffix is None:
+            return run
+        outputs = host_outputs(host, self.network, run, data.values, computed)
+        return as_trace(run, outputs=outputs)
+
+    @property
+    def inputs(self) -> Graph:
+        """A graph that has the inputs of the program and nothing else, to fit data to."""
+        return ports_of(self.input_shapes, self.network.metadata)
 
 
 def compile(
@@ -82,6 +102,7 @@ def compile(
     input_range: Mapping[str, tuple[float, float]] | None = None,
     objective: Objective = "latency",
     hoist: Hoist = "auto",
+    passes: Passes = "auto",
 ) -> Program:
     """Compile a graph for an array.
 
@@ -99,11 +120,16 @@ def compile(
     input_range
         Ranges (low, high) of graded inputs by name.
     objective
-        ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest.
+        ``"latency"`` spreads the network over idle cores, ``"cores"`` takes the fewest, and
+        ``"traffic"`` lets packets cross the fewest links.
     hoist
         Whether what depends on held frames alone is computed once: ``True`` if all inputs will be
         held in every run, ``"auto"`` if the samples are held (``layout="images"``). Such a program
         takes nothing but held frames. Arrays without feature maps compute in every timestep.
+    passes
+        A network that is larger than the array runs in several passes, one after another, with the
+        same spikes and potentials: ``"auto"`` takes as few as there can be, a number no more than
+        that, so that 1 refuses such networks.
 
     Returns
     -------
@@ -116,17 +142,23 @@ def compile(
         The graph cannot become a program; the message names the node and the ways out.
     """
     params = _array_of(graph, hw)
-    statistics, data = None, None
+    split = split_graph(graph, **abilities(params))
+    for part in (split.prefix, split.suffix):
+        if part is not None:
+            FloatModel(part)  # refuses a node that the host cannot compute
+    data = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-        statistics = statistics_of(graph, data)
+    samples = _entering(split, data)
     program = compile_graph(
         graph,
         params,
-        calibration=statistics,
+        calibration=statistics_of(split.chip, samples) if samples is not None else None,
         input_range=input_range,
         objective=objective,
-        held=held_names(graph, data, hoist),
+        held=_held(split, samples, hoist),
+        passes=passes,
+        split=split,
     )
     return Program(program.image)
 
@@ -141,26 +173,41 @@ def plan(
     input_range: Mapping[str, tuple[float, float]] | None = None,
     objective: Objective = "latency",
     hoist: Hoist = "auto",
+    passes: Passes = "auto",
 ) -> Plan:
     """Return whether a graph fits an array, why or why not, where, and how fast it will run.
 
     The arguments are those of :func:`compile`; ``n_steps`` is also the length of an inference.
     """
     params = _array_of(graph, hw)
-    statistics, data = None, None
-    if calibration is not None and not find_unmapped(graph, maps=params.has_maps):
+    try:
+        split = split_graph(graph, **abilities(params))
+    except MappingError:
+        split = Split(chip=graph)  # the plan says why
+        calibration = None
+    samples = None
+    if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-        statistics = statistics_of(graph, data)
+        samples = _entering(split, data)
         n_steps = data.n_steps
     return plan_graph(
         graph,
         params,
-        calibration=statistics,
+        calibration=statistics_of(split.chip, samples) if samples is not None else None,
         input_range=input_range,
         objective=objective,
         n_steps=n_steps,
-        held=held_names(graph, data, hoist),
+        held=_held(split, samples, hoist),
+        passes=passes,
     )
+
+
+def _entering(split: Split, data: Inputs | None) -> Inputs | None:
+    """Return what enters the array of some samples."""
+    if data is None:
+        return None
+    _, values = array_inputs(split.prefix, split.feeds, data.values)
+    return Inputs(values={name: values[name] for name in split.chip.inputs}, labels=data.labels)
 
 
 def held_names(graph: Graph, samples: Inputs | None, hoist: Hoist) -> list[str]:
@@ -171,6 +218,15 @@ def held_names(graph: Graph, samples: Inputs | None, hoist: Hoist) -> list[str]:
         values = samples.values if samples is not None else {}
         return [name for name, x in values.items() if len(x) > 1 and x.strides[0] == 0]
     return list(graph.inputs) if hoist else []
+
+
+def _held(split: Split, samples: Inputs | None, hoist: Hoist) -> list[str]:
+    """Return the inputs of the array that are held, if those of the graph are as ``hoist`` says."""
+    names = held_names(split.chip, samples, hoist)
+    if split.prefix is None or hoist == "auto":
+        return names
+    constant = held_outputs(split.prefix, set(split.prefix.inputs))
+    return [n for n in names if n not in split.feeds or split.feeds[n] in constant]
 
 
 def _array_of(graph: object, hw: object) -> ArrayParams:
@@ -190,7 +246,11 @@ def load(path: str | os.PathLike[str]) -> Program:
 def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     """Return what a float simulation of samples tells the compiler."""
     graded = (ReLU, AvgPool2d, SumPool2d)
-    peaks = [name for name, node in graph.nodes.items() if isinstance(node, graded)]
+    peaks = [
+        name
+        for name, node in graph.nodes.items()
+        if isinstance(node, graded) or getattr(node, "max_spikes", 1) > 1
+    ]
     trace = simulate_float(graph, inputs, record=Record(peaks=peaks))
     return calibrate(
         inputs=inputs.values,
@@ -200,16 +260,14 @@ def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     )
 
 
-def ports_of(network: IntNetwork) -> Graph:
-    """Return a graph that has the inputs of a program and nothing else, to fit data to."""
-    nodes: dict[str, Node] = {}
-    for port in network.inputs:
-        nodes[port.name] = Input(np.array(port.shape))
+def ports_of(shapes: Mapping[str, Dims], metadata: Mapping[str, Any]) -> Graph:
+    """Return a graph that has inputs of given shapes and nothing else, to fit data to."""
+    nodes: dict[str, Node] = {name: Input(np.array(shape)) for name, shape in shapes.items()}
     edges: list[tuple[str, str]] = []
-    for port in network.inputs:
-        end = f"{port.name} (end)"
+    for name, shape in shapes.items():
+        end = f"{name} (end)"
         while end in nodes:
             end += "'"
-        nodes[end] = Output(np.array(port.shape))
-        edges.append((port.name, end))
-    return Graph(nodes, edges, metadata=dict(network.metadata))
+        nodes[end] = Output(np.array(shape))
+        edges.append((name, end))
+    return Graph(nodes, edges, metadata=dict(metadata))

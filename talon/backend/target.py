@@ -38,7 +38,7 @@ class Run(Protocol):
     target: str
     n_steps: int
     n_samples: int
-    spikes: dict[str, NDArray[np.bool_]]
+    spikes: dict[str, NDArray[np.bool_ | np.uint8]]
     potentials: dict[str, NDArray[np.int32]]
     counters: dict[str, int]
     cycles: NDArray[np.int64] | None

@@ -90,7 +90,7 @@ class IntegerNeurons:
         return out, fired, (v, *currents)
 
     def _update(self, v: Any, x: Any, threshold: Any) -> tuple[Any, Any, Any]:
-        rule = self.population
+        rule, before = self.population, v
         left = _leak(v, self._decay)
         if rule.reset_next and rule.reset != "none":
             late = self._compare(v).detach()
@@ -98,10 +98,13 @@ class IntegerNeurons:
             if rule.reset == "hold":  # to the value, and the drive of the timestep is lost
                 x = torch.where(late, torch.zeros_like(x), x)
         v = _clamp(left + x)
-        fired = self._compare(v).detach()
-        gap = (v - self._threshold) * self.unit
+        compared = v
+        if rule.reset == "double" and not rule.reset_next:
+            compared = v - self._compare(before).detach() * self._threshold
+        fired = self._compare(compared).detach()
+        gap = (compared - self._threshold) * self.unit
         if threshold is not None:
-            gap = through(gap.detach(), v * self.unit - threshold)
+            gap = through(gap.detach(), compared * self.unit - threshold)
         spikes = SpikeFunction.apply(gap, fired, *self.surrogate)
         if not rule.reset_next and rule.reset != "none":
             v = _clamp(self._reset(v, fired))
@@ -111,7 +114,7 @@ class IntegerNeurons:
         return v > self._threshold if self.population.strict else v >= self._threshold
 
     def _reset(self, v: Any, fired: Any) -> Any:
-        if self.population.reset == "subtract":
+        if self.population.reset in ("subtract", "double"):
             return v - fired * self._threshold
         return torch.where(fired, self._v_reset.expand_as(v), v)
 

@@ -80,11 +80,11 @@ def _exported(model: Any, calibration: Any) -> ir.Graph:
 def _check_vectors(network: IntNetwork) -> None:
     """Refuse what this executor does not train: feature maps and graded populations."""
     maps = {p.target for p in network.projections if isinstance(p.weight, Kernel)}
-    maps |= {p.name for p in network.populations if p.kind == "graded" or p.pool is not None}
+    maps |= {p.name for p in network.populations if p.kind in ("graded", "count") or p.pool}
     if maps:
         raise MappingError(
-            f"Population {min(maps)!r} is a feature map or graded, which quantization-aware "
-            "training has not; train it in floats and compile it with calibration samples"
+            f"Population {min(maps)!r} is a feature map, graded or counts, which this training has "
+            "not; train it in floats and compile it with calibration samples"
         )
 
 

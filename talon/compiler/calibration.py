@@ -28,8 +28,9 @@ class InputRange:
 class Calibration:
     """Statistics of a float simulation over samples.
 
-    ``v_max`` is the largest potential by population, one a neuron, of graded neurons the largest
-    value; ``rates`` the mean number of events of a neuron or input line in a timestep.
+    ``v_max`` is the largest potential by population, one a neuron, of graded neurons and of those
+    that count the largest value; ``rates`` the mean number of events of a neuron or input line in
+    a timestep.
     """
 
     inputs: Mapping[str, InputRange] = field(default_factory=dict)
@@ -51,7 +52,8 @@ def calibrate(
     inputs, potentials, spikes
         Arrays of shape (T, B, *shape) by node name; potentials of read-outs are their values.
     peaks
-        Of graded nodes the largest values, as (*shape), and the share that is not zero.
+        Of graded nodes and of those that count the largest values, as (*shape), and the share that
+        is not zero.
     """
     peaks = peaks or {}
     return Calibration(

@@ -18,7 +18,7 @@ from talon.compiler.check_subject import Subject, targets
 from talon.compiler.check_synapses import check_synapses
 from talon.compiler.check_tokens import check_live, check_tokens
 from talon.compiler.decode import decode
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import RESETS, IntNetwork
 from talon.errors import ImageError
 from talon.image.container import Image, check_image
 
@@ -111,7 +111,6 @@ def check_manifest_groups(subject: Subject) -> None:
 def check_records(subject: Subject) -> None:
     """Require the neuron records of the network, and that summing groups only sum."""
     populations = {p.name: p for p in subject.network.populations}
-    resets = ["none", "zero", "subtract", "hold"]
     for (core, number), item in subject.homes.items():
         tables = subject.cores[core]
         entry = tables.groups[number]
@@ -126,7 +125,7 @@ def check_records(subject: Subject) -> None:
                 record["bias"],
                 record["v_reset"],
                 decay,
-                resets[record["reset"]],
+                RESETS[record["reset"]],
                 record["reset_next"],
                 record["strict"],
                 _current_of(record),

@@ -74,7 +74,7 @@ def _senders(
     populations = {p.name: p for p in subject.network.populations}
     lanes = subject.params.lanes
     for group, item in subject.homes.items():
-        if item["emit"] not in ("spike", "graded"):
+        if item["emit"] not in ("spike", "graded", "count"):
             continue
         tables = subject.cores[group[0]]
         scan = scan_rows(tables.groups[group[1]], subject.params)

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from talon.arch.memories import Emit
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.compiler.check_subject import GroupId, Subject, targets
-from talon.compiler.network import Population
+from talon.compiler.network import RESETS, Population
 from talon.compiler.scan import ScanRows, addresses, scan_rows
 from talon.errors import ImageError
-
-_RESETS = ("none", "zero", "subtract", "hold")
 
 
 def check_bounds(subject: Subject) -> None:
@@ -29,7 +27,7 @@ def check_bounds(subject: Subject) -> None:
             if not 1 <= entry["last_lanes"] <= params.lanes or entry["slots"] > 7:
                 raise ImageError(f"{who} must have 1 to {params.lanes} lanes in its last row")
             scan = scan_rows(entry, params)
-            stateful = entry["emit"] in (Emit.SPIKE, Emit.READOUT)
+            stateful = Emit(entry["emit"]).has_state
             limit = params.n_rows if stateful else params.acc_rows >> entry["slots"]
             if int(scan.row.max()) >= min(limit, params.acc_rows >> entry["slots"]):
                 raise ImageError(
@@ -134,7 +132,7 @@ def check_records(subject: Subject) -> None:
                 record["bias"],
                 record["v_reset"],
                 DECAY_ONE if record["no_leak"] else record["decay"],
-                _RESETS[record["reset"]],
+                RESETS[record["reset"]],
                 record["reset_next"],
                 record["strict"],
             )
@@ -150,6 +148,8 @@ def _wanted(population: Population | None, neuron: int | None) -> tuple[object, 
     threshold = int(population.threshold[neuron])
     if population.kind == "graded":
         return threshold, 0, v_reset, decay, "none", 0, 0
+    if population.gain is not None:
+        threshold += int(population.gain[neuron])
     readout = population.kind == "readout"
     return (
         V_MAX if readout else threshold,

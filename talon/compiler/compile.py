@@ -13,17 +13,23 @@ from talon.compiler.digest import graph_hash
 from talon.compiler.emit import emit_sections, manifest_of
 from talon.compiler.float_network import FloatNetwork
 from talon.compiler.hoist import hoist
+from talon.compiler.host.report import placed_nodes
+from talon.compiler.host.split import Split, split_graph
 from talon.compiler.lower import lower
 from talon.compiler.mapping import Mapping as Placement
-from talon.compiler.mapping import map_network
 from talon.compiler.network import IntNetwork
 from talon.compiler.network_io import network_to_bytes
+from talon.compiler.passes.flow import flow_of
+from talon.compiler.passes.mapped import Mapped, Passes, map_passes
 from talon.compiler.program import Program
 from talon.compiler.quantize import quantize, with_metadata
 from talon.compiler.report import LayerReport
 from talon.compiler.tile import Objective
+from talon.compiler.unmapped import FIRING, abilities
+from talon.errors import QuantizationError
+from talon.image.bundle import Bundle, write_bundle
 from talon.image.container import Image, read_image, write_image
-from talon.ir import Graph
+from talon.ir import Graph, to_bytes
 
 InputRanges = Mapping[str, tuple[float, float]]
 
@@ -40,7 +46,7 @@ def quantize_graph(
 
     ``held`` names the inputs whose frames are the same in every timestep.
     """
-    lowered = lower(graph, max_delay=params.max_delay, maps=params.has_maps)
+    lowered = lower(graph, max_delay=params.max_delay, **abilities(params))
     network, layers = quantize(
         lowered, calibration=calibration, input_range=input_range, lanes=params.lanes
     )
@@ -60,6 +66,8 @@ def compile_graph(
     input_range: InputRanges | None = None,
     objective: Objective = "latency",
     held: Collection[str] = (),
+    passes: Passes = "auto",
+    split: Split | None = None,
 ) -> Program:
     """Return the program of ``graph`` for the array ``params``, checked.
 
@@ -72,34 +80,94 @@ def compile_graph(
     input_range
         Ranges of inputs by name, where samples are not at hand.
     objective
-        ``"latency"`` or ``"cores"``, see :func:`talon.compiler.tile.tile`.
+        ``"latency"``, ``"cores"`` or ``"traffic"``, see :func:`talon.compiler.tile.tile`.
     held
         Names of the inputs whose frames are the same in every timestep: what depends on them alone
         is computed once, on an array with feature maps.
+    passes
+        What is larger than the array runs in several passes, each an image: ``"auto"`` takes as
+        few as there can be, a number no more than that.
+    split
+        What the host computes of the graph, where :func:`~talon.compiler.host.split.split_graph`
+        was asked already; calibration, ranges and held inputs are of its ``chip``.
 
     Raises
     ------
     MappingError, QuantizationError, ModelError
         The graph cannot become a program; the message names the node and the ways out.
     """
+    split = split if split is not None else split_graph(graph, **abilities(params))
+    check_ranges(split, calibration, input_range)
     network, lowered, layers = quantize_graph(
-        graph, params, calibration=calibration, input_range=input_range, held=held
+        split.chip, params, calibration=calibration, input_range=input_range, held=held
     )
     rates = rounded_rates(calibration)
-    placement = map_network(network, params, objective=objective, rates=rates)
+    mapped = map_passes(network, params, objective=objective, rates=rates, passes=passes)
     report: dict[str, Any] = {
         "objective": objective,
         "layers": [asdict(layer) for layer in layers],
-        "nodes": [asdict(node) for node in lowered.placed],
+        "nodes": [asdict(node) for node in placed_nodes(graph, split, lowered.placed)],
         "rates": rates,
     }
-    return program_of(placement, graph_hash=graph_hash(graph), report=report)
+    return program_of_passes(mapped, graph_hash=graph_hash(graph), report=report, split=split)
+
+
+def check_ranges(
+    split: Split, calibration: Calibration | None, input_range: InputRanges | None
+) -> None:
+    """Raise a QuantizationError if nothing tells the range of what the host sends to the array."""
+    assert split.prefix is not None or not split.feeds
+    known = set(input_range or {}) | set(calibration.inputs if calibration is not None else {})
+    for name in split.feeds:
+        node = split.prefix.nodes[name] if split.prefix is not None else None
+        if name not in known and not isinstance(node, FIRING):
+            raise QuantizationError(
+                f"Node {name!r} ({type(node).__name__}) is computed by the host, and its values "
+                "enter the array: their range must be known; give calibration samples "
+                f"(--calibrate), or input_range={{{name!r}: (low, high)}}"
+            )
 
 
 def rounded_rates(calibration: Calibration | None) -> dict[str, float]:
     """Return the rates of activity, rounded so that placement does not hang on the last digit."""
     rates = calibration.rates if calibration is not None else {}
     return {name: float(f"{rate:.2g}") for name, rate in sorted(rates.items())}
+
+
+def program_of_passes(
+    mapped: Mapped, *, graph_hash: bytes, report: dict[str, Any], split: Split | None = None
+) -> Program:
+    """Return the program of a network in one pass or several, after every check.
+
+    With a ``split`` it holds what the host computes as well.
+    """
+    n = len(mapped.mappings)
+    if n == 1 and (split is None or not split.has_host):
+        return program_of(mapped.mappings[0], graph_hash=graph_hash, report=report)
+    images = [
+        program_of(mapping, graph_hash=graph_hash, report={"pass": number, "passes": n}).image
+        for number, mapping in enumerate(mapped.mappings)
+    ]
+    graphs = (split.prefix, split.suffix) if split is not None else (None, None)
+    prefix, suffix = (b"" if graph is None else to_bytes(graph) for graph in graphs)
+    bundle = Bundle(
+        passes=images,
+        host={
+            "passes": [flow_of(one).to_dict() for one in mapped.passes],
+            "feeds": dict(split.feeds) if split is not None else {},
+            "takes": {name: list(origin) for name, origin in split.takes.items()}
+            if split is not None
+            else {},
+        },
+        graph_hash=graph_hash,
+        network=network_to_bytes(mapped.network) if n > 1 else b"",
+        prefix=prefix,
+        suffix=suffix,
+        report={**report, "passes": n},
+    )
+    program = Program(write_bundle(bundle))
+    program.check()
+    return program
 
 
 def program_of(placement: Placement, *, graph_hash: bytes, report: dict[str, Any]) -> Program:

@@ -9,19 +9,14 @@ from talon.arch.memories import EdgeKind, Memory, MemoryLayouts, Reset
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.arch.params import ArrayParams, bits_for
 from talon.compiler.forms import diagonal_of
-from talon.compiler.network import IntNetwork, Population
+from talon.compiler.network import RESETS, IntNetwork, Population
 from talon.compiler.pieces import Feed, Piece
 from talon.compiler.schedule import Plan, Route, Token, slots_of
 from talon.compiler.wiring import Group, Wiring
 from talon.errors import MappingError
 
 _WRAP = 1 << 16  # indices and offsets
-_RESETS = {
-    "none": Reset.NONE,
-    "zero": Reset.ZERO,
-    "subtract": Reset.SUBTRACT,
-    "hold": Reset.HOLD,
-}
+_RESETS: dict[str, Reset] = dict(zip(RESETS, Reset, strict=True))
 
 Entry = dict[str, int]
 
@@ -198,8 +193,11 @@ def record_of(population: Population, neuron: int) -> Entry:
     """Return the record of a neuron that spikes or is read out."""
     decay = int(population.decay[neuron])
     readout = population.kind == "readout"  # never fires
+    threshold = V_MAX if readout else int(population.threshold[neuron])
+    if population.gain is not None:
+        threshold += int(population.gain[neuron])
     return {
-        "threshold": V_MAX if readout else int(population.threshold[neuron]),
+        "threshold": threshold,
         "bias": int(population.bias[neuron]),
         "v_reset": int(population.v_reset[neuron]),
         "decay": 0 if decay == DECAY_ONE else decay,

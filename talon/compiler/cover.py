@@ -28,7 +28,8 @@ def cover(cores: int, columns: int) -> tuple[tuple[int, int], ...]:
         cores >>= columns
     products: list[tuple[int, int]] = []
     while any(lines):
-        masks = {a & b for a in lines for b in lines} - {0}
+        distinct = set(lines)
+        masks = {a & b for a in distinct for b in distinct} - {0}
         best = max(
             ((xmask, _rows_with(lines, xmask)) for xmask in masks),
             key=lambda p: (p[0].bit_count() * p[1].bit_count(), -p[0], -p[1]),

@@ -70,15 +70,22 @@ def _rule(
     raise TypeError(f"{type(node).__name__} is no population")
 
 
+def _reset_of(node: Neuron) -> str:
+    if node.reset_drops_drive:
+        return "hold"
+    return "double" if node.double_threshold else node.reset
+
+
 def _reset(node: Population, values: Values) -> dict[str, Any]:
     """Return what a population does at its threshold."""
     nothing = {"reset": "none", "reset_next": False, "strict": True}
     if isinstance(node, Neuron):
         return {
-            "kind": "spike",
+            "kind": "count" if node.max_spikes > 1 else "spike",
+            "max_spikes": node.max_spikes,
             "threshold": values(node.v_threshold),
             "v_reset": values(node.v_reset),
-            "reset": "hold" if node.reset_drops_drive else node.reset,
+            "reset": _reset_of(node),
             "reset_next": node.reset_delay,
             "strict": node.strict,
         }

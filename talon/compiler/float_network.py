@@ -30,13 +30,15 @@ class FloatPopulation:
     ``I <- i_decay * I + synapses + i_bias; V <- decay * V + I + bias``. What is graded sends
     ``max(0, synapses + bias)``; with a pool a map sends the windows' values.
 
+    What counts fires up to ``max_spikes`` times in a timestep, and sends how often.
+
     ``node`` is the node of the graph that it stands for, of shape ``within``: of which it may be
     the first rows and columns alone.
     """
 
     name: str
     shape: tuple[int, ...]
-    kind: str  # "spike", "readout" or "graded"
+    kind: str  # "spike", "readout", "graded" or "count"
     decay: FloatArray
     bias: FloatArray
     threshold: FloatArray
@@ -49,6 +51,7 @@ class FloatPopulation:
     pool: Pool | None = None
     node: str | None = None
     within: tuple[int, ...] | None = None
+    max_spikes: int = 1
 
     @property
     def current(self) -> tuple[FloatArray, FloatArray] | None:

@@ -46,7 +46,14 @@ Names of nodes hold no slash, so none can be this one, nor that of the constant 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> FloatNetwork:
+def lower(
+    graph: Graph,
+    *,
+    max_delay: int | None = None,
+    maps: bool = False,
+    doubles: bool = True,
+    counts: bool = True,
+) -> FloatNetwork:
     """Return the populations and synapses of ``graph``.
 
     Parameters
@@ -57,6 +64,10 @@ def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> 
         Longest delay that the array has; any, if not given.
     maps
         Whether the array has feature maps: kernels, graded populations and pools.
+    doubles
+        Whether its neurons may have the threshold doubled.
+    counts
+        Whether they may fire several times in a timestep.
 
     Raises
     ------
@@ -66,7 +77,7 @@ def lower(graph: Graph, *, max_delay: int | None = None, maps: bool = False) -> 
         A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
-    unmapped = find_unmapped(graph, maps=maps)
+    unmapped = find_unmapped(graph, maps=maps, doubles=doubles, counts=counts)
     if unmapped:
         raise MappingError(str(unmapped[0]))
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
@@ -100,11 +111,11 @@ class _Lowering:
         order = self.graph.topological_order()
         for name in order:
             self.values.value_of(name)
-        means = self.values.means
+        made = self.values.means | self.values.unions
         is_population = (*FIRING, ReLU, Integrator)
-        named = [n for n in order if isinstance(nodes[n], is_population) or n in means]
+        named = [n for n in order if isinstance(nodes[n], is_population) or n in made]
         currents = {
-            name: means[name] if name in means else self.values.input_of(name)
+            name: made[name] if name in made else self.values.input_of(name)
             for name in (*named, *self.graph.outputs)
         }
         self.parts, self.sent_by = self._parts(named, currents)
@@ -168,6 +179,11 @@ class _Lowering:
         shape = self.shapes[part.node]
         if isinstance(node, ReLU) or part.node in self.values.means:
             population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
+        elif part.node in self.values.unions:
+            population = replace(
+                _plain("spike", name, shape, constant), threshold=np.full(constant.shape, 0.5)
+            )
+            gain = np.ones(constant.shape)
         else:
             assert isinstance(node, Population)
             population, gain = population_of(name, node, shape, constant)
@@ -177,7 +193,7 @@ class _Lowering:
             current_bias=population.bias if population.i_bias is None else population.i_bias,
             v_reset=population.v_reset,
         )
-        if population.kind == "spike":
+        if population.kind in ("spike", "count"):
             _check_magnitude(name, v_threshold=population.threshold)
         population = replace(population, node=part.node, within=shape)
         if part.windows is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from talon.arch.params import PRESETS, ArrayParams
+from talon.compiler.gather import gathered
 from talon.compiler.kernel import Kernel
+from talon.compiler.nets import hops_bound, sent_nets
 from talon.compiler.network import IntNetwork, with_tables
 from talon.compiler.pieces import Bin, Costs
-from talon.compiler.place import place
+from talon.compiler.place import hops_of, place
 from talon.compiler.schedule import Plan, schedule
 from talon.compiler.tile import Objective, tile
 from talon.compiler.tiling.costs import MapCosts
@@ -49,6 +52,18 @@ def map_network(
     MappingError
         The network does not fit; the message names what binds and the ways out.
     """
+    check_limits(network, params)
+    network = with_tables(network)
+    try:
+        return _attempt(network, params, objective, rates)
+    except MappingError:
+        if objective == "cores":
+            raise
+        return _attempt(network, params, "cores", rates)
+
+
+def check_limits(network: IntNetwork, params: ArrayParams) -> None:
+    """Raise a MappingError if the network needs what the array has not, whatever its size."""
     if network.inputs:
         widest = max(network.inputs, key=lambda port: port.n)
         if widest.n > 1 << params.index_width:
@@ -64,14 +79,8 @@ def map_network(
             "an array with a larger max_delay"
         )
     _check_currents(network, params)
+    _check_thresholds(network, params)
     _check_maps(network, params)
-    network = with_tables(network)
-    try:
-        return _attempt(network, params, objective, rates)
-    except MappingError:
-        if objective == "cores":
-            raise
-        return _attempt(network, params, "cores", rates)
 
 
 def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
@@ -83,6 +92,24 @@ def _check_currents(network: IntNetwork, params: ArrayParams) -> None:
             f"Node {with_current[0]!r} has a synaptic current, but the cores of {params.name!r} "
             f"have no second state variable; use an array with synaptic_current=True (presets "
             f"{able}) or neurons without one (LIF, IF)"
+        )
+
+
+def _check_thresholds(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse neurons whose threshold doubles, or that count, where lanes compare once."""
+    double = [p.name for p in network.populations if p.reset == "double"]
+    if double and not params.double_threshold:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
+        raise MappingError(
+            f"Population {double[0]!r} has the reset 'double', but the neurons of {params.name!r} "
+            f"compare once in a timestep; use an array with double_threshold=True (presets {able})"
+        )
+    counting = [p.name for p in network.populations if p.kind == "count"]
+    if counting and not params.multi_spike:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.multi_spike)
+        raise MappingError(
+            f"Population {counting[0]!r} may fire several times in a timestep, but the neurons of "
+            f"{params.name!r} once; use an array with multi_spike=True (presets {able})"
         )
 
 
@@ -122,14 +149,30 @@ def _attempt(
     costs: Costs | MapCosts
     if params.has_maps:
         network = replace(network, projections=Layout(network).adapted)
-        costs = MapCosts(network, params, rates)
-        bins = slice_network(costs, objective=objective)
-        wiring = wire_maps(costs, bins)
+        costs = map_costs = MapCosts(network, params, rates)
+        bins = slice_network(map_costs, objective=objective)
+
+        def wired(bins: list[Bin]) -> Wiring:
+            return wire_maps(map_costs, bins)
+
+        def fits(contents: Bin) -> bool:
+            return not map_costs.exceeded(contents)
+
     else:
         costs = Costs(network, params, rates)
         bins = tile(network, params, objective=objective, rates=rates)
-        wiring = wire(network, params, bins)
-    cores = place(wiring, costs, len(bins))
+
+        def wired(bins: list[Bin]) -> Wiring:
+            return wire(network, params, bins)
+
+        def fits(contents: Bin) -> bool:
+            return contents.within(params)
+
+    heard = {port.population for port in network.outputs if port.kind != "readout"}
+    if objective == "traffic":
+        bins = _with_less_traffic(bins, wired, costs, fits, heard)
+    wiring = wired(bins)
+    cores = place(wiring, costs, len(bins), objective=objective, heard=heard)
     return Mapping(
         network=network,
         params=params,
@@ -140,3 +183,32 @@ def _attempt(
         plans=schedule(network, params, wiring, cores),
         costs=costs,
     )
+
+
+def _with_less_traffic(
+    bins: list[Bin],
+    wired: Callable[[list[Bin]], Wiring],
+    costs: Costs | MapCosts,
+    fits: Callable[[Bin], bool],
+    heard: set[str],
+) -> list[Bin]:
+    """Return the bins, or those with pieces that talk side by side, if less must be sent then."""
+
+    def hops(bins: list[Bin]) -> float:
+        wiring = wired(bins)
+        cores = place(wiring, costs, len(bins), objective="traffic", heard=heard)
+        return hops_of(cores, sent_nets(wiring, costs, len(bins), heard), costs.params)
+
+    closer = gathered(bins, wired, costs, fits)
+    return bins if closer == bins else min(bins, closer, key=hops)
+
+
+def hops_per_timestep(mapping: Mapping) -> tuple[float, int]:
+    """Return the links that packets cross in a timestep at mean rates, and the least of any places.
+
+    The least is that of the same pieces on the same cores, wherever these are.
+    """
+    heard = {port.population for port in mapping.network.outputs if port.kind != "readout"}
+    nets = sent_nets(mapping.wiring, mapping.costs, len(mapping.bins), heard)
+    cores = list(mapping.cores)
+    return hops_of(cores, nets, mapping.params), hops_bound(nets, mapping.params)

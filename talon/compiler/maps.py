@@ -114,7 +114,7 @@ def _(node: SumPool2d, x: Expression, shape: MapShape) -> Expression:
 
 @passed_through.register
 def _(node: MaxPool2d, x: Expression, shape: MapShape) -> Expression:
-    """Windows of one value, the others skipped: the largest is that value."""
+    """Return the sums of windows: of one value each the largest, of spikes how many there are."""
     return _along_axes(x, shape, _windows(node, shape))
 
 
@@ -241,10 +241,11 @@ def _halves(value: Value) -> tuple[Value, Value]:
 def _windows(node: AvgPool2d | MaxPool2d | SumPool2d, shape: MapShape) -> list[FloatArray]:
     """Return for rows and columns which sources are in the window of each target."""
     _, *sizes = node.output_shape(shape)
+    dilation = node.dilation if isinstance(node, MaxPool2d) else (1, 1)
     return [
-        (relations.windows(n, n_out, kernel, stride=stride, padding=padding) + 1).astype(float)
-        for n, n_out, kernel, stride, padding in zip(
-            shape[1:], sizes, node.kernel_size, node.stride, node.padding, strict=True
+        (relations.windows(*ns, stride=stride, padding=padding, dilation=step) + 1).astype(float)
+        for *ns, stride, padding, step in zip(
+            shape[1:], sizes, node.kernel_size, node.stride, node.padding, dilation, strict=True
         )
     ]
 

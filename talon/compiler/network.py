@@ -12,9 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import PAYLOAD_MAX
+from talon.arch.numerics import COUNT_ONE, PAYLOAD_MAX
 from talon.compiler.kernel import Kernel
 from talon.compiler.sparse import SparseMatrix
+
+RESETS = ("none", "zero", "subtract", "hold", "double")
+"""What a spike may do, in the order of :class:`talon.arch.memories.Reset`."""
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]
@@ -56,13 +59,19 @@ class Population:
     """Neurons with one update rule; parameters are int32 arrays of shape (n,).
 
     ``decay`` is 0 to 65536 (65536: no leak). ``kind`` is ``"spike"``, ``"readout"`` (raw V to the
-    host) or ``"graded"``. ``v_scale`` (float64, (n,)) is the float value of one unit of V. Neurons
-    with a synaptic current have its decay and bias, in units of V; for others both are None.
+    host), ``"graded"`` or ``"count"``. ``v_scale`` (float64, (n,)) is the float value of one unit
+    of V. Neurons with a synaptic current have its decay and bias, in units of V; for others both
+    are None.
 
     A graded population has payloads for events, ``talon.arch.numerics.graded`` with ``decay`` as
     multiplier, ``v_reset`` as offset and ``threshold`` as largest payload (one number); ``v_scale``
     is the value of a payload of 1. Other parameters are zero or ``"none"``. Its V, where one is
     recorded, is its payload before the pool, and a payload that is not zero is its spike.
+
+    The neurons of one that counts may fire several times in a timestep, and how often is the
+    payload of their events: ``talon.arch.numerics.update_counting`` with ``gain``, which others
+    have not, and with ``threshold`` as many times ``COUNT_ONE`` as they may fire at most (one
+    number).
 
     With a ``pool`` the population, a map (C, H, W), sends the windows' values (C, H / rows,
     W / columns). With ``once`` it updates in timestep 0 alone; later timesteps record V of that one
@@ -77,7 +86,7 @@ class Population:
     bias: IntArray
     v_reset: IntArray
     decay: IntArray
-    reset: str  # "none", "zero", "subtract" or "hold"
+    reset: str  # one of RESETS
     reset_next: bool
     strict: bool
     v_scale: FloatArray
@@ -85,6 +94,7 @@ class Population:
     i_bias: IntArray | None = None
     pool: Pool | None = None
     once: bool = False
+    gain: IntArray | None = None
 
     @property
     def n(self) -> int:
@@ -105,9 +115,17 @@ class Population:
         return math.prod(self.sent_shape)
 
     @property
+    def largest(self) -> int:
+        """Largest payload of a neuron: 1 for spikes."""
+        if self.kind not in ("graded", "count"):
+            return 1
+        most = int(self.threshold.max(initial=1))
+        return most // COUNT_ONE if self.kind == "count" else most
+
+    @property
     def payload_max(self) -> int:
         """Largest payload of its events."""
-        largest = int(self.threshold.max(initial=1)) if self.kind == "graded" else 1
+        largest = self.largest
         if self.pool is not None and self.pool.kind == "sum":
             largest = min(PAYLOAD_MAX, largest * self.pool.size[0] * self.pool.size[1])
         return largest

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from talon.arch.numerics import FRAC_MAX, PAYLOAD_MAX
+from talon.compiler.network import RESETS
 from talon.errors import ImageError
 from talon.image.fields import (
     COUNT,
@@ -24,7 +25,7 @@ from talon.image.fields import (
 _MAX_TAPS = 256
 """Rows or columns of a kernel: what a reader computes from them must stay in bounds."""
 
-_OUTPUT_KINDS = one_of("spike", "readout", "graded")
+_KINDS = ("spike", "readout", "graded", "count")
 _TRUE: Rule = ("true, or not there", lambda value: value is True)
 _SIDES: Rule = (
     "a list of two positive integers",
@@ -41,9 +42,9 @@ _RULES: dict[str, dict[str, Rule]] = {
     "populations": {
         "name": NAME,
         "shape": SHAPE,
-        "kind": one_of("spike", "readout", "graded"),
+        "kind": one_of(*_KINDS),
         "frac": whole(0, FRAC_MAX),
-        "reset": one_of("none", "zero", "subtract", "hold"),
+        "reset": one_of(*RESETS),
         "reset_next": FLAG,
         "strict": FLAG,
     },
@@ -54,7 +55,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "shape": SHAPE,
         "form": one_of("dense", "sparse", "identity", "map", "rows"),
     },
-    "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": _OUTPUT_KINDS},
+    "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": one_of(*_KINDS)},
 }
 _OPTIONAL: dict[str, dict[str, Rule]] = {
     "populations": {"current": _TRUE, "once": _TRUE, "pool": OBJECT},
@@ -109,6 +110,12 @@ def _check_population(item: dict[str, Any]) -> None:
         stray += ["current"] if "current" in item else []
         if stray:
             raise ImageError(f"{where} is graded and has no state, so it must have no {stray[0]}")
+    if item["kind"] == "count":
+        at_once = item["reset"] in ("none", "zero", "subtract") and not item["reset_next"]
+        if not at_once or item["frac"] or "current" in item:
+            raise ImageError(
+                f"{where} counts, so it must reset at once, with frac 0 and without a current"
+            )
     if "pool" not in item:
         return
     if item["kind"] == "readout":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import DECAY_ONE, PAYLOAD_MAX, V_MAX, V_MIN
+from talon.arch.numerics import COUNT_ONE, DECAY_ONE, GAIN_MAX, PAYLOAD_MAX, V_MAX, V_MIN
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import (
     InputPort,
@@ -42,6 +42,7 @@ _RANGES = {
     "decay": (0, DECAY_ONE),
     "i_decay": (0, DECAY_ONE),
     "i_bias": (V_MIN, V_MAX),
+    "gain": (0, GAIN_MAX),
 }
 
 
@@ -54,7 +55,7 @@ def network_to_bytes(network: IntNetwork) -> bytes:
 
     populations: list[dict[str, Any]] = []
     for population in network.populations:
-        for name, dtype in _arrays_of(population.current is not None).items():
+        for name, dtype in _arrays_of(population.current is not None, population.kind).items():
             store(getattr(population, name), dtype)
         populations.append(
             {
@@ -163,7 +164,7 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         shape = _shape(item["shape"])
         n = int(np.prod(shape))
         fields: dict[str, Any] = {**item, "shape": shape}
-        arrays = _arrays_of(fields.pop("current", False))
+        arrays = _arrays_of(fields.pop("current", False), item["kind"])
         fields |= {name: take((n,), dtype) for name, dtype in arrays.items()}
         if "pool" in fields:
             kind, size = fields["pool"]["kind"], _shape(fields["pool"]["size"])
@@ -235,9 +236,10 @@ def _take_weight(item: dict[str, Any], take: Take) -> NDArray[np.int8] | Kernel:
     return Kernel(taps=weight, rows=tables[0], columns=tables[1])
 
 
-def _arrays_of(has_current: bool) -> dict[str, str]:
+def _arrays_of(has_current: bool, kind: str) -> dict[str, str]:
     """Return the arrays of a population, in order, and their types."""
-    return {**_POPULATION_ARRAYS, **(_CURRENT_ARRAYS if has_current else {})}
+    gain = {"gain": "<i4"} if kind == "count" else {}
+    return {**_POPULATION_ARRAYS, **(_CURRENT_ARRAYS if has_current else {}), **gain}
 
 
 def _check_ranges(name: str, fields: dict[str, Any]) -> None:
@@ -256,6 +258,14 @@ def _check_ranges(name: str, fields: dict[str, Any]) -> None:
             raise ImageError(
                 f"Network section: graded population {name!r} must have no bias, and for threshold "
                 f"one largest payload, one less than a power of two from 1 to {PAYLOAD_MAX}"
+            )
+
+    if fields["kind"] == "count":
+        most, rest = np.divmod(fields["threshold"], COUNT_ONE)
+        if (most != most[0]).any() or not 1 <= most[0] <= PAYLOAD_MAX or rest.any():
+            raise ImageError(
+                f"Network section: population {name!r} counts, so its threshold must be one "
+                f"multiple of {COUNT_ONE}, 1 to {PAYLOAD_MAX} times"
             )
 
 

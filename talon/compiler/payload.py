@@ -48,7 +48,9 @@ def largest_values(
     for population in network.populations:
         name = population.name
         seen = stats.v_max.get(name, stats.v_max.get(population.node or name))
-        if population.kind != "graded":
+        if population.kind == "count":
+            found[name] = float(largest_count(population, stats))
+        elif population.kind != "graded":
             found[name] = 1.0
         elif seen is not None and seen.any():
             found[name] = float(seen.max())
@@ -89,10 +91,23 @@ def _positive(values: NDArray[Any]) -> NDArray[Any]:
     return np.maximum(values, 0)
 
 
+def largest_count(population: FloatPopulation, stats: Calibration) -> int:
+    """Return how often neurons that count may fire in a timestep.
+
+    What samples show, twice over and rounded up to one less than a power of two, is enough: so
+    accumulators need less room.
+    """
+    most = min(population.max_spikes, PAYLOAD_MAX)
+    seen = stats.v_max.get(population.node or population.name)
+    if seen is None:
+        return most
+    return min(most, (1 << (2 * int(max(1.0, seen.max()))).bit_length()) - 1)
+
+
 def payload_limits(
     network: FloatNetwork, largest: Mapping[str, float], graded: list[str]
 ) -> dict[str, int]:
-    """Return the largest payload of each graded source.
+    """Return the largest payload of each graded source, and of each that counts.
 
     Parameters
     ----------
@@ -103,7 +118,8 @@ def payload_limits(
     graded
         Names of the graded sources, in the order in which they are decided.
     """
-    limits = dict.fromkeys(graded, PAYLOAD_MAX)
+    counts = [p.name for p in network.populations if p.kind == "count"]
+    limits = dict.fromkeys(graded, PAYLOAD_MAX) | {name: int(largest[name]) for name in counts}
     for source in graded:
         units = {name: value / limits.get(name, 1) for name, value in largest.items()}
         errors = [

@@ -1,110 +1,99 @@
 """Placement: which core of the mesh takes which pieces.
 
-What counts first is the load of the busiest link, for a timestep cannot be shorter; then the
-traffic: over all multicasts, how often they are sent times the packets that they take and the links
-that these cross. Layers start as rectangles of several widths, which a single product multicast
-reaches, or in order; swaps then lower the traffic, and moves the busiest link. Nothing is random,
-so equal networks give equal images.
+For latency what counts first is the load of the busiest link, for a timestep cannot be shorter;
+then the traffic: over all multicasts, how often they are sent times the packets that they take and
+the links that these cross. For traffic the links alone count first. Layers start as rectangles of
+several widths, which a single product multicast reaches, in order, or as the search for parts that
+talk in pairs has them; swaps then lower the traffic, and moves the busiest link. Nothing is random,
+and what a search may try is counted, not timed, so equal networks give equal images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Collection
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams
 from talon.compiler.cover import cover, hops, tree
+from talon.compiler.nets import Net, Rates, nets_of, sent_nets
+from talon.compiler.placing import MeshProblem, sketch
 from talon.compiler.wiring import HOST, Wiring
+
+Rank = tuple[float, float]
 
 _PACKET_COST = 8  # links that are as bad as one packet more: a packet takes a cycle of its sender
 _MAX_PASSES = 8
+_MOST_WAYS = 2_000  # placements up to which all are tried
+_MOST_SUMS = 6_000_000  # costs of a net that all swaps of a placement may ask for
+_MOST_COVERS = 60_000  # those of them that are not known yet
+_MOST_RANKS = 2_000_000  # nets that moves may count the busiest link of
+_UNIT = 64  # weights of pairs are whole numbers of this part of a packet
 
 
-@dataclass(frozen=True, kw_only=True)
-class Net:
-    """A multicast from a bin (or the host) to bins (or the host), and how often it is sent."""
+def place(
+    wiring: Wiring,
+    costs: Rates,
+    n_bins: int,
+    *,
+    objective: str = "latency",
+    heard: Collection[str] = (),
+) -> list[int]:
+    """Return the core of each bin.
 
-    sender: int
-    receivers: tuple[int, ...]
-    weight: float
-
-
-class Rates(Protocol):
-    """What placement must know of costs."""
-
-    @property
-    def params(self) -> ArrayParams:
-        """The array."""
-        ...
-
-    def rate(self, source: str) -> float:
-        """Return the events of one line of a source in a timestep."""
-        ...
-
-
-def place(wiring: Wiring, costs: Rates, n_bins: int) -> list[int]:
-    """Return the core of each bin."""
-    params = costs.params
-    nets = nets_of(wiring, costs)
+    Parameters
+    ----------
+    wiring, costs, n_bins
+        What is to be placed, and the rates of what it sends.
+    objective
+        ``"traffic"`` lowers the links that packets cross, any other one the busiest link first.
+    heard
+        Populations whose spikes or values the host takes; they count for traffic alone.
+    """
+    is_traffic = objective == "traffic"
+    nets = sent_nets(wiring, costs, n_bins, set(heard)) if is_traffic else nets_of(wiring, costs)
+    search = _Search(nets, costs.params, n_bins, is_traffic=is_traffic)
+    if math.perm(costs.params.n_cores, n_bins) <= _MOST_WAYS:
+        ways = itertools.permutations(range(costs.params.n_cores), n_bins)
+        return min(map(list, ways), key=search.rank)
     starts = [list(range(n_bins))]
-    for width in range(params.columns, 0, -1):
-        start = _rectangles(wiring, params, n_bins, width=width)
-        if start not in starts:
-            starts.append(start)
-    found = [_improve(start, nets, params) for start in starts]
-    best = min(found, key=lambda cores: _rank(cores, nets, params))
-    return _unload(best, nets, params)
+    starts += [
+        _rectangles(wiring, costs.params, n_bins, width=width)
+        for width in range(costs.params.columns, 0, -1)
+    ]
+    starts += [at.tolist() for at in sketch(pairs_of(nets, n_bins, costs.params))]
+    once = list(dict.fromkeys(map(tuple, starts)))
+    found = [search.improve(list(start)) for start in sorted(once, key=search.traffic)]
+    return search.unload(min(found, key=search.rank))
 
 
-def nets_of(wiring: Wiring, costs: Rates) -> list[Net]:
-    """Return all traffic of a timestep, spikes and tokens, between bins."""
-    spikes: dict[tuple[object, ...], set[int]] = {}
-    tokens: dict[tuple[object, ...], set[int]] = {}
-    groups = wiring.groups
-    weight: dict[tuple[object, ...], float] = {}
-    for link in wiring.links:
-        receiver = groups[link.receiver]
-        key = (link.sender, link.source, link.edge, link.first, link.last, link.delay, link.region)
-        spikes.setdefault(key, set()).add(receiver.bin)
-        weight[key] = link.n_sent * (1.0 if link.edge is None else costs.rate(link.source))
-        tokens.setdefault((link.sender, receiver.number, link.delay), set()).add(receiver.bin)
-        if link.sender != HOST:
-            sender = groups[link.sender]
-            tokens.setdefault((receiver.id, "credit", sender.number), set()).add(sender.bin)
-    nets = [
-        Net(sender=_bin(wiring, key[0]), receivers=tuple(sorted(to)), weight=weight[key])
-        for key, to in spikes.items()
-    ]
-    nets += [
-        Net(sender=_bin(wiring, key[0]), receivers=tuple(sorted(to)), weight=1.0)
-        for key, to in tokens.items()
-    ]
-    nets += [
-        Net(sender=group.bin, receivers=(HOST,), weight=float(group.piece.n_neurons))
-        for group in groups
-        if group.emit is Emit.READOUT
-    ]
-    weights: dict[tuple[int, tuple[int, ...]], float] = {}
+def pairs_of(nets: list[Net], n_bins: int, params: ArrayParams) -> MeshProblem:
+    """Return the traffic as what bins send each other in pairs: a share of each multicast."""
+    weight = np.zeros((n_bins, n_bins), np.int64)
+    host = np.zeros(n_bins, np.int64)
     for net in nets:
-        key = (net.sender, net.receivers)
-        weights[key] = weights.get(key, 0.0) + net.weight
-    return [Net(sender=s, receivers=to, weight=w) for (s, to), w in weights.items()]
-
-
-def _bin(wiring: Wiring, sender: object) -> int:
-    assert isinstance(sender, int)
-    return HOST if sender == HOST else wiring.groups[sender].bin
+        share = round(_UNIT * net.weight / len(net.receivers))
+        for receiver in net.receivers:
+            if net.sender == HOST or receiver == HOST:
+                host[max(net.sender, receiver)] += share
+            elif net.sender != receiver:
+                weight[net.sender, receiver] += share
+                weight[receiver, net.sender] += share
+    return MeshProblem(weight=weight, columns=params.columns, rows=params.rows, host=host)
 
 
 def cost_of(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
-    """Return the traffic cost of a placement."""
-    return sum(_net_cost(net, cores, params.columns) for net in nets)
+    """Return the traffic cost of a placement: links, and packets as links."""
+    return _Search(nets, params, len(cores)).traffic(cores)
+
+
+def hops_of(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
+    """Return the links that the packets of a timestep cross between routers."""
+    return _Search(nets, params, len(cores), is_traffic=True).traffic(cores)
 
 
 def busiest_link(cores: list[int], nets: list[Net], params: ArrayParams) -> float:
@@ -130,42 +119,104 @@ def _links(origin: int, mask: int, columns: int, n_cores: int) -> NDArray[np.int
     )
 
 
-def _net_cost(net: Net, cores: list[int], columns: int) -> float:
-    origin = 0 if net.sender == HOST else cores[net.sender]
-    if net.receivers == (HOST,):
-        return net.weight * (origin % columns + origin // columns)
-    mask = 0
-    for receiver in net.receivers:
-        mask |= 1 << cores[receiver]
-    return net.weight * _multicast_cost(origin, mask, columns)
-
-
 @lru_cache(maxsize=1 << 18)
-def _multicast_cost(origin: int, mask: int, columns: int) -> int:
+def _multicast(origin: int, mask: int, columns: int) -> tuple[int, int]:
+    """Return the packets of a multicast and the links that they cross."""
     products = cover(mask, columns)
-    links = sum(hops(origin, xmask, ymask, columns) for xmask, ymask in products)
-    return _PACKET_COST * len(products) + links
+    return len(products), sum(hops(origin, xmask, ymask, columns) for xmask, ymask in products)
 
 
-def _rank(cores: list[int], nets: list[Net], params: ArrayParams) -> tuple[float, float]:
-    return round(busiest_link(cores, nets, params), 6), cost_of(cores, nets, params)
+class _Search:
+    """Placements of bins, by what their nets cost; it stops when it has tried enough."""
 
+    def __init__(
+        self, nets: list[Net], params: ArrayParams, n_bins: int, *, is_traffic: bool = False
+    ) -> None:
+        self.nets, self.params = nets, params
+        self.is_traffic = is_traffic
+        self.touching: list[list[Net]] = [[] for _ in range(n_bins)]
+        for net in nets:
+            for b in {net.sender, *net.receivers} - {HOST}:
+                self.touching[b].append(net)
+        self._known: set[tuple[int, int]] = set()
+        self._sums = 0
 
-def _unload(cores: list[int], nets: list[Net], params: ArrayParams) -> list[int]:
-    """Move bins, to idle cores or in exchange, as long as that helps the busiest link."""
-    best = _rank(cores, nets, params)
-    for _ in range(_MAX_PASSES):
-        before = best
-        for b in range(len(cores)):
-            for core in range(params.n_cores):
-                moved = [cores[b] if c == core else c for c in cores]
-                moved[b] = core
-                rank = _rank(moved, nets, params)
-                if rank < best:
-                    cores, best = moved, rank
-        if best == before:
-            break
-    return cores
+    def traffic(self, cores: list[int] | tuple[int, ...]) -> float:
+        """Return what all multicasts cost."""
+        return sum(self._cost(net, cores) for net in self.nets)
+
+    def rank(self, cores: list[int]) -> Rank:
+        """Return what decides between placements, first things first."""
+        busiest = round(busiest_link(cores, self.nets, self.params), 6)
+        traffic = self.traffic(cores)
+        return (round(traffic, 6), busiest) if self.is_traffic else (busiest, traffic)
+
+    def improve(self, cores: list[int]) -> list[int]:
+        """Swap cores, filled or idle, as long as that lowers the traffic."""
+        for _ in range(_MAX_PASSES):
+            improved = False
+            for b in range(len(cores)):
+                for core in range(self.params.n_cores):
+                    if self._is_spent():
+                        return cores
+                    improved |= core != cores[b] and self._swap(cores, b, core)
+            if not improved:
+                break
+        return cores
+
+    def _swap(self, cores: list[int], b: int, core: int) -> bool:
+        """Exchange what is on two cores if that lowers the traffic."""
+        other = cores.index(core) if core in cores else None
+        local = self._around(cores, b) if other is None else self._around(cores, b, other)
+        before, old = local(), cores[b]
+        cores[b] = core
+        if other is not None:
+            cores[other] = old
+        if local() < before - 1e-9:
+            return True
+        cores[b] = old
+        if other is not None:
+            cores[other] = core
+        return False
+
+    def unload(self, cores: list[int]) -> list[int]:
+        """Move bins, to idle cores or in exchange, as long as that helps the busiest link."""
+        best = self.rank(cores)
+        left = _MOST_RANKS // max(1, len(self.nets))
+        for _ in range(_MAX_PASSES):
+            before = best
+            for b in range(len(cores)):
+                for core in range(self.params.n_cores):
+                    if (left := left - 1) < 0:
+                        return cores
+                    moved = [cores[b] if c == core else c for c in cores]
+                    moved[b] = core
+                    rank = self.rank(moved)
+                    if rank < best:
+                        cores, best = moved, rank
+            if best == before:
+                break
+        return cores
+
+    def _is_spent(self) -> bool:
+        return self._sums > _MOST_SUMS or len(self._known) > _MOST_COVERS
+
+    def _around(self, cores: list[int], *bins: int) -> Callable[[], float]:
+        seen = {id(net): net for b in bins for net in self.touching[b]}.values()
+        return lambda: sum(self._cost(net, cores) for net in seen)
+
+    def _cost(self, net: Net, cores: list[int] | tuple[int, ...]) -> float:
+        columns = self.params.columns
+        origin = 0 if net.sender == HOST else cores[net.sender]
+        if net.receivers == (HOST,):
+            return net.weight * (origin % columns + origin // columns)
+        mask = 0
+        for receiver in net.receivers:
+            mask |= 1 << cores[receiver]
+        self._sums += 1
+        self._known.add((origin, mask))
+        packets, links = _multicast(origin, mask, columns)
+        return net.weight * (links if self.is_traffic else _PACKET_COST * packets + links)
 
 
 def _rectangles(wiring: Wiring, params: ArrayParams, n_bins: int, *, width: int) -> list[int]:
@@ -224,37 +275,3 @@ def _best_cells(
             cells,
         ),
     )
-
-
-def _improve(cores: list[int], nets: list[Net], params: ArrayParams) -> list[int]:
-    """Swap cores, filled or idle, as long as that lowers the cost."""
-    touching: list[list[Net]] = [[] for _ in cores]
-    for net in nets:
-        for b in {net.sender, *net.receivers} - {HOST}:
-            touching[b].append(net)
-
-    def around(*bins: int) -> Callable[[], float]:
-        seen = {id(net): net for b in bins for net in touching[b]}.values()
-        return lambda: sum(_net_cost(net, cores, params.columns) for net in seen)
-
-    for _ in range(_MAX_PASSES):
-        improved = False
-        for b in range(len(cores)):
-            for core in range(params.n_cores):
-                if core == cores[b]:
-                    continue
-                other = cores.index(core) if core in cores else None
-                local = around(b) if other is None else around(b, other)
-                before, old = local(), cores[b]
-                cores[b] = core
-                if other is not None:
-                    cores[other] = old
-                if local() < before - 1e-9:
-                    improved = True
-                    continue
-                cores[b] = old
-                if other is not None:
-                    cores[other] = core
-        if not improved:
-            break
-    return cores

@@ -28,6 +28,8 @@ def _place(values: Values, name: str, outputs: Sequence[FloatOutput]) -> Placed:
         where, detail = "chip", f"{n} neurons"
     elif isinstance(node, ReLU) or name in values.means:
         where, detail = "chip", f"{n} graded neurons"
+    elif name in values.unions:
+        where, detail = "chip", f"{n} neurons, each for a window of spikes"
     elif isinstance(node, Integrator):
         where, detail = "chip", f"{n} read-outs"
     elif isinstance(node, Output):
@@ -45,7 +47,7 @@ def _of_output(name: str, n: int, outputs: Sequence[FloatOutput]) -> tuple[str, 
     port = next(port for port in outputs if port.name == name)
     if port.population == name:
         return "chip", f"{n} read-outs"
-    what = "spikes" if port.kind == "spike" else "values"
+    what = "spikes" if port.kind in ("spike", "count") else "values"
     return "host", f"{what} of {port.population!r}"
 
 

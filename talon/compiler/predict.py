@@ -17,10 +17,11 @@ from talon.compiler.mapping import Mapping
 from talon.compiler.performance.activity import Activity
 from talon.compiler.performance.senders import ArrayTables, read_senders
 from talon.compiler.performance.timing import time_sample
-from talon.compiler.performance.traffic import traffic_of
+from talon.compiler.performance.traffic import Traffic, traffic_of
 from talon.image.container import Image
 
 _MAX_FOLLOWED = 32
+_MOST_EVENTS = 8_000  # in a timestep, by all cores that take them, that are followed one by one
 _GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly over 0 to 1
 
 
@@ -34,6 +35,8 @@ class Prediction:
     """Cycles between two timesteps once the pipeline is full: those of the slowest stage."""
     lower_bound: int
     """Cycles that this array cannot go below: one event of an input, and a row a core, a cycle."""
+    is_coarse: bool = False
+    """Whether there were too many events to follow, so that cores alone were counted."""
 
 
 def predict(mapping: Mapping, n_steps: int) -> Prediction:
@@ -41,6 +44,9 @@ def predict(mapping: Mapping, n_steps: int) -> Prediction:
     followed = min(n_steps, _MAX_FOLLOWED)
     tables = _tables(mapping)
     activity = _at_rates(mapping, tables, followed)
+    traffic = traffic_of(tables, activity)
+    if traffic.events.sum() > _MOST_EVENTS * followed:
+        return _coarse(mapping, traffic, _bound(tables, activity, n_steps), n_steps)
     timing = time_sample(tables, activity, 0)
     ends = np.maximum.accumulate(timing.ends)
     # In the middle the pipeline is neither filling nor draining.
@@ -55,10 +61,39 @@ def predict(mapping: Mapping, n_steps: int) -> Prediction:
     )
 
 
+def _coarse(mapping: Mapping, traffic: Traffic, lower_bound: int, n_steps: int) -> Prediction:
+    """Return the cycles if the busiest core never waits, and its turn comes as late as it can."""
+    per_step = float(traffic.stream.mean(axis=(0, 1)).max())
+    return Prediction(
+        n_steps=n_steps,
+        cycles_per_inference=round((n_steps + _depth(mapping) - 1) * per_step),
+        cycles_per_timestep=round(per_step),
+        lower_bound=lower_bound,
+        is_coarse=True,
+    )
+
+
+def _depth(mapping: Mapping) -> int:
+    """Return the populations of the longest way that is gone within a timestep."""
+    network = mapping.network
+    depths = {population.name: 1 for population in network.populations}
+    at_once = [p for p in network.projections if not p.delay and p.source in depths]
+    for _ in network.populations:
+        for projection in at_once:
+            after = depths[projection.source] + 1
+            depths[projection.target] = max(depths[projection.target], after)
+    return max(depths.values(), default=1)
+
+
+def traffic_at_rates(mapping: Mapping) -> Traffic:
+    """Return the traffic of some timesteps, with events at their mean rates."""
+    tables = _tables(mapping)
+    return traffic_of(tables, _at_rates(mapping, tables, _MAX_FOLLOWED))
+
+
 def loads(mapping: Mapping) -> list[float]:
     """Return the cycles in a timestep for which the synapse engine of each bin has work."""
-    tables = _tables(mapping)
-    traffic = traffic_of(tables, _at_rates(mapping, tables, _MAX_FOLLOWED))
+    traffic = traffic_at_rates(mapping)
     mean = traffic.stream.mean(axis=(0, 1))
     busy = dict(zip(traffic.cores, mean.tolist(), strict=True))
     return [busy[core] for core in mapping.cores]

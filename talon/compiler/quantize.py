@@ -19,11 +19,12 @@ from talon.arch.numerics import ACC_MAX, DECAY_ONE, FRAC_MAX, V_MAX, V_MIN
 from talon.compiler import weights
 from talon.compiler.borders import CONSTANT, constants, digits_of
 from talon.compiler.calibration import Calibration, InputRange, input_port
+from talon.compiler.counting import quantize_counting
 from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import largest_values, limit_of, payload_limits
+from talon.compiler.payload import largest_count, largest_values, limit_of, payload_limits
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
@@ -92,7 +93,9 @@ def quantize(
         if population.pool is not None and population.pool.kind == "sum":
             windows = math.prod(population.pool.size)
         signals[name] = _Signal(
-            largest[name] / most, most * windows, exact=population.kind == "graded" or windows > 1
+            largest[name] / most,
+            most * windows,
+            exact=population.kind in ("graded", "count") or windows > 1,
         )
     done, changed = _quantize_all(network, signals, stats, lanes)
     for _ in range(_PASSES):
@@ -166,6 +169,10 @@ def _quantize_all(
             signals[name] = replace(signal, unit=float(result.v_scale[0]))
             if name in used and signals[name] != signal:
                 changed[name] = signals[name]
+        elif population.kind == "count":
+            result, integers, report = quantize_counting(
+                population, synapses, most=largest_count(population, stats), channels=channels
+            )
         else:
             v_max = stats.v_max.get(name, stats.v_max.get(seen_as.get(name, name)))
             v_max = _part_of(population, stats.v_max.get(population.node or name, v_max))
@@ -406,7 +413,7 @@ def _threshold(population: FloatPopulation, unit: FloatArray) -> tuple[NDArray[n
     if population.kind == "readout":
         return np.full(population.n, V_MAX, np.int32), 0
     exact = population.threshold / unit
-    if population.reset == "subtract":
+    if population.reset in ("subtract", "double"):
         rounded = np.rint(exact)
     elif population.strict:
         rounded = np.floor(exact + _EPSILON)

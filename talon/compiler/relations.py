@@ -32,9 +32,12 @@ def strided(
     return table
 
 
-def windows(n_in: int, n_out: int, kernel: int, *, stride: int, padding: int) -> Table:
+def windows(
+    n_in: int, n_out: int, kernel: int, *, stride: int, padding: int, dilation: int = 1
+) -> Table:
     """Return the table of a sum over windows, all of it by tap 0."""
-    return np.minimum(strided(n_in, n_out, kernel, stride=stride, padding=padding), 0)
+    table = strided(n_in, n_out, kernel, stride=stride, padding=padding, dilation=dilation)
+    return np.minimum(table, 0)
 
 
 def picked(n_in: int, sources: NDArray[np.integer]) -> Table:

@@ -159,7 +159,7 @@ def _add_routes(
         else:
             plans[link.sender].routes.extend(routes)
     for group in wiring.groups:
-        if group.emit in (Emit.SPIKE, Emit.GRADED) and group.piece.population in heard:
+        if group.emit.sends_events and group.piece.population in heard:
             plans[group.id].routes.append(_to_host_all(group, mesh))
 
 

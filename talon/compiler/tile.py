@@ -13,8 +13,8 @@ from talon.compiler.tiling.costs import MapCosts
 from talon.compiler.tiling.slicing import least_cores
 from talon.errors import MappingError
 
-Objective = Literal["latency", "cores"]
-OBJECTIVES: tuple[Objective, ...] = ("latency", "cores")
+Objective = Literal["latency", "cores", "traffic"]
+OBJECTIVES: tuple[Objective, ...] = ("latency", "cores", "traffic")
 
 _WAYS = {
     "weight memory": "make layers smaller, or prune weights so that they are stored as sparse",
@@ -120,8 +120,8 @@ def tile(
     network, params
         What is to be sliced, and for which array.
     objective
-        ``"cores"`` takes as few cores as it can; ``"latency"`` spreads over idle cores what keeps
-        a core busiest.
+        ``"cores"`` and ``"traffic"`` take as few cores as they can; ``"latency"`` spreads over idle
+        cores what keeps a core busiest.
     rates
         Events of a neuron in a timestep, by source.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talon.arch.params import PRESETS
+from talon.arch.params import PRESETS, ArrayParams
 from talon.ir import (
     ELU,
     GELU,
@@ -75,9 +75,10 @@ FIRING = (LIF, IF, CubaLIF, Threshold)
 _NEED_MAPS = (*_CONVOLUTIONS, AvgPool2d, Upsample, BatchNorm2d, MaxPool2d, ReLU)
 _MAPPED = (*LINEAR, MaxPool2d, ReLU, *FIRING, *Integrator.__subclasses__(), Input, Output)
 _CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU)
+_REFERENCE = "run the graph on the target 'reference'"
 _ELSEWHERE = (
-    "leave it out of the graph and compute it on the host",
-    "run the graph on the target 'reference'",
+    "let it stand at the beginning or the end of the graph, where the host computes it",
+    _REFERENCE,
 )
 
 
@@ -89,6 +90,11 @@ class Unmapped:
     type: str
     reason: str
     ways: tuple[str, ...]
+    on_host: bool = True
+    """Whether the host computes it, where it stands before the array or behind it.
+
+    That is not so of what another array computes.
+    """
 
     def __str__(self) -> str:
         return (
@@ -102,7 +108,18 @@ def mapped_types() -> tuple[type[Node], ...]:
     return _MAPPED
 
 
-def find_unmapped(graph: Graph, *, maps: bool = True) -> list[Unmapped]:
+def abilities(params: ArrayParams) -> dict[str, bool]:
+    """Return the keywords of :func:`find_unmapped` for an array."""
+    return {
+        "maps": params.has_maps,
+        "doubles": params.double_threshold,
+        "counts": params.multi_spike,
+    }
+
+
+def find_unmapped(
+    graph: Graph, *, maps: bool = True, doubles: bool = True, counts: bool = True
+) -> list[Unmapped]:
     """Return the nodes that the array cannot execute, by their type or by where they stand.
 
     Parameters
@@ -111,8 +128,16 @@ def find_unmapped(graph: Graph, *, maps: bool = True) -> list[Unmapped]:
         The network.
     maps
         Whether the array has feature maps.
+    doubles
+        Whether its neurons may have the threshold doubled.
+    counts
+        Whether they may fire several times in a timestep.
     """
-    found = [_judge(graph, name, node, maps=maps) for name, node in graph.nodes.items()]
+    found = [
+        _judge(graph, name, node, maps=maps)
+        or _judge_neuron(name, node, doubles=doubles, counts=counts)
+        for name, node in graph.nodes.items()
+    ]
     return [unmapped for unmapped in found if unmapped is not None]
 
 
@@ -136,20 +161,23 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
             node=name,
             type=kind,
             reason="the cores of the array hold no feature maps",
-            ways=(f"use an array with n_axis > 0 (presets {able})", *_ELSEWHERE),
+            ways=(f"use an array with n_axis > 0 (presets {able})", _REFERENCE),
+            on_host=False,
         )
     if isinstance(node, MaxPool2d) and node.kernel_size != (1, 1):
         plain = node.stride == node.kernel_size and node.padding == (0, 0)
-        if not (plain and node.dilation == (1, 1)):
+        if not (plain and node.dilation == (1, 1)) and not sends_spikes(graph, name):
             return Unmapped(
                 node=name,
                 type=kind,
                 reason=(
-                    f"windows of the array stand side by side, not kernel_size={node.kernel_size}, "
-                    f"stride={node.stride}, padding={node.padding}, dilation={node.dilation}"
+                    "windows of graded values stand side by side, not "
+                    f"kernel_size={node.kernel_size}, stride={node.stride}, "
+                    f"padding={node.padding}, dilation={node.dilation}"
                 ),
                 ways=(
                     "train with stride=kernel_size, padding=0 and dilation=1",
+                    "let it follow neurons that spike",
                     "take an AvgPool2d or a convolution with a stride",
                     *_ELSEWHERE,
                 ),
@@ -168,25 +196,69 @@ def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | Non
                 *_ELSEWHERE,
             ),
         )
-    if isinstance(node, Neuron) and node.double_threshold:
+    return None
+
+
+def _judge_neuron(name: str, node: Node, *, doubles: bool, counts: bool) -> Unmapped | None:
+    """Judge what a neuron does at its threshold."""
+    kind = type(node).__name__
+    if isinstance(node, Neuron) and node.double_threshold and not doubles:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.double_threshold)
         return Unmapped(
             node=name,
             type=kind,
             reason="double_threshold compares twice in a timestep, the array once",
             ways=(
+                f"use an array with double_threshold=True (presets {able})",
                 "train with reset_delay=True, which subtracts the threshold a timestep later",
                 "set double_threshold=False, which differs where V is still above it after a reset",
-                _ELSEWHERE[1],
+                _REFERENCE,
             ),
+            on_host=False,
         )
-    if isinstance(node, Neuron) and node.max_spikes > 1:
+    if isinstance(node, Neuron) and node.max_spikes > 1 and not counts:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.multi_spike)
         return Unmapped(
             node=name,
             type=kind,
             reason=f"max_spikes={node.max_spikes}, but the array fires once in a timestep",
-            ways=("train with max_spikes=1 and more timesteps", _ELSEWHERE[1]),
+            ways=(
+                f"use an array with multi_spike=True (presets {able})",
+                "train with max_spikes=1 and more timesteps",
+                _REFERENCE,
+            ),
+            on_host=False,
+        )
+    if isinstance(node, CubaLIF) and node.max_spikes > 1 and (node.tau_syn > 1).any():
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason=f"max_spikes={node.max_spikes} with a synaptic current, which no array has",
+            ways=("take LIF or IF", "train with max_spikes=1", *_ELSEWHERE),
         )
     return None
+
+
+def sends_spikes(graph: Graph, name: str) -> bool:
+    """Tell whether all that a node sends are zeros and ones of neurons."""
+    sources = graph.sources()
+    pending, seen = [name], {name}
+    while pending:
+        current = pending.pop()
+        node = graph.nodes[current]
+        if isinstance(node, FIRING):
+            if getattr(node, "max_spikes", 1) > 1:
+                return False
+            continue
+        joins = isinstance(node, Concat) or (isinstance(node, Skip) and node.mode == "concatenate")
+        moves = isinstance(node, (*PASSING, ChannelSplit, Delay, MaxPool2d)) or (
+            isinstance(node, Upsample) and node.mode == "nearest"
+        )
+        if not (joins or (moves and len(sources[current]) == 1)):
+            return False
+        pending += [source for source in sources[current] if source not in seen]
+        seen.update(sources[current])
+    return True
 
 
 def _is_read_out(graph: Graph, name: str) -> bool:

@@ -28,7 +28,7 @@ from talon.compiler.float_network import FloatArray
 from talon.compiler.kernels import MapShape
 from talon.compiler.maps import map_shape, passed_through
 from talon.compiler.pools import pooling_matrix
-from talon.compiler.unmapped import FIRING, OVER_MAPS, PASSING
+from talon.compiler.unmapped import FIRING, OVER_MAPS, PASSING, sends_spikes
 from talon.errors import MappingError
 from talon.ir import (
     Affine,
@@ -39,6 +39,7 @@ from talon.ir import (
     Graph,
     Input,
     MaxPool2d,
+    Neuron,
     Node,
     ReLU,
     Scale,
@@ -70,7 +71,9 @@ class Values:
 
     A pool is a source as well: :attr:`windows` says of what. So is a mean or sum over windows of
     events right before an Affine: :attr:`means` says what reaches it. As a graded population it
-    saves the weights that a matrix over all of the windows would take.
+    saves the weights that a matrix over all of the windows would take. Windows of spikes that are
+    no pool of a population are neurons of their own, which fire if one of their inputs does:
+    :attr:`unions` says of what.
 
     Parameters
     ----------
@@ -86,6 +89,7 @@ class Values:
         self.shapes = graph.infer_shapes()
         self.windows: dict[str, Windows] = {}
         self.means: dict[str, Expression] = {}
+        self.unions: dict[str, Expression] = {}
         self.feeds: dict[str, list[tuple[str, int]]] = {name: [] for name in graph.nodes}
         for (src, dst), port in zip(graph.edges, graph.ports(), strict=True):
             self.feeds[dst].append((src, port))
@@ -231,7 +235,7 @@ class Values:
         source = self.graph.nodes.get(key[0]) if key is not None else None
         if key is None or not isinstance(source, (ReLU, *FIRING)):
             return passed_through(node, x, shape)
-        if isinstance(source, FIRING) and self._are_summed(name, node, key[0], shape):
+        if self._are_summed(name, node, key[0], shape):
             size = tuple(node.kernel_size)
             after = self.shapes[name]
             self.windows[name] = Windows(
@@ -259,7 +263,10 @@ class Values:
             for n_out, k, n in zip(self.shapes[name][1:], size, shape[1:], strict=True)
         )
         plain = tuple(node.stride) == size and tuple(node.padding) == (0, 0)
-        if not (fits and plain and math.prod(size) <= PAYLOAD_MAX):
+        neuron = self.graph.nodes[source]
+        largest = neuron.max_spikes if isinstance(neuron, Neuron) else 1
+        is_whole = isinstance(neuron, FIRING) and largest * math.prod(size) <= PAYLOAD_MAX
+        if not (fits and plain and is_whole):
             return False
         while source != name:
             takers = self.graph.successors(source)
@@ -293,26 +300,33 @@ class Values:
         source = key[0] if key is not None else ""
         inner = self.windows.get(source)
         is_largest = inner is None or inner.kind == "max"
-        is_event = inner is not None or isinstance(self.graph.nodes.get(source), (ReLU, *FIRING))
+        of = self.graph.nodes.get(source)
+        is_event = inner is not None or isinstance(of, (ReLU, *FIRING)) or source in self.unions
+        size = tuple(node.kernel_size)
+        shape = self.shapes[name]
+        is_plain = tuple(node.stride) == size and node.padding == (0, 0) == tuple(
+            d - 1 for d in node.dilation
+        )
+        fits = shape == node.output_shape(self.input_shape(name)) and all(
+            n_out * k <= n
+            for n_out, k, n in zip(shape[1:], size, self.input_shape(name)[1:], strict=True)
+        )
+        is_pool = is_largest and is_event and is_plain and fits
+        if not is_pool and as_map is not None and sends_spikes(self.graph, name):
+            self.unions[name] = passed_through(node, x, as_map)
+            return source_expression(name, math.prod(shape))
         if not (is_largest and is_event):
             raise MappingError(
                 f"Node {name!r} (MaxPool2d) takes the largest of values that are no events of "
                 "neurons or of a ReLU; put a ReLU right before or behind it, let it follow "
                 "neurons that spike, or take an AvgPool2d or SumPool2d"
             )
-        shape = self.shapes[name]
-        if shape != node.output_shape(self.input_shape(name)) or any(
-            n_out * size > n
-            for n_out, size, n in zip(
-                shape[1:], node.kernel_size, self.input_shape(name)[1:], strict=True
-            )
-        ):
+        if not fits:
             raise MappingError(
                 f"Node {name!r} (MaxPool2d) has windows beyond the edge of its input "
                 f"{self.input_shape(name)}, which the array has not; set ceil_mode=False or make "
                 "height and width multiples of the window"
             )
-        size = tuple(node.kernel_size)
         if inner is not None:
             size = (size[0] * inner.size[0], size[1] * inner.size[1])
         self.windows[name] = Windows(

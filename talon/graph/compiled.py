@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from talon.compiler.compile import quantize_graph
-from talon.compiler.mapping import Mapping, map_network
-from talon.compiler.unmapped import find_unmapped
+from talon.compiler.gather import connectivity_of
+from talon.compiler.mapping import Mapping, hops_per_timestep, map_network
+from talon.compiler.tile import Objective, bounds
+from talon.compiler.unmapped import abilities, find_unmapped
 from talon.compiler.wiring import HOST
 from talon.errors import MappingError
 from talon.graph.layout import HELD, Layout
@@ -21,11 +23,13 @@ def is_compilable(graph: Graph, hw: HardwareSpec) -> bool:
         params = hw.to_array()
     except ValueError:
         return False
-    return not find_unmapped(graph, maps=params.has_maps)
+    return not find_unmapped(graph, **abilities(params))
 
 
-def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout | None:
-    """Return the mapping of :func:`talon.compiler.compile.compile_graph`.
+def compiled_layout(
+    graph: Graph, hw: HardwareSpec, objective: Objective, metrics: dict[str, float]
+) -> Layout | None:
+    """Return the mapping of :func:`talon.compiler.compile.compile_graph`, and note its merits.
 
     None if the graph as a whole cannot be compiled, though each of its nodes could.
     """
@@ -36,7 +40,14 @@ def compiled_layout(graph: Graph, hw: HardwareSpec) -> Layout | None:
         return None
     if not params.synaptic_current and any(p.current for p in network.populations):
         return None
-    mapping = map_network(network, params)
+    mapping = map_network(network, params, objective=objective)
+    hops, least = hops_per_timestep(mapping)
+    metrics |= {
+        "connectivity": connectivity_of(mapping.wiring, mapping.costs, len(mapping.bins)),
+        "cores_lower_bound": bounds(network, params).cores,
+        "hops_per_timestep": hops,
+        "hops_lower_bound": least,
+    }
     pieces: dict[str, list[dict[str, Any]]] = {}
     cores: dict[int, dict[str, int]] = {}
     lanes = params.lanes

@@ -103,26 +103,62 @@ def pack_tight(pieces: list[Piece], hw: HardwareSpec) -> list[int]:
     """Return the core of each piece, the largest first, each on the first core with room.
 
     Cores are counted in the order of the pieces. First-fit decreasing needs at most 11/9 of the
-    fewest bins, and one (Johnson 1973), where a single resource binds.
+    fewest bins, and one (Johnson 1973), where a single resource binds. Largest is what takes most
+    of a core; where that leaves more cores than are needed at least, what takes most of any one
+    resource, or of all together, is tried as well.
 
     Raises
     ------
     MappingError
         Some piece finds no core; the message names what binds and the ways out.
     """
+    least = least_cores(pieces, hw)
+    each = [shares(piece, hw) for piece in pieces]
+    sizes: list[list[float]] = [[max(share.values()) for share in each]]
+    sizes += [[share[what] for share in each] for what in (each[0] if each else ())]
+    sizes.append([sum(share.values()) for share in each])
+    best: list[int] | None = None
+    for size in sizes:
+        cores = _first_fit(pieces, sorted(range(len(pieces)), key=lambda k: (-size[k], k)), hw)
+        if cores is not None and (best is None or max(cores) < max(best)):
+            best = cores
+        if best is not None and max(best, default=-1) < least:
+            break
+    if best is None:
+        raise MappingError(_too_much(pieces, hw))
+    return numbered(best)
+
+
+def least_cores(pieces: list[Piece], hw: HardwareSpec) -> int:
+    """Return how many cores pieces take at least, by the resource of which they take most.
+
+    Weights of a map count once, in however many pieces it is cut.
+    """
+    totals: Counter[str] = Counter()
+    stored: dict[tuple[object, ...], int] = {}
+    for k, piece in enumerate(pieces):
+        totals.update(_needs(piece, hw))
+        stored[piece.weights or (k,)] = piece.weight_bytes
+    totals["weight memory"] = sum(stored.values())
+    room = _room(hw)
+    return max((-(-used // room[what]) for what, used in totals.items()), default=0)
+
+
+def _first_fit(pieces: list[Piece], order: Iterable[int], hw: HardwareSpec) -> list[int] | None:
+    """Return the core of each piece, the first one with room; None if there are too few."""
     loads: list[Load] = []
     cores = [-1] * len(pieces)
-    for k in sorted(range(len(pieces)), key=lambda k: (-max(_shares(pieces[k], hw).values()), k)):
+    for k in order:
         piece = pieces[k]
         core = next((c for c, load in enumerate(loads) if load.exceeded(piece, hw) is None), -1)
         if core < 0:
             if len(loads) == hw.n_places or Load().exceeded(piece, hw) is not None:
-                raise MappingError(_too_much(pieces, hw))
+                return None
             loads.append(Load())
             core = len(loads) - 1
         loads[core].add(k, piece, hw)
         cores[k] = core
-    return numbered(cores)
+    return cores
 
 
 def numbered(cores: list[int]) -> list[int]:
@@ -133,15 +169,29 @@ def numbered(cores: list[int]) -> list[int]:
     return [numbers[core] for core in cores]
 
 
-def _shares(piece: Piece, hw: HardwareSpec) -> dict[str, float]:
+def shares(piece: Piece, hw: HardwareSpec) -> dict[str, float]:
     """Return the share of each resource of a core that a piece takes."""
-    memory = min(hw.sram_bytes_per_core, hw.max_synapses_per_core)
+    room = _room(hw)
+    return {what: used / room[what] for what, used in _needs(piece, hw).items()}
+
+
+def _needs(piece: Piece, hw: HardwareSpec) -> dict[str, int]:
     return {
-        "weight memory": piece.weight_bytes / memory,
-        "neurons": piece.neurons / hw.max_neurons_per_core,
-        "accumulators": piece.words(hw) / hw.accumulators_per_core,
-        "edges": piece.edges / hw.max_edges_per_core,
-        "groups": 1 / hw.max_groups_per_core,
+        "weight memory": piece.weight_bytes,
+        "neurons": piece.neurons,
+        "accumulators": piece.words(hw),
+        "edges": piece.edges,
+        "groups": 1,
+    }
+
+
+def _room(hw: HardwareSpec) -> dict[str, int]:
+    return {
+        "weight memory": min(hw.sram_bytes_per_core, hw.max_synapses_per_core),
+        "neurons": hw.max_neurons_per_core,
+        "accumulators": hw.accumulators_per_core,
+        "edges": hw.max_edges_per_core,
+        "groups": hw.max_groups_per_core,
     }
 
 
@@ -149,7 +199,7 @@ def _too_much(pieces: list[Piece], hw: HardwareSpec) -> str:
     """Name the resource of which the pieces take most together, weights of a map once a core."""
     totals: Counter[str] = Counter()
     for piece in pieces:
-        totals.update(_shares(piece, hw))
+        totals.update(shares(piece, hw))
     alone = next((what for p in pieces if (what := Load().exceeded(p, hw)) is not None), None)
     return too_much(alone or totals.most_common(1)[0][0], hw)
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from talon.compiler.tile import OBJECTIVES, Objective
 from talon.errors import MappingError
 from talon.graph.compiled import compiled_layout, is_compilable
 from talon.graph.fitting import refine, settle
+from talon.graph.gathering import best_of_all, brought_together, figures, merit
 from talon.graph.layout import Layout
+from talon.graph.metis import metis_order
 from talon.graph.netlist import Netlist, netlist_of
 from talon.graph.packing import pack, pack_tight
 from talon.graph.planned import planned_layout
@@ -20,7 +23,7 @@ from talon.graph.spec import HardwareSpec
 from talon.graph.spectrum import spectral_order
 from talon.ir import Graph
 
-ALGORITHMS = ("compiler", "greedy", "edgemap", "spectral")
+ALGORITHMS = ("compiler", "greedy", "edgemap", "spectral", "metis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,13 @@ class PartitionResult:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") -> Graph:
+def partition(
+    graph: Graph,
+    hw_spec: HardwareSpec,
+    algorithm: str = "compiler",
+    *,
+    objective: Objective = "latency",
+) -> Graph:
     """Return a new graph whose nodes are on cores, with ``partition_metadata``.
 
     Parameters
@@ -62,9 +71,12 @@ def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") 
         The cores.
     algorithm
         ``"compiler"`` gives the mapping of :func:`talon.compiler.compile.compile_graph` where that
-        can compile the graph, and else a plan of few cores; ``"greedy"``, ``"edgemap"`` and
-        ``"spectral"`` are plans: in order of the graph, then moved to lower traffic, or along a
-        spectrum.
+        can compile the graph, and else a plan of few cores; ``"greedy"``, ``"edgemap"``,
+        ``"spectral"`` and ``"metis"`` are plans: in order of the graph, then moved to lower
+        traffic, along a spectrum, or by METIS (package ``talon-snn[metis]``) and then moved.
+    objective
+        What the compiler's mapping is good for: ``"latency"``, ``"cores"`` or ``"traffic"``. A plan
+        takes few cores; of several, ``"traffic"`` takes the one of least connectivity.
 
     Raises
     ------
@@ -73,9 +85,12 @@ def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") 
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(
-            f"Unknown algorithm: {algorithm}. Use 'compiler', 'edgemap', 'spectral', or 'greedy'."
+            f"Unknown algorithm: {algorithm}. Use 'compiler', 'edgemap', 'spectral', 'metis', "
+            "or 'greedy'."
         )
-    found = _result(graph, hw_spec, algorithm)
+    if objective not in OBJECTIVES:
+        raise ValueError(f"Objective must be one of {OBJECTIVES}, not {objective!r}")
+    found = _result(graph, hw_spec, algorithm, objective)
     placed = copy.copy(graph)
     placed.nodes = {name: copy.copy(node) for name, node in graph.nodes.items()}
     for name, core in found.assignments.items():
@@ -86,6 +101,7 @@ def partition(graph: Graph, hw_spec: HardwareSpec, algorithm: str = "compiler") 
         "cross_core_edges": [list(edge) for edge in found.cross_core_edges],
         "feedback_edges": [list(edge) for edge in found.feedback_edges],
         "algorithm": algorithm,
+        "objective": objective,
         "metrics": found.metrics,
         **found.details,
     }
@@ -107,7 +123,9 @@ def partition_spectral(graph: Graph, hw_spec: HardwareSpec) -> PartitionResult:
     return _result(graph, hw_spec, "spectral")
 
 
-def _result(graph: Graph, hw: HardwareSpec, algorithm: str) -> PartitionResult:
+def _result(
+    graph: Graph, hw: HardwareSpec, algorithm: str, objective: Objective = "latency"
+) -> PartitionResult:
     hw.validate()
     for (src, dst), delay in graph.delays.items():
         if delay > hw.max_feedback_delay:
@@ -116,19 +134,38 @@ def _result(graph: Graph, hw: HardwareSpec, algorithm: str) -> PartitionResult:
                 f"max_feedback_delay={hw.max_feedback_delay}; shorten it or use other hardware"
             )
     metrics: dict[str, float] = {}
-    compiled = (
-        compiled_layout(graph, hw) if algorithm == "compiler" and is_compilable(graph, hw) else None
-    )
-    layout = compiled or _planned(graph, hw, algorithm, metrics)
-    return _summary(graph, layout, metrics)
-
-
-def _planned(graph: Graph, hw: HardwareSpec, algorithm: str, metrics: dict[str, float]) -> Layout:
+    if algorithm == "compiler" and is_compilable(graph, hw):
+        compiled = compiled_layout(graph, hw, objective, metrics)
+        if compiled is not None:
+            return _summary(graph, compiled, metrics)
     net = netlist_of(graph, hw)
-    if algorithm == "compiler":
-        cores, _ = refine(net, _tight(net, hw), hw)
-        return planned_layout(graph, hw, net, cores)
+    cores = _cores_of(net, hw, algorithm, objective, metrics)
+    metrics |= figures(net, cores, hw)
+    return _summary(graph, planned_layout(graph, hw, net, cores), metrics)
+
+
+def _cores_of(
+    net: Netlist,
+    hw: HardwareSpec,
+    algorithm: str,
+    objective: Objective,
+    metrics: dict[str, float],
+) -> list[int]:
+    """Return the core of each piece of a plan."""
     n = len(net.pieces)
+    if algorithm == "compiler":
+        best = best_of_all(net, hw)
+        if best is not None:
+            return best
+        tight = _moved(net, _tight(net, hw), hw)
+        if objective != "traffic":
+            return tight
+        in_order = _moved(net, settle(net, pack(net.pieces, range(n), hw), hw), hw)
+        return min(tight, in_order, key=lambda cores: merit(net, cores))
+    if algorithm == "metis":
+        n_parts = len(set(_tight(net, hw)))
+        order = metis_order(net, n_parts, hw)
+        return _moved(net, settle(net, pack(net.pieces, order, hw), hw), hw)
     order = spectral_order(n, net.links) if algorithm == "spectral" else range(n)
     cores = settle(net, pack(net.pieces, order, hw), hw)
     if algorithm == "edgemap":
@@ -138,7 +175,12 @@ def _planned(graph: Graph, hw: HardwareSpec, algorithm: str, metrics: dict[str, 
         metrics["improvement_over_greedy"] = before - after
     if algorithm == "spectral":
         metrics["num_partitions"] = len(set(cores))
-    return planned_layout(graph, hw, net, cores)
+    return cores
+
+
+def _moved(net: Netlist, cores: list[int], hw: HardwareSpec) -> list[int]:
+    """Return cores to which pieces moved that they have most links with, and then multicasts."""
+    return brought_together(net, refine(net, cores, hw)[0], hw)
 
 
 def _tight(net: Netlist, hw: HardwareSpec) -> list[int]:

@@ -7,8 +7,6 @@ the board.
 
 from __future__ import annotations
 
-import json
-import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,15 +20,14 @@ from talon.arch.memories import Memory, depth_of, loaded, words_per_entry
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 from talon.image.manifest import check_manifest, params_of
+from talon.image.table import Blob, Frame, Table, from_json, read_table, to_json, write_table
 
 MAGIC = b"TALONIMG"
+BUNDLE = b"TALONPRG"
+"""First bytes of a program of several parts, see :mod:`talon.image.bundle`."""
 VERSION = 1
 
-_HEADER = struct.Struct("<8sHHI32sIIQ")  # magic version reserved hardware graph count flags size
-_ENTRY = struct.Struct("<HHIQQII")  # kind memory core offset length crc reserved
-_CRC = struct.Struct("<I")
-_ALIGN = 8
-_MAX_SECTIONS = 1 << 16
+_FRAME = Frame(magic=MAGIC, version=VERSION, noun="Image", file="image")
 
 
 class SectionKind(IntEnum):
@@ -103,27 +100,22 @@ class Image:
 def write_image(image: Image) -> bytes:
     """Return the bytes of the file; equal images give equal bytes."""
     check_image(image)
-    blobs: list[tuple[SectionKind, int, int, bytes]] = [
-        (SectionKind.MEMORY, int(s.memory), s.core, s.words.astype("<u4").tobytes())
+    blobs = [
+        Blob(
+            kind=SectionKind.MEMORY,
+            memory=int(s.memory),
+            core=s.core,
+            data=s.words.astype("<u4").tobytes(),
+        )
         for s in sorted(image.sections, key=lambda s: (s.core, s.memory))
     ]
-    blobs.append((SectionKind.MANIFEST, 0, 0, _to_json(image.manifest)))
-    blobs.append((SectionKind.NETWORK, 0, 0, image.network))
-    blobs.append((SectionKind.REPORT, 0, 0, _to_json(image.report)))
-    offset = _padded(_HEADER.size + len(blobs) * _ENTRY.size + _CRC.size)
-    start = offset
-    table = bytearray()
-    body = bytearray()
-    for kind, memory, core, data in blobs:
-        table += _ENTRY.pack(kind, memory, core, offset, len(data), zlib.crc32(data), 0)
-        body += data.ljust(_padded(len(data)), b"\0")
-        offset = start + len(body)
-    head = _HEADER.pack(
-        MAGIC, VERSION, 0, image.hardware_hash, image.graph_hash, len(blobs), 0, offset
-    )
-    head += bytes(table)
-    head += _CRC.pack(zlib.crc32(head))
-    return head.ljust(start, b"\0") + bytes(body)
+    blobs += [
+        Blob(kind=SectionKind.MANIFEST, data=to_json(image.manifest)),
+        Blob(kind=SectionKind.NETWORK, data=image.network),
+        Blob(kind=SectionKind.REPORT, data=to_json(image.report)),
+    ]
+    table = Table(hardware_hash=image.hardware_hash, graph_hash=image.graph_hash, blobs=blobs)
+    return write_table(_FRAME, table)
 
 
 def read_image(data: bytes, *, params: ArrayParams | None = None) -> Image:
@@ -141,54 +133,42 @@ def read_image(data: bytes, *, params: ArrayParams | None = None) -> Image:
     ImageError
         The data is no image, of another version, truncated, corrupt, or for other hardware.
     """
-    entries, hardware, graph_hash = _read_head(data)
+    if data[: len(BUNDLE)] == BUNDLE:
+        raise ImageError(
+            "Data is a program of several parts, not one image: talon.image.bundle.read_bundle "
+            "reads it, and its passes are images"
+        )
+    table = read_table(_FRAME, data, _name_of)
     sections: list[Section] = []
     others: dict[SectionKind, bytes] = {}
-    position = _padded(_HEADER.size + len(entries) * _ENTRY.size + _CRC.size)
-    for kind, memory, core, offset, length, crc, _ in entries:
-        name = _name_of(kind, memory, core)
-        if offset != position or offset + length > len(data):
-            raise ImageError(
-                f"Image section {name} must lie at byte {position} within {len(data)} bytes, "
-                f"not at {offset} with {length} bytes"
-            )
-        blob = data[offset : offset + length]
-        position = offset + _padded(length)
-        if zlib.crc32(blob) != crc:
-            raise ImageError(
-                f"Image section {name} is corrupt: its CRC-32 is {zlib.crc32(blob):#010x}, "
-                f"the table says {crc:#010x}; compile again or copy the file again"
-            )
-        if any(data[offset + length : position]):
-            raise ImageError(f"Image padding after section {name} is corrupt: it must be zero")
-        if kind == SectionKind.MEMORY:
+    for blob in table.blobs:
+        if blob.kind == SectionKind.MEMORY:
             sections.append(
                 Section(
-                    memory=Memory(memory),
-                    core=core,
-                    words=np.frombuffer(blob, "<u4").astype(np.uint32),
+                    memory=Memory(blob.memory),
+                    core=blob.core,
+                    words=np.frombuffer(blob.data, "<u4").astype(np.uint32),
                 )
             )
-        elif SectionKind(kind) in others:
+        elif SectionKind(blob.kind) in others:
+            name = _name_of(blob.kind, blob.memory, blob.core)
             raise ImageError(f"Image section {name} stands twice in the table")
         else:
-            others[SectionKind(kind)] = blob
-    if position != len(data):
-        raise ImageError(f"Image must end at byte {position}, not at {len(data)}")
+            others[SectionKind(blob.kind)] = blob.data
     missing = [kind.name for kind in SectionKind if kind not in others and kind.value > 1]
     if missing:
         raise ImageError(f"Image has no section {missing[0]}")
     image = Image(
         sections=tuple(sections),
-        manifest=_from_json(others[SectionKind.MANIFEST], "MANIFEST"),
-        graph_hash=graph_hash,
+        manifest=from_json(others[SectionKind.MANIFEST], "Image section MANIFEST"),
+        graph_hash=table.graph_hash,
         network=others[SectionKind.NETWORK],
-        report=_from_json(others[SectionKind.REPORT], "REPORT"),
+        report=from_json(others[SectionKind.REPORT], "Image section REPORT"),
     )
     check_image(image)
-    if image.hardware_hash != hardware:
+    if image.hardware_hash != table.hardware_hash:
         raise ImageError(
-            f"Image header names hardware {hardware:#010x}, but its manifest "
+            f"Image header names hardware {table.hardware_hash:#010x}, but its manifest "
             f"{image.hardware_hash:#010x}"
         )
     if params is not None:
@@ -249,9 +229,9 @@ def describe(image: Image) -> list[dict[str, Any]]:
         for section in sorted(image.sections, key=lambda s: (s.core, s.memory))
     ]
     for name, blob in (
-        ("MANIFEST", _to_json(image.manifest)),
+        ("MANIFEST", to_json(image.manifest)),
         ("NETWORK", image.network),
-        ("REPORT", _to_json(image.report)),
+        ("REPORT", to_json(image.report)),
     ):
         rows.append({"section": name, "bytes": len(blob), "crc": zlib.crc32(blob)})
     return rows
@@ -292,34 +272,6 @@ def difference(left: Image, right: Image) -> list[str]:
     return found
 
 
-def _read_head(data: bytes) -> tuple[list[tuple[int, ...]], int, bytes]:
-    if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
-        raise ImageError(
-            f"Data is not a TALON image: it must start with {MAGIC!r}, not {data[: len(MAGIC)]!r}"
-        )
-    if len(data) < _HEADER.size + _CRC.size:
-        raise ImageError(f"Image header is truncated: {len(data)} bytes")
-    _, version, _, hardware, graph_hash, count, _, size = _HEADER.unpack_from(data)
-    end = _HEADER.size + count * _ENTRY.size
-    # A corrupt header may name any version or count: its CRC is what tells corrupt from foreign.
-    intact = (
-        count <= _MAX_SECTIONS
-        and end + _CRC.size <= len(data)
-        and zlib.crc32(data[:end]) == _CRC.unpack_from(data, end)[0]
-    )
-    if intact and version != VERSION:
-        raise ImageError(f"Image version must be {VERSION}, not {version}; compile the model again")
-    if not intact and size == len(data):
-        raise ImageError("Image header is corrupt: its CRC-32 does not match")
-    if size != len(data):
-        raise ImageError(f"Image is truncated or too long: {len(data)} bytes, its header {size}")
-    start = _padded(end + _CRC.size)
-    if any(data[end + _CRC.size : start]):
-        raise ImageError("Image padding after section header is corrupt: it must be zero")
-    entries = [_ENTRY.unpack_from(data, _HEADER.size + i * _ENTRY.size) for i in range(count)]
-    return entries, hardware, graph_hash
-
-
 def _name_of(kind: int, memory: int, core: int) -> str:
     try:
         named = SectionKind(kind)
@@ -328,24 +280,6 @@ def _name_of(kind: int, memory: int, core: int) -> str:
         )
     except ValueError:
         raise ImageError(f"Image section kind {kind} with memory {memory} is unknown") from None
-
-
-def _padded(length: int) -> int:
-    return -(-length // _ALIGN) * _ALIGN
-
-
-def _to_json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _from_json(blob: bytes, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(blob)
-    except (ValueError, RecursionError) as exc:
-        raise ImageError(f"Image section {name} is not JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise ImageError(f"Image section {name} must be a JSON object, not {type(value).__name__}")
-    return value
 
 
 def memories(sections: Iterable[Section]) -> dict[int, dict[Memory, NDArray[np.uint32]]]:

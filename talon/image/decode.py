@@ -30,14 +30,15 @@ Index = NDArray[np.int64]
 class Decoded:
     """Outputs of a run: arrays (T, B, n) by population, and the cycles of each sample.
 
-    Without probes, ``spikes`` holds the output populations that spike, ``potentials`` those that
+    Without probes, ``spikes`` holds the output populations that spike (uint8: how often, of those
+    that count), ``potentials`` those that
     are read out or graded; n counts what a population sends: its windows, if it has a pool. With
     probes, ``spikes`` holds every population that is not read out, ``potentials`` all; n counts
     neurons. A population that updates once has the potentials of timestep 0 in all of them, and
     spikes in that one.
     """
 
-    spikes: dict[str, NDArray[np.bool_]]
+    spikes: dict[str, NDArray[np.bool_ | np.uint8]]
     potentials: dict[str, NDArray[np.int32]]
     cycles: NDArray[np.int64]
 
@@ -125,16 +126,37 @@ class OutputStream:
         spikes, potentials = run.outputs(self._outputs)
         if probe:
             probed_spikes, probed_potentials = run.probes()
+            counts = self._take_counts(spikes, probed_spikes)
             for sent, probed, what in (
                 (spikes, probed_spikes, "spikes"),
                 (potentials, probed_potentials, "values"),
             ):
                 windows = {name: self._senders[name].sent(probed[name]) for name in sent}
                 _check_same(sent, windows, what)
-            spikes, potentials = probed_spikes, probed_potentials
+            spikes, potentials = {**probed_spikes, **counts}, probed_potentials
         elif run.probed.size:
             raise BackendError(f"Array sent {run.probed.size} probes that nobody asked for")
         return Decoded(spikes=spikes, potentials=potentials, cycles=cycles)
+
+    def _take_counts(
+        self, sent: dict[str, NDArray[Any]], probed: dict[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Take what populations that count have sent and probed out; return how often they fired.
+
+        A probe tells whether a neuron fired, not how often: that is known of outputs without pool.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for name, sender in self._senders.items():
+            if sender.kind != "count":
+                continue
+            fired, counts = probed.pop(name), sent.pop(name, None)
+            if counts is None:
+                continue
+            flags = sender.sent(fired)
+            _check_same({name: counts != 0}, {name: flags}, "spikes")
+            if sender.pool is None:
+                found[name] = counts
+        return found
 
 
 class _Run:
@@ -226,10 +248,10 @@ class _Run:
 
     def outputs(
         self, ports: list[dict[str, Any]]
-    ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.int32]]]:
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int32]]]:
         """Return the spikes and values that the output populations have sent."""
         kinds = {port["population"]: port["kind"] for port in ports}
-        spikes: dict[str, NDArray[np.bool_]] = {}
+        spikes: dict[str, NDArray[Any]] = {}
         potentials: dict[str, NDArray[np.int32]] = {}
         spiked = self._date(self._layouts.host_spike, self._spikes_at)
         valued = self._date(self._layouts.host_value, self._values_at)
@@ -243,11 +265,14 @@ class _Run:
             if kind == "spike":
                 spikes[name] = self._shape(sender, found, np.ones(found.shape, np.bool_))
             found, counts = self._counts(sender, *valued)
-            sends = kind in ("readout", "graded")
+            sends = kind in ("readout", "graded", "count")
             limits = (int(kind == "readout"), int(sends))
             self._check_counts(sender, "values", found, counts, limits)
             if sends:
                 mine = self._of(sender, valued[0])
+                if kind == "count":
+                    spikes[name] = self._shape(sender, found, value[mine].astype(np.uint8))
+                    continue
                 potentials[name] = self._shape(sender, found, value[mine].astype(np.int32))
                 if sender.once:
                     potentials[name][1:] = potentials[name][:1]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch.memories import Emit, emits
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.arch.params import OPTIONS, ArrayParams
 from talon.errors import ImageError
@@ -39,7 +40,7 @@ from talon.image.fields import (
 from talon.image.maps import AXES, tile_numbers
 
 _INDICES = 1 << 16
-_EMITS = ("spike", "readout", "psum")
+_KINDS = ("spike", "readout", "graded", "count")
 _SHIFT = whole(0, 31)
 _POOL = tuple_of(one_of("max", "sum"), whole(1, 15), whole(1, 15))
 
@@ -57,8 +58,7 @@ def schema(params: ArrayParams) -> dict[str, dict[str, Rule]]:
     routes of an input that name ranges of a map follow the rules ``map_routes``.
     """
     core, group = whole(0, params.n_cores - 1), whole(0, params.n_groups - 1)
-    kinds = one_of("spike", "readout", "graded") if params.has_maps else one_of("spike", "readout")
-    emits = ("spike", "readout", "psum", "graded") if params.has_maps else _EMITS
+    kinds = one_of(*(kind for kind in _KINDS if Emit[kind.upper()] in emits(params)))
     masks = {
         "xmask": whole(0, (1 << params.columns) - 1),
         "ymask": whole(0, (1 << params.rows) - 1),
@@ -91,7 +91,7 @@ def schema(params: ArrayParams) -> dict[str, dict[str, Rule]]:
             "core": core,
             "group": group,
             "population": or_none(NAME),
-            "emit": one_of(*emits),
+            "emit": one_of(*(emit.name.lower() for emit in emits(params))),
             **({"tile": or_none(OBJECT)} if params.has_maps else extent),
         },
         "tile": {

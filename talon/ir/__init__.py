@@ -27,7 +27,7 @@ from talon.ir.graph import Graph
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
 from talon.ir.population import Population
 from talon.ir.ports import Input, Output
-from talon.ir.serialization import VERSION, read, read_version, write
+from talon.ir.serialization import VERSION, from_bytes, read, read_version, to_bytes, write
 from talon.ir.shapes import infer_shapes
 from talon.ir.types import Delays, Dims, Edge, Edges, ResetMode, Shape, SkipType, SpikeMode
 
@@ -102,11 +102,13 @@ __all__ = [
     "Upsample",
     "UpsampleMode",
     "__version__",
+    "from_bytes",
     "infer_shapes",
     "list_primitives",
     "read",
     "read_version",
     "register_node",
     "str_to_node",
+    "to_bytes",
     "write",
 ]

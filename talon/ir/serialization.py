@@ -115,13 +115,29 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Graph
     if max_bytes is not None:
         max_bytes = check_int("max_bytes", max_bytes, 1)
     with _blaming(source):
-        content = _read_sealed(source, max_bytes)
-        root = read_tree(content, max_bytes)
-        _version(root)
-        limit = _MIN_UNPACKED + _MAX_EXPANSION * len(content) if max_bytes is None else max_bytes
-        graph = _group(root, "graph")
-        _check_unpacked(_group(graph, "nodes"), limit)
-        return _read_graph(graph)
+        return _read_content(_read_sealed(source, max_bytes), max_bytes)
+
+
+def _read_content(content: memoryview, max_bytes: int | None) -> Graph:
+    root = read_tree(content, max_bytes)
+    _version(root)
+    limit = _MIN_UNPACKED + _MAX_EXPANSION * len(content) if max_bytes is None else max_bytes
+    graph = _group(root, "graph")
+    _check_unpacked(_group(graph, "nodes"), limit)
+    return _read_graph(graph)
+
+
+def to_bytes(graph: Graph) -> bytes:
+    """Return what :func:`write` would write to a file; raises as it does."""
+    graph.check_structure()
+    content = b"".join(bytes(piece) for piece in _emit(graph, Emitter(None)))
+    return content + _TRAILER.pack(_MAGIC, len(content), zlib.crc32(content))
+
+
+def from_bytes(data: bytes, *, name: str = "data", max_bytes: int | None = None) -> Graph:
+    """Read a graph from the bytes of a file; raises as :func:`read` does, of ``name``."""
+    with _blaming(name):
+        return _read_content(_unsealed(memoryview(data)), max_bytes)
 
 
 def read_version(path: str | os.PathLike[str]) -> str:
@@ -225,7 +241,13 @@ def _read_sealed(path: Path, max_bytes: int | None = None) -> memoryview:
             raise T1CFormatError(f"it has {n_bytes} bytes, more than max_bytes={max_bytes}")
         file.seek(0)
         whole = bytearray(n_bytes)
-        content = memoryview(whole)[: file.readinto(whole)]
+        return _unsealed(memoryview(whole)[: file.readinto(whole)])
+
+
+def _unsealed(content: memoryview) -> memoryview:
+    """Return a file's content without its checksum, if it has one; it must agree then."""
+    if not content[: len(SIGNATURE)] == SIGNATURE:
+        raise T1CFormatError("it does not begin as an HDF5 file")
     if len(content) < _TRAILER.size:
         return content
     magic, n_bytes, crc = _TRAILER.unpack_from(content, len(content) - _TRAILER.size)
@@ -247,7 +269,7 @@ def _as_source(path: object) -> Path:
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def _blaming(path: Path | str) -> Iterator[None]:
     """Report what goes wrong inside as an error of the file."""
     try:
         yield

@@ -86,8 +86,8 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
     try:
         for name in order:
             node, given = nodes[name], sources[name]
-            rule = rules[type(node)]
-            declared = node.required_shape() if rule.declares else None
+            _, has_own, declares, sums, read_parameter = rules[type(node)]
+            declared = node.required_shape() if declares else None
             if not given:
                 if declared is not None:
                     inputs[name] = declared
@@ -101,17 +101,17 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
             if feeds is not None:
                 carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
                 merged = node.merge_shape(carried)
-            elif len(given) == 1 and rule.sums:
+            elif sums and len(given) == 1:
                 merged = shapes[given[0]]
             else:
                 merged = node.merge_shape([shapes[src] for src in given])
             if declared is not None and declared != merged:
                 return None
-            if rule.read_parameter is not None and rule.read_parameter(node).shape == merged:
+            if read_parameter is not None and read_parameter(node).shape == merged:
                 output = merged
             else:
                 output = node.output_shape(merged)
-            if rule.has_own and node.intrinsic_shape() not in (None, output):
+            if has_own and node.intrinsic_shape() not in (None, output):
                 return None
             inputs[name], shapes[name] = merged, output
     except ModelError:

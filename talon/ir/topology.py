@@ -6,7 +6,7 @@ timestep: the zero-delay graph is what must be free of cycles.
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import rustworkx as rx
 
@@ -53,31 +53,30 @@ def order_of(sources: Mapping[str, Sequence[str]]) -> list[str] | None:
         The predecessors of every name, themselves among the names.
     """
     order: dict[str, None] = {}
-    begun: set[str] = set()  # on the way back from the name in hand, so that meeting one is a cycle
-    for wanted, given in sources.items():
-        if wanted in order:
-            continue
-        for src in given:
+    waiting: dict[str, list[tuple[str, Iterator[str]]]] = {}  # by the source that is missing
+
+    def is_ready(name: str, rest: Iterator[str]) -> bool:
+        """Place a name if none of its other sources is missing, or else let it wait for one."""
+        for src in rest:
             if src not in order:
+                waiting.setdefault(src, []).append((name, rest))
+                return False
+        order[name] = None
+        return True
+
+    for wanted, given in sources.items():
+        rest = iter(given)
+        for src in rest:
+            if src not in order:
+                waiting.setdefault(src, []).append((wanted, rest))
                 break
         else:
             order[wanted] = None
-            continue
-        stack = [wanted]
-        while stack:
-            name = stack[-1]
-            missing = [src for src in sources[name] if src not in order]
-            if not missing:
-                order[name] = None
-                stack.pop()
-                while stack and stack[-1] in order:
-                    stack.pop()
-                continue
-            begun.add(name)
-            if not begun.isdisjoint(missing):
-                return None
-            stack += missing
-    return list(order)
+            ready = [wanted] if wanted in waiting else []
+            while ready:
+                released = waiting.pop(ready.pop(), ())
+                ready += [name for name, rest in released if is_ready(name, rest)]
+    return None if waiting else list(order)
 
 
 def find_cycle(names: Iterable[str], edges: Iterable[Edge]) -> list[str] | None:

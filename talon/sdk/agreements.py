@@ -23,6 +23,7 @@ from talon.sdk.side_by_side import (
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.backend.inputs import Inputs
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.ir import Graph
     from talon.sdk.console import Console
@@ -75,6 +76,7 @@ def run_all(
     params: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes = "auto",
 ) -> Agreements:
     """Run a model in floats and in every other way that is asked for, and compare.
 
@@ -95,7 +97,12 @@ def run_all(
 
             calibration = calibration_of(graph, calibrate, feed, inputs)
             program = compile_model(
-                console, graph, params, objective=objective, calibration=calibration
+                console,
+                graph,
+                params,
+                objective=objective,
+                calibration=calibration,
+                passes=passes,
             )
             trace = cast("Trace", run_target(console, GOLDEN, program, inputs, probe=True))
             others.append(golden_execution(program, trace))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
@@ -19,6 +20,7 @@ from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.synaptic import CubaLIF
 from talon.ir.topology import order_of, partial_order, zero_delay_edges
 from talon.ir.types import Dims
+from talon.sdk.columns import names_by_type
 from talon.sdk.formatting import format_bytes, format_number
 from talon.sdk.sources import GraphSource, as_graph
 
@@ -113,14 +115,10 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
     flow = infer_acyclic(source)
     layers = _layers(source, flow)
     depth, width = _depth_and_width(source, flow)
-    memory: dict[str, int] = {}
-    n_params = n_bytes = n_flops = 0
+    memory: Counter[str] = Counter()
     for layer in layers:
-        n_params += layer.params
-        n_flops += layer.flops
         if layer.bytes:
-            n_bytes += layer.bytes
-            memory[layer.node_type] = memory.get(layer.node_type, 0) + layer.bytes
+            memory[layer.node_type] += layer.bytes
     kinds = Counter(map(type, source.nodes.values()))
     end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
     ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
@@ -132,9 +130,9 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         return sum(n for kind, n in kinds.items() if issubclass(kind, bases))
 
     return GraphStats(
-        total_params=n_params,
-        total_bytes=n_bytes,
-        total_flops=n_flops,
+        total_params=sum([layer.params for layer in layers]),
+        total_bytes=sum(memory.values()),
+        total_flops=sum([layer.flops for layer in layers]),
         node_count=len(source.nodes),
         edge_count=len(source.edges),
         depth=depth,
@@ -144,7 +142,7 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         layers=layers,
         input_shapes={name: node.shape for name, node in ends if isinstance(node, Input)},
         output_shapes={name: node.shape for name, node in ends if isinstance(node, Output)},
-        memory_breakdown=memory,
+        memory_breakdown=dict(memory),
         lif_count=count(LIF, CubaLIF),
         affine_count=count(Affine, SpikingAffine),
         conv_count=count(Conv1d, Conv2d, SepConv2d),
@@ -157,7 +155,7 @@ def analyze_node(name: str, node: Node) -> LayerStats:
     out_shape = node.intrinsic_shape()
     if in_shape is not None and out_shape is None:
         out_shape = node.output_shape(in_shape)
-    return _maker(type(node))(name, node, in_shape, out_shape)
+    return _records(type(node), [name], [node], [in_shape], [out_shape])[0]
 
 
 def summarize(graph: GraphSource, verbose: bool = False) -> str:
@@ -235,53 +233,66 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
 
 
 def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
-    makers = {kind: _maker(kind) for kind in set(map(type, graph.nodes.values()))}
+    """Return the record of every node, made for all nodes of a type together."""
     if flow is not None:
         inputs, outputs = flow.inputs, flow.outputs
-        return [
-            makers[type(node)](name, node, inputs.get(name), outputs[name])
-            for name, node in graph.nodes.items()
-        ]
-    shapes = known_shapes(graph)
-    feeds = feeds_of(graph)
-    return [
-        makers[type(node)](name, node, input_shape_of(graph, name, shapes, feeds), shapes.get(name))
-        for name, node in graph.nodes.items()
-    ]
+    else:
+        outputs, feeds = known_shapes(graph), feeds_of(graph)
+        inputs = {name: input_shape_of(graph, name, outputs, feeds) for name in graph.nodes}
+    records: dict[str, LayerStats] = {}
+    for kind, names in names_by_type(graph.nodes).items():
+        nodes = list(map(graph.nodes.__getitem__, names))
+        shapes = [list(map(known.get, names)) for known in (inputs, outputs)]
+        records.update(zip(names, _records(kind, names, nodes, *shapes), strict=True))
+    return list(map(records.__getitem__, graph.nodes))
 
 
-_Maker: TypeAlias = Callable[[str, Node, "Dims | None", "Dims | None"], LayerStats]
+_Shapes: TypeAlias = "Sequence[Dims | None]"
 
 
-def _maker(kind: type[Node]) -> _Maker:
-    """Return what makes the record of a node of a type, all that the type tells worked out."""
-    type_name = kind.__name__
-    _, optional, read_required = array_fields(kind)
-    read_config = _config_reader(kind)
+def _records(
+    kind: type[Node],
+    names: Sequence[str],
+    nodes: Sequence[Node],
+    in_shapes: _Shapes,
+    out_shapes: _Shapes,
+) -> list[LayerStats]:
+    """Return the records of nodes of one type."""
+    sizes, n_bytes = _sizes(kind, nodes)
+    flops: Iterable[int] = repeat(0)
     count = count_macs.dispatch(kind)
-    has_macs = count is not count_macs.dispatch(object)
+    if count is not count_macs.dispatch(object):
+        flops = [
+            0 if before is None or after is None else 2 * count(node, before, after)
+            for node, before, after in zip(nodes, in_shapes, out_shapes, strict=True)
+        ]
+    kinds, configs = repeat(kind.__name__), map(_config_reader(kind), nodes)
+    return list(
+        map(LayerStats, names, kinds, sizes, n_bytes, in_shapes, out_shapes, flops, configs)
+    )
 
-    def make(name: str, node: Node, in_shape: Dims | None, out_shape: Dims | None) -> LayerStats:
-        n_params = n_bytes = 0
+
+def _sizes(kind: type[Node], nodes: Sequence[Node]) -> tuple[list[int], list[int]]:
+    """Return the elements of the arrays of each node, and what they take as they are stored."""
+    _, optional, read_required = array_fields(kind)
+    sizes: list[int] = []
+    totals: list[int] = []
+    for node in nodes:
+        size = total = 0
         for array in read_required(node):
             if array is not None:
-                n_params += array.size
-                n_bytes += array.nbytes
+                size += array.size
+                total += array.nbytes
         for field_name in optional:
             array = getattr(node, field_name)
             if array is not None and not node.is_omitted(field_name, array):
-                n_params += array.size
-                n_bytes += array.nbytes
+                size += array.size
+                total += array.nbytes
         if node.weight_t is not None or node.bias_t is not None:
-            n_bytes = stored_bytes(node)
-        macs = 0
-        if has_macs and in_shape is not None and out_shape is not None:
-            macs = count(node, in_shape, out_shape)
-        return LayerStats(
-            name, type_name, n_params, n_bytes, in_shape, out_shape, 2 * macs, read_config(node)
-        )
-
-    return make
+            total = stored_bytes(node)
+        sizes.append(size)
+        totals.append(total)
+    return sizes, totals
 
 
 @cache

@@ -6,15 +6,15 @@ one network are mostly alike. Nothing is kept from one call to the next, so arra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+import marshal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter, is_
+from typing import Any
 
 from talon.ir.costs import array_fields
 from talon.ir.node import Node
 from talon.ir.types import Array
-
-_REMEMBERED = 1 << 16  # bytes up to which an array is copied to find it once more
-_TRIES = 4
 
 
 def names_by_type(nodes: Mapping[str, Node]) -> dict[type[Node], list[str]]:
@@ -29,6 +29,26 @@ def names_by_type(nodes: Mapping[str, Node]) -> dict[type[Node], list[str]]:
     return found
 
 
+def are_alike(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Tell whether rows of plain values are surely the same, with the same types.
+
+    False if one may differ, or holds something else than numbers, texts, None and tuples of them.
+    """
+    if not all(map(_is_plain, rows[0])):
+        return False
+    # Serialized, they tell in two calls, and exactly: 1, 1.0 and True are equal, but not the same.
+    try:
+        return marshal.dumps(list(rows), 2)[5:] == marshal.dumps(rows[0], 2) * len(rows)
+    except ValueError:
+        return False
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return type(value) in (bool, int, float, str, type(None))
+
+
 def array_columns(kind: type[Node], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array]]]:
     """Return every array field of a type with the arrays of all its nodes that have one."""
     plan = array_fields(kind)
@@ -37,23 +57,12 @@ def array_columns(kind: type[Node], nodes: Sequence[Node]) -> Iterator[tuple[str
         yield name, [array for array in column if array is not None]
 
 
-def without_repeats(arrays: Iterable[Array]) -> list[Array]:
-    """Return the arrays but those with the dtype and the bytes of the one before.
+def are_repeats(arrays: Sequence[Array]) -> bool:
+    """Tell whether there are arrays, of the same dtype and bytes; False if one is strided.
 
-    After a few arrays in a row that do not repeat, all that follow are returned as they are.
+    They are compared where they are, without a copy.
     """
-    found: list[Array] = []
-    remembered, dtype, tries = bytearray(), None, _TRIES
-    rest = iter(arrays)
-    for array in rest:
-        # Compared in memory, without a copy; that is not known (no bool) of a strided array.
-        if remembered.__eq__(array) is True and array.dtype is dtype:
-            tries = _TRIES
-            continue
-        found.append(array)
-        tries -= 1
-        if not tries or array.nbytes > _REMEMBERED:
-            break
-        remembered, dtype = bytearray(array.tobytes()), array.dtype
-    found.extend(rest)
-    return found
+    if not arrays or len(set(map(attrgetter("dtype"), arrays))) > 1:
+        return False
+    first = bytearray(arrays[0].tobytes())
+    return all(map(is_, map(first.__eq__, arrays), repeat(True)))

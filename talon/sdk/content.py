@@ -9,8 +9,8 @@ that no two networks give the same bytes. In order:
    a. names of the nodes;
    b. fields that are no arrays: one text if all nodes have the same, else one a node;
    c. for each array field, dtypes and shapes: one text if all are alike, else one a node;
-   d. for each array field, the values of all nodes, little-endian and in C order. An array of
-      ``_SHORT`` to ``_LONG`` bytes has a mark before it, and is that value if it has but one.
+   d. then its values, little-endian and in C order: ``=`` and those of the first node if dtype,
+      shape and bytes of all are alike, else ``#`` and those of one node after the other.
 
 2. edges as pairs of places in the order of the nodes, sorted, and as texts where more counts:
    delays, the order into a node that does not sum, and out of one of several outputs.
@@ -19,14 +19,13 @@ that no two networks give the same bytes. In order:
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache, lru_cache
 from itertools import chain
 from json.encoder import encode_basestring_ascii
-from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from operator import attrgetter, is_not, itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,8 +34,8 @@ from talon.ir.costs import reader_of
 from talon.ir.graph import Graph
 from talon.ir.node import ARRAY, Node
 from talon.ir.ports import Input, Output
-from talon.ir.types import Edge
-from talon.sdk.columns import names_by_type
+from talon.ir.types import Array, Edge
+from talon.sdk.columns import are_alike, are_repeats, names_by_type
 
 _NOT_SEMANTIC = frozenset(
     {
@@ -47,45 +46,18 @@ _NOT_SEMANTIC = frozenset(
         *("input_type", "output_type"),
     }
 )
-_SHORT, _LONG = 256, 1 << 16  # bytes of an array: no more is to be won, and no copy may be made
-_BLOCK = 1 << 18  # bytes that are handed on together, while they are in the cache
+_JOINED = 2048  # bytes up to which arrays are joined: a copy is then cheaper than more calls
+
+Put: TypeAlias = Callable[[Any], object]
+"""Takes the next bytes, or an array in C order, as ``update`` of a hash does."""
 
 
-class Writer:
-    """Collects parts, and hands them on in blocks that stay in the cache."""
-
-    def __init__(self, update: Callable[[Any], object]) -> None:
-        self._update = update
-        self._parts: list[Any] = []
-        self._size = 0
-
-    def put(self, text: bytes) -> None:
-        """Write bytes of any length."""
-        self._parts += (b"%d:" % len(text), text)
-
-    def put_values(self, parts: Sequence[Any], size: int) -> None:
-        """Write bytes and arrays of ``size`` bytes in all, which follows from what is written."""
-        if len(parts) == 1 and size > _BLOCK:
-            self.flush()
-            self._update(np.ascontiguousarray(parts[0]))
-            return
-        self._parts += parts
-        self._size += size
-        if self._size > _BLOCK:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on what is there."""
-        try:
-            data = b"".join(self._parts)
-        except (BufferError, TypeError, ValueError):  # an array is strided
-            parts = self._parts
-            data = b"".join([p.tobytes() if isinstance(p, np.ndarray) else p for p in parts])
-        self._update(data)
-        self._parts, self._size = [], 0
+def put_text(put: Put, text: bytes) -> None:
+    """Write bytes of any length."""
+    put(b"%d:%b" % (len(text), text))
 
 
-def put_nodes(out: Writer, graph: Graph, include_values: bool) -> list[str]:
+def put_nodes(put: Put, graph: Graph, include_values: bool) -> list[str]:
     """Write all nodes, and return their names in the order in which they are written."""
     by_type = names_by_type(graph.nodes)
     for names in by_type.values():
@@ -95,19 +67,15 @@ def put_nodes(out: Writer, graph: Graph, include_values: bool) -> list[str]:
         order += names
         nodes = list(map(graph.nodes.__getitem__, names))
         plan = _plan(kind)
-        out.put(kind.__name__.encode())
-        out.put(_texts(names))
-        out.put(_texts(_rows(plan, nodes)))
+        put_text(put, kind.__name__.encode())
+        put_text(put, _texts(names))
+        put_text(put, _texts(_rows(plan, nodes)))
         for name in plan.arrays:
-            column = list(map(attrgetter(name), nodes))
-            layouts, n_bytes = _layouts(column)
-            out.put(_texts([name, *layouts]))
-            if include_values:
-                _put_column(out, column, n_bytes)
+            _put_column(put, name, list(map(attrgetter(name), nodes)), include_values)
     return order
 
 
-def put_edges(out: Writer, graph: Graph, order: Sequence[str]) -> None:
+def put_edges(put: Put, graph: Graph, order: Sequence[str]) -> None:
     """Write the edges of a graph whose nodes are written in this order.
 
     Raises
@@ -122,13 +90,13 @@ def put_edges(out: Writer, graph: Graph, order: Sequence[str]) -> None:
     except KeyError as exc:
         raise ModelError(f"Edge end {exc} not found in nodes; remove the edge") from None
     sources, targets = pairs.reshape(-1, 2).T
-    out.put(np.sort(targets * len(order) + sources).astype("<i8").tobytes())
+    put_text(put, np.sort(targets * len(order) + sources).astype("<i8").tobytes())
     kinds = set(map(type, graph.nodes.values()))
     into = _chosen_edges(graph, 1, {kind for kind in kinds if _may_order(kind)})
     out_of = _chosen_edges(graph, 0, {kind for kind in kinds if kind.multi_output})
     known = set(graph.edges) if graph.delays else set()
     delays = sorted((edge, delay) for edge, delay in graph.delays.items() if edge in known)
-    out.put(canonical([[pair for pair in delays if pair[1]], into, out_of]).encode())
+    put_text(put, canonical([[pair for pair in delays if pair[1]], into, out_of]).encode())
 
 
 def _may_order(kind: type[Node]) -> bool:
@@ -196,46 +164,13 @@ def _name_of(f: Any) -> str:
 def _rows(plan: _Plan, nodes: Sequence[Node]) -> list[str]:
     """Return a text for each node on its fields that are no arrays, or one if all are the same."""
     rows = list(map(plan.read_others, nodes))
-    first = rows[0]
-    if all(map(_is_simple, first)):
-        # Serialized, they tell in two calls, and exactly, whether all are as the first one.
-        try:
-            if marshal.dumps(rows, 2)[5:] == marshal.dumps(first, 2) * len(rows):
-                return [_text_of_row(plan, first)]
-        except ValueError:
-            pass
+    if are_alike(rows):
+        return [_text_of_row(plan, rows[0])]
     return _alike([_text_of_row(plan, row) for row in rows])
-
-
-def _is_simple(value: Any) -> bool:
-    if type(value) is tuple:
-        return all(map(_is_simple, value))
-    return type(value) in (bool, int, float, str, type(None))
 
 
 def _text_of_row(plan: _Plan, row: tuple[Any, ...]) -> str:
     return ", ".join([f"{name}={canonical(x)}" for name, x in zip(plan.others, row, strict=True)])
-
-
-def _layouts(column: Sequence[Any]) -> tuple[list[str], int | None]:
-    """Return dtype and shape of each array of a column, or one text if all are the same.
-
-    Also return the bytes of each array, if they can be written as they are and all have as many.
-    """
-    try:
-        shapes = [array.shape for array in column]
-        dtypes = [array.dtype for array in column]
-    except AttributeError:  # one is not given, or no array
-        arrays = [None if value is None else np.asarray(value) for value in column]
-        return _alike(["" if a is None else _layout(a.dtype, a.shape) for a in arrays]), None
-    dtype = dtypes[0]
-    if dtypes.count(dtype) < len(dtypes):
-        return _alike(list(map(_layout, dtypes, shapes))), None
-    if shapes.count(shapes[0]) == len(shapes):
-        is_little = dtype.str[0] in "<|"
-        return [_layout(dtype, shapes[0])], column[0].nbytes if is_little else None
-    known = {shape: _layout(dtype, shape) for shape in set(shapes)}
-    return [known[shape] for shape in shapes], None
 
 
 @lru_cache(maxsize=4096)
@@ -255,50 +190,70 @@ def _texts(texts: Sequence[str]) -> bytes:
     return joined.encode("utf-8", "surrogatepass")
 
 
-def _put_column(out: Writer, column: Sequence[Any], n_bytes: int | None) -> None:
-    """Write the values of one field of many nodes."""
-    if n_bytes is not None:
-        arrays, size, most = column, n_bytes * len(column), n_bytes
-    else:
-        arrays = [_little(value) for value in column if value is not None]
-        sizes = [array.nbytes for array in arrays]
-        size, most = sum(sizes), max(sizes, default=0)
-    if most < _SHORT:
-        out.put_values(arrays, size)
-    else:
-        _put_long(out, arrays)
+def _put_column(put: Put, name: str, column: Sequence[Any], include_values: bool) -> None:
+    """Write one array field of many nodes; some may not be given."""
+    joined = _joined(column)
+    if joined is not None:
+        put_text(put, _texts([name, _layout(joined.dtype, column[0].shape)]))
+        if include_values:
+            data = _little(joined).tobytes()
+            first = data[: len(data) // len(column)]
+            repeats = data.startswith(first, len(first)) and data == first * len(column)
+            put(b"=" + first if repeats or len(column) == 1 else b"#" + data)
+        return
+    given = [array for array in column if array is not None]
+    layouts = _layouts(column)
+    put_text(put, _texts([name, *layouts]))
+    if include_values:
+        _put_values(put, given, may_repeat=len(layouts) == 1)
 
 
-def _little(value: Any) -> np.ndarray:
-    """Return an array whose memory is little-endian, copied only if need be."""
-    array = np.asarray(value)
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+def _layouts(column: Sequence[Any]) -> list[str]:
+    """Return dtype and shape of each array of a column, or one text if all are the same."""
+    try:
+        shapes = [array.shape for array in column]
+        dtypes = [array.dtype for array in column]
+    except AttributeError:  # one is not given, or no array
+        arrays = [None if value is None else np.asarray(value) for value in column]
+        return _alike(["" if a is None else _layout(a.dtype, a.shape) for a in arrays])
+    if shapes.count(shapes[0]) == dtypes.count(dtypes[0]) == len(column):
+        return [_layout(dtypes[0], shapes[0])]
+    return _alike(list(map(_layout, dtypes, shapes)))
 
 
-def _put_long(out: Writer, arrays: Sequence[np.ndarray]) -> None:
-    """Write arrays of which some may be long enough to be written as one value."""
-    one_value, repeated = b"", bytearray()
-    parts: list[Any] = []
-    size = 0
-    for array in arrays:
-        # Compared in memory, without a copy; that is not known (no bool) of a strided array.
-        if repeated.__eq__(array) is True and array.itemsize == len(one_value) - 1:
-            parts.append(one_value)
-            continue
-        if not _SHORT <= array.nbytes <= _LONG:
-            out.put_values(parts, size)
-            out.put_values([array], array.nbytes)
-            parts, size = [], 0
-            continue
-        data = array.tobytes()
-        first = data[: array.itemsize]
-        if data.startswith(first, len(first)) and data == first * array.size:
-            one_value, repeated = b"=" + first, bytearray(data)
-            parts.append(one_value)
-            continue
-        parts += (b"#", data)
-        size += len(data)
-        if size > _BLOCK:
-            out.put_values(parts, size)
-            parts, size = [], 0
-    out.put_values(parts, size)
+def _put_values(put: Put, arrays: Sequence[Any], *, may_repeat: bool) -> None:
+    """Write arrays one after the other, or the first one if all have the same bytes."""
+    if may_repeat and are_repeats(arrays):
+        put(b"=")
+        put(_little(arrays[0]))
+        return
+    little = list(map(_little, arrays))
+    if may_repeat and any(map(is_not, little, arrays)) and are_repeats(little):
+        put(b"=")  # they were strided, or of another byte order
+        put(little[0])
+        return
+    put(b"#")
+    for array in little:
+        put(array)
+
+
+def _joined(column: Sequence[Any]) -> Array | None:
+    """Return short arrays of one dtype and shape as one; None if they are others.
+
+    The one call also tells, in less time than it takes to ask each array, whether all have the
+    same dtype and dimensions but for the first, which is their length.
+    """
+    first = column[0]
+    if not isinstance(first, np.ndarray) or first.nbytes > _JOINED:
+        return None
+    try:
+        joined = np.concatenate(column, dtype=first.dtype, casting="no")
+    except (TypeError, ValueError):  # another dtype, shape, no dimension, or one is not given
+        return None
+    return joined if len(set(map(len, column))) == 1 else None
+
+
+def _little(array: Any) -> Array:
+    """Return an array in C order whose memory is little-endian, the same one if it is so."""
+    array = np.ascontiguousarray(array)
+    return array if array.dtype.str[0] in "<|" else array.astype(array.dtype.newbyteorder("<"))

@@ -17,6 +17,7 @@ from talon.sdk.execution import (
     build_simulator,
     compile_model,
     cores_used,
+    groups_of,
     run_target,
 )
 from talon.sdk.verification import compare_all, first_divergence
@@ -198,7 +199,7 @@ def demonstrate(
         outputs=outputs,
         probed_golden=probed_golden,
         probed=probed,
-        first=first_divergence(program.manifest, {"rtl": outputs if probed.equal else probed}),
+        first=first_divergence(groups_of(program), {"rtl": outputs if probed.equal else probed}),
         rtl_seconds=rtl_seconds,
         seconds=time.monotonic() - start,
     )

@@ -97,7 +97,8 @@ def _causes(
             "with talon.bridge.quantize_aware_training"
         )
     for port in program.network.inputs:
-        if any(p.source == port.name for p in projections):
+        is_given = port.name in inputs.values  # and not computed by the host
+        if is_given and any(p.source == port.name for p in projections):
             lost = _lost_values(port, inputs.values[port.name])
             if lost > _MANY:
                 causes.append(

@@ -14,12 +14,13 @@ from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
 from talon.backend.programs import Hoist, Program
 from talon.backend.programs import compile as compile_graph
 from talon.errors import BackendError, TalonError
-from talon.image.container import MAGIC
+from talon.image import bundle
 from talon.ir import Graph, read
 from talon.sdk.sources import is_nir
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.image.container import Image
     from talon.sdk.console import Console
@@ -54,7 +55,7 @@ class Feed:
 def is_program(path: str) -> bool:
     """Tell whether a file is a program rather than a model."""
     with Path(path).open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return bundle.is_program(file.read(len(bundle.MAGIC)))
 
 
 def read_model(path: str) -> Graph:
@@ -76,12 +77,23 @@ def compile_model(
     objective: Objective = "latency",
     hoist: Hoist = "auto",
     calibration: Inputs | None = None,
+    passes: Passes = "auto",
 ) -> Program:
-    """Compile for an array."""
+    """Compile for an array; that it takes several passes is said."""
     with console.waiting(f"compiling for {params.name}"):
-        return compile_graph(
-            graph, hw=params, calibration=calibration, objective=objective, hoist=hoist
+        program = compile_graph(
+            graph,
+            hw=params,
+            calibration=calibration,
+            objective=objective,
+            hoist=hoist,
+            passes=passes,
         )
+    if len(program.passes) > 1:
+        console.say(
+            f"The network is larger than {params.name} and runs in {len(program.passes)} passes"
+        )
+    return program
 
 
 def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | None) -> Inputs:
@@ -123,8 +135,8 @@ def build_simulator(console: Console, params: ArrayParams, *, trace: bool = Fals
 
 
 def cores_used(program: Program) -> list[int]:
-    """Return the cores that a program loads, ascending."""
-    return list(program.contents.cores)
+    """Return the cores that a program loads, ascending; of several passes, of the largest."""
+    return max((list(one.contents.cores) for one in program.passes), key=len)
 
 
 def check_image(image: Image) -> list[str]:
@@ -136,22 +148,47 @@ def check_image(image: Image) -> list[str]:
     return [checker.__name__.removeprefix("check_").replace("_", " ") for checker in CHECKERS]
 
 
+def groups_of(program: Program) -> dict[str, Any]:
+    """Return the groups of all passes, as a manifest has them.
+
+    Those that hold a part of a population that is divided over passes are left out.
+    """
+    if not program.flows:
+        return program.manifest
+    groups: list[dict[str, Any]] = []
+    for one, flow in zip(program.passes, program.flows, strict=True):
+        whole = {name for name, part in flow.parts.items() if part.is_whole}
+        groups += [g for g in one.manifest["groups"] if g["population"] in whole]
+    return {"groups": groups}
+
+
 def core_of(manifest: Mapping[str, Any], population: str, neuron: int) -> int | None:
-    """Return the core that holds a neuron of a population."""
+    """Return the core that holds a neuron of a population, None if that is not known."""
     for group in manifest["groups"]:
+        if "first" not in group:  # a tile of a map
+            continue
         first = int(group["first"])
         if group["population"] == population and first <= neuron < first + int(group["count"]):
             return int(group["core"])
     return None
 
 
+def answer_output(program: Program) -> str:
+    """Return the name of the output of the graph that gives the answers."""
+    suffix = program.host.suffix
+    return program.network.outputs[0].name if suffix is None else next(iter(suffix.outputs))
+
+
 def answers(program: Program, trace: Trace) -> NDArray[np.int64]:
     """Return for each sample the output neuron with most spikes, or the largest sum of values.
 
-    A tie goes to the lowest neuron.
+    A tie goes to the lowest neuron. Where the host computes behind the array, its values count.
     """
+    if trace.outputs:
+        values = trace.outputs[answer_output(program)].sum(axis=0, dtype=np.float64)
+        return values.reshape(len(values), -1).argmax(axis=1)
     port = program.network.outputs[0]
-    if port.kind == "spike":
+    if port.kind in ("spike", "count"):
         totals = trace.spikes[port.population].sum(axis=0, dtype=np.int64)
     else:
         (scale,) = [p.v_scale for p in program.network.populations if p.name == port.population]

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from talon.ir.graph import Graph
-from talon.sdk.content import Writer, canonical, put_edges, put_nodes
+from talon.sdk.content import canonical, put_edges, put_nodes, put_text
 from talon.sdk.convert import copied
 from talon.sdk.sources import GraphSource, as_graph
 
@@ -37,13 +37,12 @@ def fingerprint_graph(
         Whether the metadata of the graph counts, but for the stamp.
     """
     source = as_graph(graph)
-    digest = hashlib.sha256(b"talon graph 2\0")
-    out = Writer(digest.update)
-    order = put_nodes(out, source, include_weights)
-    put_edges(out, source, order)
+    digest = hashlib.sha256(b"talon graph 3\0")
+    order = put_nodes(digest.update, source, include_weights)
+    put_edges(digest.update, source, order)
     if include_metadata:
-        out.put(canonical({k: v for k, v in source.metadata.items() if k != STAMP}).encode())
-    out.flush()
+        kept = {k: v for k, v in source.metadata.items() if k != STAMP}
+        put_text(digest.update, canonical(kept).encode())
     return digest.hexdigest()
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from math import isfinite
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.skip import Skip
 from talon.ir.topology import find_cycle, reachable, zero_delay_edges
-from talon.sdk.columns import array_columns, names_by_type, without_repeats
+from talon.sdk.columns import are_repeats, array_columns, names_by_type
 from talon.sdk.sources import GraphSource, as_graph
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ Findings = Iterator[LintIssue]
 class _View(NamedTuple):
     """A network as the checks see it.
 
-    ``columns`` has the arrays of all nodes of a type by field, those that repeat but once, and
+    ``columns`` has the arrays of all nodes of a type by field, only one if all are the same, and
     ``flow`` is None if there is a cycle or something does not fit.
     """
 
@@ -189,7 +190,7 @@ def _view(graph: Graph) -> _View:
             size = sum([array.size for array in arrays])
             most += size
             least += 0 if name in optional else size
-            columns[kind, name] = without_repeats(arrays)
+            columns[kind, name] = arrays[:1] if are_repeats(arrays) else arrays
     return _View(graph, kinds, columns, least, most, infer_acyclic(graph))
 
 
@@ -315,38 +316,51 @@ def _find_unreached(graph: Graph) -> Findings:
 
 def _check_ports(view: _View) -> Findings:
     graph = view.graph
-    chosen = {kind for kind in view.kinds if issubclass(kind, Skip) or _has_sections(kind)}
-    if not chosen:
-        return
-    sources: Counter[str] = Counter(dst for _, dst in graph.edges)
-    used: Counter[str] = Counter(src for src, _ in graph.edges)
-    for name, node in graph.nodes.items():
-        if type(node) not in chosen:
-            continue
-        if isinstance(node, Skip):
-            n = sources[name]
-            if node.mode == "passthrough" and n != 1:
-                yield _warning(
-                    "SKIP_PASSTHROUGH_INPUTS",
-                    f"{name!r} of type {node.skip_type!r} has {n} inputs, not one",
-                    name,
-                    "Use skip_type='residual' or 'concatenate' to join several",
-                )
-            elif node.mode != "passthrough" and n < 2:
-                yield _warning(
-                    "SKIP_MERGE_INPUTS",
-                    f"{name!r} of type {node.skip_type!r} joins {n} inputs",
-                    name,
-                    "Connect a second path, or use skip_type='passthrough'",
-                )
-        sections = getattr(node, "split_sections", None)
-        if sections is not None and used[name] < len(sections):
+    for kind, names in view.kinds.items():
+        if issubclass(kind, Skip):
+            n_inputs = _input_counts(view)
+            for name in names:
+                yield from _check_skip(name, graph.nodes[name], n_inputs[name])
+        if _has_sections(kind):
+            used = Counter(map(itemgetter(0), graph.edges))
+            for name in names:
+                yield from _check_sections(name, graph.nodes[name], used[name])
+
+
+def _input_counts(view: _View) -> Mapping[str, int]:
+    if view.flow is None:  # an edge may lead to what is no node
+        return Counter(map(itemgetter(1), view.graph.edges))
+    return dict(zip(view.flow.sources, map(len, view.flow.sources.values()), strict=True))
+
+
+def _check_skip(name: str, node: Node, n_inputs: int) -> Findings:
+    assert isinstance(node, Skip)
+    if node.mode == "passthrough":
+        if n_inputs != 1:
             yield _warning(
-                "UNUSED_SECTION",
-                f"{name!r} has {len(sections)} sections, {used[name]} of which are used",
+                "SKIP_PASSTHROUGH_INPUTS",
+                f"{name!r} of type {node.skip_type!r} has {n_inputs} inputs, not one",
                 name,
-                "Add an edge for each section, in their order",
+                "Use skip_type='residual' or 'concatenate' to join several",
             )
+    elif n_inputs < 2:
+        yield _warning(
+            "SKIP_MERGE_INPUTS",
+            f"{name!r} of type {node.skip_type!r} joins {n_inputs} inputs",
+            name,
+            "Connect a second path, or use skip_type='passthrough'",
+        )
+
+
+def _check_sections(name: str, node: Node, n_used: int) -> Findings:
+    sections = getattr(node, "split_sections", None)
+    if sections is not None and n_used < len(sections):
+        yield _warning(
+            "UNUSED_SECTION",
+            f"{name!r} has {len(sections)} sections, {n_used} of which are used",
+            name,
+            "Add an edge for each section, in their order",
+        )
 
 
 def _has_sections(kind: type[Node]) -> bool:

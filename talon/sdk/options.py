@@ -127,6 +127,22 @@ class Hardware(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class PassCount(click.ParamType):
+    """A number of passes, or ``auto``."""
+
+    name = "passes"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the number, or ``"auto"``."""
+        if value == "auto":
+            return value
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} must be 'auto' or a number of 1 at least.", param, ctx)
+        return int(value)
+
+
 def hardware(function: Function) -> Function:
     """Add --hw."""
     return click.option(
@@ -143,11 +159,20 @@ def compiling(function: Function) -> Function:
     """Add the options that steer the compiler."""
     for option in (
         click.option(
+            "--passes",
+            type=PassCount(),
+            default="auto",
+            show_default=True,
+            metavar="N|auto",
+            help="Most passes in which a network larger than the array may run; 1 refuses it.",
+        ),
+        click.option(
             "--objective",
-            type=click.Choice(["latency", "cores"]),
+            type=click.Choice(["latency", "cores", "traffic"]),
             default="latency",
             show_default=True,
-            help="Spread the critical layer over idle cores, or use as few cores as possible.",
+            help="Spread the critical layer over idle cores, use as few cores as possible, or let "
+            "packets cross few links.",
         ),
         click.option(
             "--calibrate",

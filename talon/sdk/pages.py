@@ -232,7 +232,7 @@ def _potentials(
     return Potentials(
         name=population.name,
         v=v,
-        spikes=trace.spikes[population.name][:, sample],
+        spikes=trace.spikes[population.name][:, sample].astype(np.bool_),
         threshold=population.threshold,
         best=answer,
     )

@@ -110,7 +110,7 @@ def golden_execution(program: Program, trace: Trace) -> Execution:
     scales = {p.name: p.v_scale for p in program.network.populations}
     return Execution(
         name="golden",
-        spikes=trace.spikes,
+        spikes={layer: spikes != 0 for layer, spikes in trace.spikes.items()},
         potentials={name: v * scales[name] for name, v in trace.potentials.items()},
         classes=answers(program, trace),
     )

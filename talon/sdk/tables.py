@@ -48,6 +48,14 @@ def records(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Table:
     return table
 
 
+def node_rows(nodes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what became of each node: chip, host, or folded into others."""
+    return [
+        {"node": n["node"], "type": n["type"], "becomes": n["where"], "": n["detail"]}
+        for n in nodes
+    ]
+
+
 LAYER_COLUMNS = (
     "population",
     "kind",

@@ -22,6 +22,7 @@ from talon.testing.networks import (
     rasters,
     ring,
 )
+from talon.testing.passes import random_stages
 from talon.testing.primitives import graphs_of_primitives, random_graph_of_primitives
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "random_map_network",
     "random_map_payloads",
     "random_raster",
+    "random_stages",
     "rasters",
     "ring",
 ]

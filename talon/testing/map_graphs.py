@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from talon.ir import (
     Threshold,
     Upsample,
 )
-from talon.ir.types import Dims
+from talon.ir.types import Dims, ResetMode
 
 _KINDS = (
     "conv",
@@ -50,7 +50,12 @@ _KINDS = (
 
 
 def random_map_graph(
-    rng: np.random.Generator, *, n_layers: int = 3, spikes: float = 0.5, delays: float = 0.2
+    rng: np.random.Generator,
+    *,
+    n_layers: int = 3,
+    spikes: float = 0.5,
+    delays: float = 0.2,
+    counts: float = 0.0,
 ) -> Graph:
     """Return a random valid network over maps (C, H, W), which ends in a vector.
 
@@ -64,17 +69,22 @@ def random_map_graph(
         Share of layers that spike; the others are graded.
     delays
         Share of layers whose input is late.
+    counts
+        Share of neurons that may fire several times in a timestep.
     """
-    return _Builder(rng, spikes, delays).build(n_layers)
+    return _Builder(rng, spikes, delays, counts).build(n_layers)
 
 
 class _Builder:
     """Grow a network; ``_at`` is the end of its trunk and ``_shape`` the map there."""
 
-    def __init__(self, rng: np.random.Generator, spikes: float, delays: float) -> None:
+    def __init__(
+        self, rng: np.random.Generator, spikes: float, delays: float, counts: float
+    ) -> None:
         self._rng = rng
         self._spikes = spikes
         self._late = delays
+        self._counts = counts
         self._nodes: dict[str, Node] = {}
         self._edges: list[tuple[str, str]] = []
         self._delays: dict[tuple[str, str], int] = {}
@@ -138,13 +148,19 @@ class _Builder:
             self._add(f"relu{k}", ReLU(self._shape[0]))
         if self._chance(0.2):
             self._add(f"drop{k}", Dropout(self._shape[0]))
-        if pools:
+        if pools and is_spiking and self._chance(0.3):
+            self._grow(f"pool{k}", MaxPool2d(3, stride=self._draw(1, 2), padding=1))
+        elif pools:
             self._grow(f"pool{k}", MaxPool2d((2, self._draw(1, 2))))
 
     def _neurons(self, channels: int) -> Node:
         def each(low: float, high: float) -> Any:
             return self._rng.uniform(low, high, channels).astype(np.float32)
 
+        if self._counts and self._chance(self._counts):
+            reset = cast("ResetMode", str(self._rng.choice(["subtract", "zero", "none"])))
+            most, strict = int(self._rng.choice([2, 7, 60, 255])), self._chance(0.5)
+            return IF(each(0.1, 0.6), reset=reset, strict=strict, max_spikes=most)
         kind = self._draw(0, 2)
         if kind == 0:
             return Threshold(each(0.0, 0.5))

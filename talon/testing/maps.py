@@ -63,6 +63,10 @@ class MapLimits:
         Share of networks with dense heads.
     odd
         Share of kernels that are a transposed convolution, upsample, or sum over windows.
+    doubles
+        Share of spiking populations whose threshold doubles.
+    counts
+        Share of spiking populations that fire several times in a timestep.
     per_neuron
         Share of maps whose parameters differ between positions: an array shares the records of a
         channel, so only the golden model runs these.
@@ -82,6 +86,8 @@ class MapLimits:
     recurrence: float = 0.15
     heads: float = 0.6
     odd: float = 0.2
+    doubles: float = 0.0
+    counts: float = 0.0
     per_neuron: float = 0.0
 
 
@@ -409,7 +415,8 @@ class _Builder:
 
     def _into(self, name: str) -> list[tuple[Projection, _Node]]:
         nodes = {node.name: node for node in self._nodes}
-        own = _Node(name, (), 1)  # a population that feeds itself spikes, without a pool
+        # A population that feeds itself spikes, without a pool; how many is not known yet.
+        own = _Node(name, (), numerics.PAYLOAD_MAX if self._limits.counts else 1)
         return [(p, nodes.get(p.source, own)) for p in self._projections if p.target == name]
 
     def _reach(self, name: str, n: int) -> float:
@@ -448,7 +455,37 @@ class _Builder:
             v_scale=np.full(n, 0.25),
         )
 
+    def _counting(self, name: str, shape: Shape) -> Population:
+        """Return neurons that mostly fire some times in a timestep; a few saturate."""
+        n, rng = int(np.prod(shape)), self._rng
+        spread = self._spread(name, n)
+        one, most = numerics.COUNT_ONE, self._up_to(8)
+        gain = np.clip(rng.uniform(0.1, 2.5, n) * one / spread, 1, numerics.GAIN_MAX)
+        if self._chance(0.15):
+            gain = rng.integers(0, numerics.GAIN_MAX + 1, n)
+        decay = np.full(n, int(rng.choice([numerics.DECAY_ONE, 58982])))
+        bias = np.rint(rng.normal(0, one / 2, n)) * self._chance(0.5)
+        v_reset = np.rint(rng.uniform(-one, one, n)) * self._chance(0.4)
+        most = min(numerics.PAYLOAD_MAX, 1 << most)
+        return Population(
+            name=name,
+            shape=shape,
+            kind="count",
+            frac=0,
+            threshold=np.full(n, most * one, np.int32),
+            bias=self._per_channel(shape, bias.astype(np.int64)),
+            v_reset=self._per_channel(shape, v_reset.astype(np.int64)),
+            decay=self._per_channel(shape, decay),
+            reset=str(rng.choice(["none", "zero", "subtract", "subtract"])),
+            reset_next=False,
+            strict=self._chance(0.5),
+            v_scale=np.full(n, 1 / one),
+            gain=self._per_channel(shape, gain.astype(np.int64)),
+        )
+
     def _spiking(self, name: str, shape: Shape, kind: str) -> Population:
+        if kind == "spike" and self._limits.counts and self._chance(self._limits.counts):
+            return self._counting(name, shape)
         n = int(np.prod(shape))
         rng, spread = self._rng, self._spread(name, n)
         room = max(0, int(np.log2((1 << 21) / spread)))
@@ -463,7 +500,7 @@ class _Builder:
         is_readout = kind == "readout"
         if is_readout:
             threshold, v_reset = np.full(n, numerics.V_MAX), np.zeros(n)
-        return Population(
+        group = Population(
             name=name,
             shape=shape,
             kind=kind,
@@ -477,6 +514,9 @@ class _Builder:
             strict=is_readout or self._chance(0.5),
             v_scale=np.full(n, 2.0**-frac),
         )
+        if not is_readout and self._limits.doubles and self._chance(self._limits.doubles):
+            return replace(group, reset="double", reset_next=False)
+        return group
 
 
 def _sums(weight: NDArray[np.int8] | Kernel, *, squared: bool = False) -> NDArray[np.float64]:

@@ -76,6 +76,8 @@ class GraphLimits:
     synaptic: float = 0.0
     elementwise: float = 0.0
     integrators: float = 0.0
+    doubles: float = 0.0
+    counts: float = 0.0
 
 
 def random_graph(rng: np.random.Generator, limits: GraphLimits | None = None) -> Graph:
@@ -389,6 +391,12 @@ class _Builder:
             "v_reset": self._parameter(-0.5, 0.25, n) if self._chance(0.4) else None,
         }
         threshold = self._parameter(0.4, 1.5, n)
+        if self._option(self._limits.doubles):
+            options |= {"reset": "subtract", "reset_delay": False, "double_threshold": True}
+            threshold /= 4  # or hardly any neuron would stay above it
+        elif self._option(self._limits.counts):
+            options |= {"reset_delay": False, "max_spikes": int(self._rng.integers(2, 20))}
+            threshold /= 4
         if self._option(self._limits.synaptic):
             return self._random_synaptic(n, threshold, options)
         if self._chance(0.3):

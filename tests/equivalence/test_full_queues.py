@@ -30,7 +30,8 @@ def busy_network():
 @pytest.mark.cosim
 @pytest.mark.parametrize("probe", [False, True])
 def test_slow_host_loses_nothing(probe):
-    program = compile_graph(busy_network(), hw="zynq_1x1")
+    program = compile_graph(busy_network(), hw="zynq_us_plus", objective="cores")
+    assert len(program.contents.cores) == 1
     raster = (np.random.default_rng(1).random((5, 2, 8)) < 0.7).astype(np.float32)
     inputs = quantize_inputs(program.network, {"input": raster})
     golden = get_target("golden").run(program, inputs, probe=probe)

@@ -17,7 +17,13 @@ from talon.compiler.compile import program_of
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.errors import MappingError
-from talon.testing import random_inputs, random_map_graph, random_map_network, random_map_payloads
+from talon.testing import (
+    MapLimits,
+    random_inputs,
+    random_map_graph,
+    random_map_network,
+    random_map_payloads,
+)
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
 from talon_sim.trace import compare
@@ -37,7 +43,7 @@ pressures = st.builds(
 def program_of_graph(seed, hw):
     """Return a random graph as a program, calibrated or not, and its payloads."""
     rng = np.random.default_rng(seed)
-    graph = random_map_graph(rng)
+    graph = random_map_graph(rng, counts=0.6 * preset(hw).multi_spike)
     raster = random_inputs(rng, graph, 5, 2, rate=0.3)
     program = compile_graph(graph, hw=hw, calibration=raster if seed % 2 else None)
     return program, quantize_inputs(program.network, raster)
@@ -46,10 +52,12 @@ def program_of_graph(seed, hw):
 def program_of_network(seed, hw, objective="latency"):
     """Return a random integer network as a program, and payloads; give up one that is too large."""
     rng = np.random.default_rng(seed)
-    network = random_map_network(rng)
+    params = preset(hw)
+    limits = MapLimits(counts=0.6 * params.multi_spike, doubles=0.4 * params.double_threshold)
+    network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
     try:
-        placed = map_network(network, preset(hw), objective=objective)
+        placed = map_network(network, params, objective=objective)
     except MappingError:
         assume(False)
         raise
@@ -64,10 +72,14 @@ def check(golden, other, program):
         assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
 
 
-@settings(max_examples=40)
-@given(seed=seeds, order=st.integers(0, 2**31))
-def test_interpreter_is_golden_on_graphs(seed, order):
-    program, payloads = program_of_graph(seed, "zynq_us_plus_map")
+@settings(max_examples=60)
+@given(
+    seed=seeds,
+    hw=st.sampled_from(["zynq_us_plus_map", "zynq_us_plus_multi"]),
+    order=st.integers(0, 2**31),
+)
+def test_interpreter_is_golden_on_graphs(seed, hw, order):
+    program, payloads = program_of_graph(seed, hw)
     golden = get_target("golden").run(program, payloads, probe=True)
     run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
     check(golden, run, program)
@@ -87,10 +99,10 @@ def test_interpreter_is_golden_on_many_graphs():
         check(golden, run, program)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map"]),
+    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi"]),
     objective=st.sampled_from(["latency", "cores"]),
     order=st.integers(0, 2**31),
 )
@@ -112,6 +124,28 @@ def test_rtl_is_golden_on_networks():
         check(golden, rtl, program)
 
     check_examples()
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_networks_that_count():
+    n_counts = 0
+
+    @settings(max_examples=25)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    def check_examples(seed, objective, pressure):
+        nonlocal n_counts
+        program, payloads = program_of_network(seed, "tiny_2x2_multi", objective)
+        target = CosimTarget(pressure=pressure)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        check(golden, target.run(program, payloads, probe=True), program)
+        # How often neurons fire is seen at outputs.
+        golden, received = (t.run(program, payloads) for t in (get_target("golden"), target))
+        assert set(received.spikes) == set(golden.spikes)
+        assert compare(golden, received).equal
+        n_counts += max((int(s.max(initial=0)) for s in golden.spikes.values()), default=0) > 1
+
+    check_examples()
+    assert n_counts
 
 
 @pytest.mark.cosim

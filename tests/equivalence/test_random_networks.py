@@ -89,6 +89,15 @@ def test_interpreter_is_golden(graph, run, order):
     check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
 
 
+@settings(max_examples=60)
+@given(graph=graphs(max_neurons=48, doubles=0.7), run=runs, order=st.integers(0, 2**31))
+def test_interpreter_is_golden_with_double_thresholds(graph, run, order):
+    program = compiled(graph, "tiny_2x2_double")
+    inputs = payloads(program, graph, run)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
+
+
 @settings(max_examples=100)
 @given(graph=graphs(max_neurons=48, **EXTENDED), run=runs, order=st.integers(0, 2**31))
 def test_interpreter_is_golden_with_currents(graph, run, order):
@@ -167,6 +176,16 @@ def test_rtl_is_golden_with_currents():
     )
     def check_examples(graph, run, pressure, random_start):
         rtl_is_golden(graph, run, pressure, "tiny_2x2_syn", random_start=random_start)
+
+    check_examples()
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_with_double_thresholds():
+    @settings(max_examples=40)
+    @given(graph=graphs(max_neurons=48, doubles=0.7), run=runs, pressure=pressures)
+    def check_examples(graph, run, pressure):
+        rtl_is_golden(graph, run, pressure, "tiny_2x2_double")
 
     check_examples()
 

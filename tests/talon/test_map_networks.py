@@ -54,6 +54,19 @@ def test_every_feature_occurs(networks):
     assert {name for name in wanted if found[name] < 2} == set()
 
 
+def test_neurons_that_count_occur_in_every_form():
+    limits = MapLimits(counts=0.6)
+    networks = [random_map_network(np.random.default_rng(seed), limits) for seed in range(200)]
+    found = Counter(feature for network in networks for feature in set(features(network)))
+    wanted = {f"count {name}" for name in ("once", "always", "max", "sum")}
+    wanted |= {"graded", "spike", "recurrence"}
+    assert {name for name in wanted if found[name] < 2} == set()
+    counting = [p for network in networks for p in network.populations if p.kind == "count"]
+    assert {p.reset for p in counting} == {"none", "zero", "subtract"}
+    assert {p.largest for p in counting} >= {2, 4, 255}
+    assert any(o.kind == "count" for network in networks for o in network.outputs)
+
+
 def test_edges_fit_and_records_are_shared_by_positions(networks):
     for network in networks:
         ends = {s.name: s for s in (*network.inputs, *network.populations)}

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts, Reset
-from talon.arch.numerics import FRAC_MAX, PAYLOAD_MAX, V_MAX
+from talon.arch.numerics import COUNT_BITS, FRAC_MAX, PAYLOAD_MAX, V_MAX
 from talon.arch.params import ArrayParams
 from talon_hdl.core.dsp import has_dsp48e2
 from talon_hdl.neuron.leaky_sum import (
@@ -34,7 +34,8 @@ class NeuronDatapath(wiring.Component):
     """Advance one neuron by one timestep; a new neuron in every cycle.
 
     It agrees bit for bit with :func:`talon.arch.numerics.update`; with feature maps and ``graded``,
-    with :func:`talon.arch.numerics.graded`.
+    with :func:`talon.arch.numerics.graded`; with several spikes and ``counting``, with
+    :func:`talon.arch.numerics.update_counting`.
 
     Parameters
     ----------
@@ -66,10 +67,17 @@ class NeuronDatapath(wiring.Component):
         With feature maps: ``v_next`` is the payload of a graded neuron, whose record is as
         ``docs/hardware/maps.md`` says; ``spike`` means nothing. ``v``, ``fired``, ``fresh`` and
         ``frac`` are ignored. Must hold still while neurons are under way.
+    counting : :py:`In(1)`
+        With several spikes: the neuron counts. ``fired``, ``fresh`` and ``frac`` are ignored. Must
+        hold still while neurons are under way.
     v_next : :py:`Out(signed(v_width))`
         Membrane potential after the timestep, ``LATENCY`` cycles later, as are the next two.
     spike, saturated : :py:`Out(1)`
         The neuron fires; its potential was clamped on the way.
+    count : :py:`Out(PAYLOAD_MAX bits)`
+        With several spikes: how often the neuron fires; not for graded ones.
+    fired_next : :py:`Out(1)`
+        With double thresholds: ``fired`` of the next timestep. Without, that is ``spike``.
     fresh_next : :py:`Out(1)`
         Set by ``clear``.
     """
@@ -82,9 +90,12 @@ class NeuronDatapath(wiring.Component):
     frac: Signal
     clear: Signal
     graded: Signal
+    counting: Signal
     v_next: Signal
     spike: Signal
     saturated: Signal
+    count: Signal
+    fired_next: Signal
     fresh_next: Signal
 
     def __init__(
@@ -92,11 +103,13 @@ class NeuronDatapath(wiring.Component):
     ) -> None:
         self._late = late_sum
         self._has_graded = params.has_maps
+        self._doubles, self._counts = params.double_threshold, params.multi_spike
         self._record = struct(MemoryLayouts(params).neuron)
         self._v = signed(params.v_width)
         self._width = params.v_width
         self._plain_bits = params.v_width + FRAC_MAX + 1  # of a sum that is not graded
         self._has_dsp = has_dsp48e2(params, synthesis=synthesis)
+        counting = {"counting": In(1), "count": Out(_PAYLOAD_BITS)}
         super().__init__(
             {
                 "v": In(self._v),
@@ -107,9 +120,11 @@ class NeuronDatapath(wiring.Component):
                 "frac": In(params.frac_width),
                 "clear": In(1),
                 **({"graded": In(1)} if params.has_maps else {}),
+                **(counting if params.multi_spike else {}),
                 "v_next": Out(self._v),
                 "spike": Out(1),
                 "saturated": Out(1),
+                **({"fired_next": Out(1)} if params.double_threshold else {}),
                 "fresh_next": Out(1),
             }
         )
@@ -137,7 +152,8 @@ class NeuronDatapath(wiring.Component):
             return
         kept, over = Signal.like(total), Signal()
         whole = kept[_FRACTION : _FRACTION + self._width]
-        top = total[self._width - 1 : self._plain_bits]
+        # A sum with a gain may be longer than one with a power of two.
+        top = total[self._width - 1 : None if self._counts else self._plain_bits]
         m.d.sync += [
             kept.eq(total),
             over.eq(Mux(self._graded, total[-1] ^ total[-2], ~(top.all() | ~top.any()))),
@@ -159,7 +175,13 @@ class NeuronDatapath(wiring.Component):
         # Stage 1. A potential of zero fires if the threshold is below, or equal and not strict.
         record = self._records[1]
         zero_fires = (record.threshold < 0) | ((record.threshold == 0) & ~record.strict)
-        late = record.reset_next & Mux(fresh, zero_fires, fired)
+        was_above = Mux(fresh, zero_fires, fired)
+        late = record.reset_next & was_above
+        if self._doubles:
+            twofold = [was_above & self._is_double(record)]
+            twofold += [Signal(name=f"twofold_{stage}") for stage in range(2, 12)]
+            m.d.sync += [after.eq(before) for before, after in pairwise(twofold)]
+            self._twofold = twofold[-1]
         # Stage 2. Choices are registered before they choose: else synthesis doubles their logic.
         restart = Signal()  # v_reset in place of the leaked potential
         hold = [Signal(name=f"hold_{stage}") for stage in (2, 3, 4)]  # and of the drive
@@ -194,7 +216,8 @@ class NeuronDatapath(wiring.Component):
             m.d.sync += kept.eq(0)
         with m.Else():
             m.d.sync += restarted.eq(0)
-        with m.If(hold[0] | self._graded):
+        has_factor = self._graded | self.counting if self._counts else self._graded
+        with m.If(hold[0] | has_factor):
             m.d.sync += one_hot.eq(0)
         with m.If(hold[2]):
             m.d.sync += self._records[5].bias.eq(0)
@@ -241,14 +264,17 @@ class NeuronDatapath(wiring.Component):
         """
         record = self._records[2]
         multiplier, is_one = Signal(SHIFT - 1), Signal()
+        factor = Cat(multiplier, is_one)
+        if self._counts:
+            factor |= self._gain(m)
         n = len(shift)
         low, sign, offset = Signal(n), Signal(), Signal(self._v)
         high = Signal(SHIFT - n, reset_less=True)  # what sets it is then the set of its registers
         m.d.sync += [
             multiplier.eq(record.decay),
             is_one.eq(record.no_leak & self._graded),
-            low.eq(shift | multiplier[:n]),
-            high.eq(Cat(multiplier[n:], is_one)),
+            low.eq(shift | factor[:n]),
+            high.eq(factor[n:]),
             sign.eq(shift[-1]),
             offset.eq(restarted),
         ]
@@ -259,6 +285,73 @@ class NeuronDatapath(wiring.Component):
         with m.If(~self._graded):
             m.d.sync += offset.eq(0)
         return Cat(low, high, sign).as_signed(), offset
+
+    def _gain(self, m: Module) -> Value:
+        """Stage 3: the gain of a neuron that counts, which takes the place of the multiplier."""
+        gain = Signal(COUNT_BITS)
+        m.d.sync += gain.eq(self._records[2].threshold[:COUNT_BITS])
+        with m.If(~self.counting):
+            m.d.sync += gain.eq(0)
+        return gain
+
+    def _count(self, m: Module, potential: Signal, kept: list[Signal], fires: Value) -> Value:
+        """Stages 11 to 13: how often the neuron fires, a field of the potential.
+
+        Return for stage 12 whether it does at all. It fires as often as it may if it reaches what
+        the record has for a threshold, which then is what there is to subtract; or else what is
+        left are the bits below the field.
+        """
+        with m.If(self.counting):  # the gain is there
+            m.d.sync += self._records[10].threshold[:COUNT_BITS].eq(0)
+        record = self._records[11]
+        exact = Signal()  # at a multiple of the threshold that has to be passed
+        m.d.sync += exact.eq(self._records[10].strict & ~potential[:COUNT_BITS].any())
+        whole = kept[1][COUNT_BITS:-1]
+        some = ~kept[1][-1] & (whole[1:].any() | (whole[0] & ~exact))
+        number, most = Signal(_PAYLOAD_BITS), Signal()
+        m.d.sync += [number.eq(whole - exact), most.eq(self.counting & fires)]
+        with m.If(~(self.counting & some)):
+            m.d.sync += number.eq(0)
+        with m.If(~self.counting & ~self._graded):
+            m.d.sync += number[0].eq(fires)
+        with m.If(self.counting & some & ~fires & (record.reset == Reset.SUBTRACT)):
+            m.d.sync += kept[2][COUNT_BITS:].eq(exact)
+        self._count_next(m, number, most)
+        return Mux(self.counting, some, fires)
+
+    def _count_next(self, m: Module, number: Signal, most: Signal) -> None:
+        largest = self._records[12].threshold[COUNT_BITS:-1]
+        m.d.sync += self.count.eq(Mux(most, largest, number))
+        with m.If(self.clear):
+            m.d.sync += self.count.eq(0)
+
+    def _is_double(self, record) -> Value:
+        return ~record.reset_next & (record.reset == Reset.DOUBLE)
+
+    def _fire_twice(self, m: Module, potential: Signal, fires: Value) -> tuple[Value, Value]:
+        """Compare with twice the threshold in stage 11 as well.
+
+        Return for stage 12 whether the neuron fires, and whether a difference is to be stored. The
+        potential that is stored is above the threshold if it was so before a threshold was
+        subtracted, or without that.
+        """
+        twice, spike = Signal(), Signal()
+        record = self._records[10]
+        # A bit below the others tells the two comparisons apart.
+        m.d.sync += twice.eq(
+            Cat(~record.strict, potential).as_signed()
+            >= Cat(Const(1, 2), record.threshold).as_signed()
+        )
+        m.d.comb += spike.eq(Mux(self._twofold, twice, fires))
+        double = self._is_double(self._records[11])
+        above = Signal()
+        m.d.sync += [
+            above.eq(Mux(double & spike, twice, fires)),
+            self.fired_next.eq(above),
+        ]
+        with m.If(self.clear):
+            m.d.sync += self.fired_next.eq(0)
+        return spike, double
 
     def _fire(self, m: Module, potential: Signal, clamped: Signal) -> None:
         """Stage 11: subtract. Stage 12: compare with the threshold. Stage 13: reset."""
@@ -272,13 +365,19 @@ class NeuronDatapath(wiring.Component):
         record = self._records[11]
         fires = Signal()
         over = above[-1] ^ above[-2]
-        at_once = fires & ~record.reset_next
-        subtracts = at_once & (record.reset == Reset.SUBTRACT)
+        shown, by_threshold = fires, record.reset == Reset.SUBTRACT
+        if self._doubles:
+            shown, double = self._fire_twice(m, potential, fires)
+            by_threshold |= double
+        subtracts = shown & ~record.reset_next & by_threshold
+        if self._counts:
+            shown = self._count(m, potential, kept, shown)
+        at_once = shown & ~record.reset_next
         spike, saturated, difference = Signal(), Signal(), Signal(self._v)
         choice = Signal(2)
         m.d.comb += fires.eq((above >= 0) & ~(record.strict & (above == 0)))
         m.d.sync += [
-            spike.eq(fires),
+            spike.eq(shown),
             saturated.eq(subtracts & over),
             difference.eq(above),
             choice.eq(

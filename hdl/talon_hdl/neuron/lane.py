@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from talon.arch.memories import MemoryLayouts
+from talon.arch.numerics import PAYLOAD_MAX
 from talon.arch.params import ArrayParams
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
 from talon_hdl.neuron import current, datapath
@@ -46,6 +47,8 @@ class UpdateLane(wiring.Component):
         With feature maps: record of the neuron at ``addr``; without, that is ``addr`` as well.
     graded : :py:`In(1)`
         With feature maps: ``v`` is the payload of a graded neuron; must hold still.
+    counting, count : :py:`In(1)`, :py:`Out(PAYLOAD_MAX bits)`
+        With several spikes: see :class:`~talon_hdl.neuron.datapath.NeuronDatapath`.
     clear : :py:`In(1)`
         From the next cycle on, what is written is the state at start.
     i_addr : :py:`In`
@@ -65,6 +68,8 @@ class UpdateLane(wiring.Component):
     w_en: Signal
     record_addr: Signal
     graded: Signal
+    counting: Signal
+    count: Signal
     clear: Signal
     i_addr: Signal
     i_w_addr: Signal
@@ -78,6 +83,7 @@ class UpdateLane(wiring.Component):
         address = In(range(self._depth))
         currents = {"i_addr": address, "i_w_addr": address, "i_w_en": In(1)}
         maps = {"record_addr": address, "graded": In(1)}
+        counting = {"counting": In(1), "count": Out(PAYLOAD_MAX.bit_length())}
         super().__init__(
             {
                 "addr": address,
@@ -92,6 +98,7 @@ class UpdateLane(wiring.Component):
                 "clear": In(1),
                 **(currents if params.synaptic_current else {}),
                 **(maps if params.has_maps else {}),
+                **(counting if params.multi_spike else {}),
             }
         )
 
@@ -118,12 +125,14 @@ class UpdateLane(wiring.Component):
             self.spike.eq(path.spike),
             write.addr.eq(self.w_addr),
             write.data.v.eq(path.v_next),
-            write.data.fired.eq(path.spike),
+            write.data.fired.eq(path.fired_next if self._params.double_threshold else path.spike),
             write.data.fresh.eq(path.fresh_next),
             write.en.eq(self.w_en),
         ]
         if self._params.has_maps:
             m.d.comb += path.graded.eq(self.graded)
+        if self._params.multi_spike:
+            m.d.comb += [path.counting.eq(self.counting), self.count.eq(path.count)]
         if self._params.synaptic_current:
             currents = self._currents(m, path)
             m.d.comb += self.records.r_data.eq(Cat(records.config.r_data, currents.config.r_data))

@@ -62,8 +62,15 @@ class MapUpdateEngine(UpdateEngine):
         m = Module()
         params = self._params
         self._follow_sweep(m)
+        emit = self.run.descriptor.emit
         self._graded = Signal()
-        m.d.comb += self._graded.eq(self.run.descriptor.emit == Emit.GRADED)
+        m.d.comb += self._graded.eq(emit == Emit.GRADED)
+        # Whether neurons fire, perhaps several times.
+        self._fires = emit == Emit.SPIKE
+        if self._params.multi_spike:
+            self._counting = Signal()
+            m.d.comb += self._counting.eq(emit == Emit.COUNT)
+            self._fires |= self._counting
         m.submodules.beats = queue = Queue(queued_layout(params), depth=BEATS)
         m.submodules.scan = scan = RowScan(params)
         returned = Signal(range(3))  # beats taken from the queue, or not put there
@@ -127,7 +134,7 @@ class MapUpdateEngine(UpdateEngine):
         active = Signal(n)
         m.d.comb += active.eq(self._active(tag, left.last_channels) & valid.replicate(n))
         row, written = (row_in_page(params, facts.row) for facts in (came, left))
-        has_state = (emit == Emit.SPIKE) | (emit == Emit.READOUT)
+        has_state = self._fires | (emit == Emit.READOUT)
         w_addr, w_en = self._writing(self._beat_of(written, tag.index), active, has_state)
         ports = [
             {
@@ -136,6 +143,7 @@ class MapUpdateEngine(UpdateEngine):
                 "w_addr": w_addr,
                 "w_en": w_en[i],
                 "graded": self._graded,
+                **({"counting": self._counting} if params.multi_spike else {}),
             }
             for i in range(n)
         ]
@@ -143,7 +151,7 @@ class MapUpdateEngine(UpdateEngine):
 
         nonzero = Cat(part.v != 0 for part in lanes)
         spikes = Mux(self._graded, nonzero, Cat(part.spike for part in lanes))
-        counted = active & spikes & ((emit == Emit.SPIKE) | self._graded).replicate(n)
+        counted = active & spikes & (self._fires | self._graded).replicate(n)
         saturated = active & Cat(part.saturated for part in lanes)
         # What there is to send whatever the window holds.
         always = active & Mux(
@@ -197,7 +205,7 @@ class MapUpdateEngine(UpdateEngine):
             windows.append(pool.held)
             m.d.sync += pool.payload.eq(part.v)
             with m.If(~self._graded):
-                m.d.sync += pool.payload.eq(part.spike)
+                m.d.sync += pool.payload.eq(part.count if self._params.multi_spike else part.spike)
             m.d.comb += [
                 pool.step.eq(step),
                 pool.first.eq(first),

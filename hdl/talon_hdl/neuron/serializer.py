@@ -228,10 +228,12 @@ class Serializer(wiring.Component):
     def _choose(self, m: Module, source, item, to_host: Value) -> None:
         """Choose what the neuron at hand sends; with feature maps, give routes its payload.
 
-        For the host, the payload of a GRADED group is a value, although a route's.
+        For the host, the payload of a GRADED or COUNT group is a value, although a route's.
         """
         emit = self.run.descriptor.emit
         graded = (emit == Emit.GRADED) if self._params.has_maps else Const(0, 1)
+        if self._params.multi_spike:
+            graded |= emit == Emit.COUNT
         with m.If(source.probe | (emit == Emit.READOUT) | (graded & to_host)):
             m.d.sync += item.item.eq(Item.VALUE)
         with m.Elif(emit == Emit.PSUM):

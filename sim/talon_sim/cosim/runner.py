@@ -40,7 +40,7 @@ def run_cocotb(
     testcase: str | Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
     build_args: Sequence[str] = (),
-    internals: bool = True,
+    internals: bool = False,
     waves: bool | None = None,
     seed: int | None = None,
 ) -> CocotbResult:
@@ -64,11 +64,11 @@ def run_cocotb(
     build_args
         More options for Verilator.
     internals
-        Tests may look at signals inside; without it they see the ports of ``toplevel`` alone, and
+        Tests may look at signals inside. By default they see the ports of ``toplevel`` alone, and
         a large design compiles and runs several times faster.
     waves
-        Record waves; default: if ``TALON_WAVES`` is set in the environment. They are kept in
-        ``build/waves/<test>/`` of the working directory.
+        Record waves, of all signals; default: if ``TALON_WAVES`` is set in the environment. They
+        are kept in ``build/waves/<test>/`` of the working directory.
     seed
         Random seed of cocotb (``cocotb.RANDOM_SEED``); default: ``TALON_SEED``, else 1;
         ``TALON_SEED=random`` draws one.

@@ -23,7 +23,7 @@ def build_cocotb(
     verilog: str | Path | Sequence[str | Path],
     *,
     build_args: Sequence[str] = (),
-    internals: bool = True,
+    internals: bool = False,
     waves: bool = False,
 ) -> Path:
     """Return the folder with the simulator of ``verilog``, built if it is not cached.
@@ -36,7 +36,7 @@ def build_cocotb(
         (part.name, part.read_text()) if isinstance(part, Path) else (f"part{i}.v", part)
         for i, part in enumerate(parts)
     ]
-    if internals:
+    if internals or waves:
         visible = ["--public-flat-rw"]
     else:
         visible = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from talon.arch.params import ArrayParams
+from talon.backend.passes import Passing, has_passes, image_of, run_passes
 from talon.backend.target import Progress, Runnable
 from talon.compiler.network import IntArray
 from talon.image.container import Image, read_image
@@ -67,7 +69,10 @@ class CosimTarget:
         ``counters`` also holds ``cycles``, those simulated for the samples; ``cores`` has the
         counters of each core.
         """
-        image = read_image(program.image)
+        if has_passes(program):
+            passing = cast(Passing, program)
+            return run_passes(self, passing, inputs, probe=probe, progress=progress)
+        image = read_image(image_of(program))
         with FastArray(
             self._library(image.params),
             seed=self._pressure.seed,

@@ -73,8 +73,8 @@ def arrays_for(
     return arrays
 
 
-def spikes_of(population: Population, own: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return who fired: of graded neurons those whose payload is not zero."""
+def spikes_of(population: Population, own: NDArray[Any]) -> NDArray[Any]:
+    """Return who, or how often, fired: of graded neurons those whose payload is not zero."""
     return own != 0 if population.kind == "graded" else own
 
 

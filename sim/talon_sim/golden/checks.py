@@ -9,7 +9,7 @@ import numpy as np
 
 from talon.arch import numerics
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import InputPort, IntNetwork, Population, Projection
+from talon.compiler.network import RESETS, InputPort, IntNetwork, Population, Projection
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.reach import NetworkError, prove_sums
 
@@ -148,14 +148,13 @@ def _check_held(network: IntNetwork) -> None:
 
 def _check_population(population: Population) -> None:
     where = f"Population {population.name!r}"
-    if population.kind not in ("spike", "readout", "graded"):
+    if population.kind not in ("spike", "readout", "graded", "count"):
         raise NetworkError(
-            f"{where} kind must be 'spike', 'readout' or 'graded', not {population.kind!r}"
+            f"{where} kind must be 'spike', 'readout', 'graded' or 'count', not {population.kind!r}"
         )
-    if population.reset not in ("none", "zero", "subtract", "hold"):
-        raise NetworkError(
-            f"{where} reset must be 'none', 'zero', 'subtract' or 'hold', not {population.reset!r}"
-        )
+    if population.reset not in RESETS:
+        known = f"{', '.join(map(repr, RESETS[:-1]))} or {RESETS[-1]!r}"
+        raise NetworkError(f"{where} reset must be {known}, not {population.reset!r}")
     if not 0 <= population.frac <= numerics.FRAC_MAX:
         raise NetworkError(
             f"{where} frac must be between 0 and {numerics.FRAC_MAX}, not {population.frac}"
@@ -170,6 +169,10 @@ def _check_population(population: Population) -> None:
             )
     if population.kind == "graded":
         _check_graded(where, population)
+    if (population.kind == "count") != (population.gain is not None):
+        raise NetworkError(f"{where} must have gains if it counts, and only then")
+    if population.kind == "count":
+        _check_counting(where, population)
     if population.pool is not None:
         _check_pool(where, population)
 
@@ -196,6 +199,29 @@ def _check_graded(where: str, population: Population) -> None:
     ]
     if stray:
         raise NetworkError(f"{where} is graded and has no state, so it must have no {stray[0]}")
+
+
+def _check_counting(where: str, population: Population) -> None:
+    """Require a reset at once, gains, and whole thresholds for the largest count."""
+    if population.reset not in ("none", "zero", "subtract") or population.reset_next:
+        raise NetworkError(
+            f"{where} counts, so it must reset at once, 'none', 'zero' or 'subtract', not by "
+            f"{population.reset!r} with reset_next={population.reset_next}"
+        )
+    if population.current is not None or population.frac:
+        raise NetworkError(f"{where} counts, so it must have no current and a frac of 0")
+    gain, most = population.gain, population.threshold
+    assert gain is not None
+    if gain.shape != (population.n,) or gain.min() < 0 or gain.max() > numerics.GAIN_MAX:
+        raise NetworkError(
+            f"{where} gain must be {population.n} integers between 0 and {numerics.GAIN_MAX}"
+        )
+    one, largest = numerics.COUNT_ONE, numerics.PAYLOAD_MAX * numerics.COUNT_ONE
+    if len(set(most.tolist())) != 1 or most[0] % one or not one <= most[0] <= largest:
+        raise NetworkError(
+            f"{where} counts, so threshold must be one multiple of {one} up to {largest}, "
+            f"not {sorted(set(most.tolist()))[:3]}"
+        )
 
 
 def _check_pool(where: str, population: Population) -> None:

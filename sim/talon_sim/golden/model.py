@@ -91,12 +91,13 @@ class GoldenModel:
 
     def _spikes(
         self, arrays: Arrays, observed: set[str], probe: bool
-    ) -> dict[str, NDArray[np.bool_]]:
+    ) -> dict[str, NDArray[np.bool_ | np.uint8]]:
         """Return who fired; the host gets no spikes of graded outputs, but their values."""
         return {
             p.name: spikes_of(p, arrays.own[p.name])
             for p in self.network.populations
-            if p.name in observed and (p.kind == "spike" or (probe and p.kind == "graded"))
+            if p.name in observed
+            and (p.kind in ("spike", "count") or (probe and p.kind == "graded"))
         }
 
     def _potentials(
@@ -105,7 +106,7 @@ class GoldenModel:
         return {
             p.name: potentials_of(p, arrays)
             for p in self.network.populations
-            if p.name in observed and (probe or p.kind != "spike")
+            if p.name in observed and (probe or p.kind not in ("spike", "count"))
         }
 
     def _observed(self, probe: bool) -> set[str]:

@@ -43,11 +43,13 @@ class Neurons:
         self._factor = constant(population.decay / numerics.DECAY_ONE)
         self._v_reset = constant(population.v_reset)
         self._leaks = bool(np.any(population.decay != numerics.DECAY_ONE))
-        self._subtract = population.reset == "subtract"
+        self._double = not population.reset_next and population.reset == "double"
+        self._subtract = population.reset == "subtract" or self._double
         self._zero = population.reset in ("zero", "hold")
         self._hold = population.reset_next and population.reset == "hold"
         self._next = population.reset_next and population.reset in ("zero", "subtract")
-        self._at_once = not population.reset_next and population.reset in ("zero", "subtract")
+        self._at_once = not population.reset_next and (self._subtract or self._zero)
+        self._at_once &= population.reset != "hold"
         # A threshold below zero can raise V by subtraction without end: no bound then.
         self._bounded = not (self._subtract and population.threshold.min() < 0)
         self._floor = max(
@@ -94,7 +96,8 @@ class Neurons:
     ) -> None:
         """Do so; ``clamped`` are updates that have saturated before."""
         is_safe = self._is_safe or self._cannot_saturate(drive)
-        if is_safe and self._at_once and clamped is None and v is None:
+        is_plain = self._at_once and not self._double
+        if is_safe and is_plain and clamped is None and v is None:
             self._run(drive, spikes)
             return
         step = self._step if is_safe else self._step_saturating
@@ -171,22 +174,37 @@ class Neurons:
     def _step(self, drive: Potentials, spikes: Spikes) -> None:
         """Advance by a timestep in which nothing can saturate."""
         self._integrate(drive)
-        np.greater(self._v, self._level, out=spikes)
+        self._compare(spikes)
         if self._at_once:
             self._reset(spikes)
-        self._fired = spikes
+        self._remember(spikes)
 
     def _step_saturating(self, drive: Potentials, spikes: Spikes) -> Spikes:
         """Advance by a timestep and return who saturated."""
         self._integrate(drive)
         clamped = self._saturate()
-        np.greater(self._v, self._level, out=spikes)
+        self._compare(spikes)
         if self._at_once:
             self._reset(spikes)
             if self._subtract:
                 clamped |= self._saturate()
-        self._fired = spikes
+        self._remember(spikes)
         return clamped
+
+    def _compare(self, spikes: Spikes) -> None:
+        if self._double:
+            np.multiply(self._fired, self._threshold, out=self._spare)
+            np.subtract(self._v, self._spare, out=self._spare)
+            np.greater(self._spare, self._level, out=spikes)
+        else:
+            np.greater(self._v, self._level, out=spikes)
+
+    def _remember(self, spikes: Spikes) -> None:
+        """Keep who is above the threshold: without a reset at once, who fired."""
+        if self._double:
+            self._fired = np.greater(self._v, self._level)
+        else:
+            self._fired = spikes
 
     def _saturate(self) -> Spikes:
         np.minimum(self._v, numerics.V_MAX, out=self._spare)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.arrays import Arrays
+from talon_sim.golden.counting import CountingNeurons
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, edges_of, is_held
 from talon_sim.golden.graded import GradedNeurons, GradedWindows
@@ -22,7 +23,7 @@ from talon_sim.golden.windows import own_type, send_windows
 _CHUNK = 1 << 17
 """Values of a layer's input or drive held at a time: they stay in the second-level cache."""
 
-AnyNeurons = Neurons | SynapticNeurons | GradedNeurons
+AnyNeurons = Neurons | SynapticNeurons | CountingNeurons | GradedNeurons
 
 
 class Stage:
@@ -234,6 +235,8 @@ def _neurons_of(population: Population, reach: float) -> AnyNeurons:
     """Return the neurons of a population, ready to start."""
     if population.kind == "graded":
         return GradedNeurons(population)
+    if population.kind == "count":
+        return CountingNeurons(population)
     if population.current is not None:
         return SynapticNeurons(population, reach=reach)
     return Neurons(population, reach=reach)

@@ -16,8 +16,8 @@ _WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def own_type(population: Population) -> type[np.generic]:
-    """Return the type of what neurons do: bool for spikes, uint8 for payloads."""
-    return np.uint8 if population.kind == "graded" else np.bool_
+    """Return the type of what neurons do: bool for spikes, uint8 for payloads and counts."""
+    return np.uint8 if population.kind in ("graded", "count") else np.bool_
 
 
 def payload_type(population: Population) -> type[np.generic]:
@@ -47,8 +47,7 @@ def _fits(population: Population) -> bool:
     """Tell whether no sum of a window passes a byte."""
     pool = population.pool
     assert pool is not None
-    largest = int(population.threshold.max(initial=1)) if population.kind == "graded" else 1
-    return largest * pool.size[0] * pool.size[1] <= numerics.PAYLOAD_MAX
+    return population.largest * pool.size[0] * pool.size[1] <= numerics.PAYLOAD_MAX
 
 
 def _any_of_columns(maps: Payloads, size: int) -> Payloads:

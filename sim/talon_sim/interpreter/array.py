@@ -142,7 +142,11 @@ class Interpreter:
             target="interpreter",
             n_steps=n_steps,
             n_samples=n_samples,
-            spikes={n: np.zeros(shapes[n], np.bool_) for n in kept if kept[n].kind not in silent},
+            spikes={
+                n: np.zeros(shapes[n], np.uint8 if kept[n].kind == "count" else np.bool_)
+                for n in kept
+                if kept[n].kind not in silent
+            },
             potentials={
                 n: np.zeros(shapes[n], np.int32) for n in kept if probe or kept[n].kind in silent
             },

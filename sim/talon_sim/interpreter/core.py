@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from talon.arch.params import ArrayParams
 from talon.errors import BackendError
 from talon_sim.interpreter.groups import Group
 from talon_sim.interpreter.memories import CoreMemories
-from talon_sim.interpreter.neurons import grade, update, wrap
+from talon_sim.interpreter.neurons import count, grade, update, wrap
 from talon_sim.interpreter.packets import (
     HOST_ONLY,
     Destinations,
@@ -29,9 +30,9 @@ COUNTERS = ("events", "rows", "sops", "spikes", "updates", "saturations")
 
 Values = NDArray[np.int64]
 
-Result = tuple[Values, NDArray[np.bool_]] | None
+Result = tuple[Values, NDArray[Any]] | None
 """Of each neuron of a group, in the order of its scan: its potential, partial sum or payload, and
-whether it fired. None of a group that updates once, and has."""
+whether, or how often, it fired. None of a group that updates once, and has."""
 
 
 class Core:
@@ -95,12 +96,16 @@ class Core:
         self.counters["updates"] += group.n_neurons
         return values, fired
 
-    def _advance(self, group: Group, acc: Values) -> tuple[Values, NDArray[np.bool_]]:
+    def _advance(self, group: Group, acc: Values) -> tuple[Values, NDArray[Any]]:
         if group.emit is Emit.GRADED:
             payloads = grade(acc, group.record)
             return payloads, payloads > 0
         # Partial sums have no state: they may stand where no potentials are.
         at = group.numbers
+        if group.emit is Emit.COUNT:
+            self.v[at], times, saturated = count(self.v[at], acc, group.record)
+            self.counters["saturations"] += saturated
+            return self.v[at], times
         v, i = (self.v[at], self.i[at]) if group.has_state else (np.zeros_like(acc),) * 2
         v, i, fired, saturated = update(v, i, acc, group.record, frac=group.frac)
         if group.has_state:
@@ -122,10 +127,11 @@ class Core:
             yield to, Token(at, number, bool(token["credit"]))
 
     def _values(
-        self, group: Group, result: tuple[Values, NDArray[np.bool_]], t: int
+        self, group: Group, result: tuple[Values, NDArray[Any]], t: int
     ) -> Iterator[tuple[Destinations, Packet]]:
         n_slots, emit = self._params.n_slots, group.emit
-        values = group.windows(result[1].astype(np.int64) if emit is Emit.SPIKE else result[0])
+        fires = emit in (Emit.SPIKE, Emit.COUNT)
+        values = group.windows(result[1].astype(np.int64) if fires else result[0])
         for lane in np.flatnonzero(values).tolist():
             value = int(values[lane])
             for to, host, delay, edge, target in group.sends(lane):
@@ -133,7 +139,7 @@ class Core:
                     yield to, PartialSum((t + delay) % (1 << group.slots), target, value)
                 elif not host:
                     yield to, Spike((t + delay) % n_slots, edge, target, value)
-                elif emit is Emit.GRADED:
+                elif emit in (Emit.GRADED, Emit.COUNT):
                     yield to, HostValue(t % n_slots, target, value)
                 else:
                     yield to, HostSpike(t % n_slots, target)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import Emit
-from talon.arch.numerics import PAYLOAD_MAX
+from talon.arch.memories import Emit, Reset, emits
+from talon.arch.numerics import COUNT_BITS, PAYLOAD_MAX
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 from talon_sim.interpreter.memories import CoreMemories, Fields, entry
@@ -79,17 +79,19 @@ class Group:
                 f"{where} keeps potentials ({self.emit.name}) and must stand in rows below "
                 f"{params.n_rows}, not in row {self.scan.rows.max()}"
             )
-        if self.scan.window > 1 and self.emit not in (Emit.SPIKE, Emit.GRADED):
+        if self.scan.window > 1 and not self.emit.sends_events:
             raise ImageError(f"{where} pools, which {self.emit.name} groups cannot")
         if self.emit is Emit.GRADED:
             _check_graded(self.record, where)
+        if self.emit is Emit.COUNT:
+            _check_counting(self.record, where)
         if self.emit is Emit.PSUM and params.has_maps:
             _check_sums(self.record, where)
 
     @property
     def has_state(self) -> bool:
         """Its neurons have potentials."""
-        return self.emit in (Emit.SPIKE, Emit.READOUT)
+        return self.emit.has_state
 
     def reset(self) -> None:
         """Go back to timestep 0, with the tokens that are granted at start."""
@@ -161,7 +163,7 @@ def check_slots(slots: int, params: ArrayParams, where: str) -> None:
 
 
 def _emit(value: int, params: ArrayParams, where: str) -> Emit:
-    known = [emit for emit in Emit if params.has_maps or emit is not Emit.GRADED]
+    known = emits(params)
     if value not in known:
         raise ImageError(f"{where} emit must be one of {[*map(int, known)]}, not {value}")
     return Emit(value)
@@ -177,6 +179,16 @@ def _check_graded(record: Fields, where: str) -> None:
         raise ImageError(
             f"{where} has a graded neuron whose threshold, its largest payload, must be one less "
             f"than a power of two, 1 to {PAYLOAD_MAX}, not {largest[bad][0]}"
+        )
+
+
+def _check_counting(record: Fields, where: str) -> None:
+    if np.any(record["reset_next"]) or np.any(record["reset"] > Reset.SUBTRACT):
+        raise ImageError(f"{where} has a neuron that counts and does not reset at once")
+    most = record["threshold"] >> COUNT_BITS
+    if np.any(bad := (most < 1) | (most > PAYLOAD_MAX)):
+        raise ImageError(
+            f"{where} has a neuron that counts up to {most[bad][0]}, not up to 1 to {PAYLOAD_MAX}"
         )
 
 

@@ -83,18 +83,31 @@ class Host:
         self.timestep = 0
         self.permits = list(tables.init)
         self._ended = dict.fromkeys(tables.ends, 0)
-        self.spikes: dict[str, NDArray[np.bool_]] = {}
+        self.spikes: dict[str, NDArray[np.bool_ | np.uint8]] = {}
         self.values: dict[str, NDArray[np.int32]] = {}
         for name, kind in tables.outputs.items():
             sender = tables.senders[name]
             shape = (self.n_steps, sender.n_sent)
-            if kind == "spike" and sender.kind != "graded":
+            if sender.kind == "count":
+                self.spikes[name] = np.zeros(shape, np.uint8)
+            elif kind == "spike" and sender.kind != "graded":
                 self.spikes[name] = np.zeros(shape, np.bool_)
             else:
                 self.values[name] = np.zeros(shape, np.int32)
         self._received = {
-            name: np.zeros(array.shape, np.bool_) for name, array in self.values.items()
+            name: np.zeros(array.shape, np.bool_) for name, array in self._valued.items()
         }
+
+    @property
+    def _fired(self) -> dict[str, NDArray[Any]]:
+        """Where spikes go."""
+        return {name: array for name, array in self.spikes.items() if array.dtype == np.bool_}
+
+    @property
+    def _valued(self) -> dict[str, NDArray[Any]]:
+        """Where values go: also how often neurons fired."""
+        counts = {name: array for name, array in self.spikes.items() if array.dtype != np.bool_}
+        return {**self.values, **counts}
 
     @property
     def may_send(self) -> bool:
@@ -148,13 +161,13 @@ class Host:
             self._take_token(core, packet)
         elif isinstance(packet, HostSpike):
             t, population, window = self._locate(core, packet)
-            spikes = self._of(self.spikes, population, core, packet)
+            spikes = self._of(self._fired, population, core, packet)
             if spikes[t, window]:
                 raise BackendError(f"{_where(core, packet)} came twice in timestep {t}")
             spikes[t, window] = True
         elif isinstance(packet, HostValue):
             t, population, window = self._locate(core, packet)
-            values = self._of(self.values, population, core, packet)
+            values = self._of(self._valued, population, core, packet)
             if self._received[population][t, window]:
                 raise BackendError(f"{_where(core, packet)} came twice in timestep {t}")
             self._received[population][t, window] = True
@@ -172,7 +185,7 @@ class Host:
                 raise BackendError(
                     f"No read-out value came for population {name!r} neuron {neuron} timestep {t}"
                 )
-            if sender.once:
+            if sender.once and name in self.values:
                 self.values[name][1:] = self.values[name][0]
 
     def _take_token(self, core: int, token: Token) -> None:

@@ -41,11 +41,32 @@ def update(
     total = np.where(late & (record["reset"] == Reset.HOLD), record["v_reset"], total)
     after = _saturate(total)
     clamped = clamped | (after != total)
-    fired = _fires(after, record)
+    doubled = (record["reset"] == Reset.DOUBLE) & (record["reset_next"] == 0) & _fires(v, record)
+    fired = _fires(after - np.where(doubled, record["threshold"], 0), record)
     total = _reset(after, record, fired & (record["reset_next"] == 0))
     after = _saturate(total)
     clamped |= after != total
     return after, after_i, fired, int(np.count_nonzero(clamped))
+
+
+def count(v: Integers, acc: Integers, record: Fields) -> tuple[Integers, Integers, int]:
+    """Advance neurons that count by one timestep.
+
+    Returns
+    -------
+    tuple
+        Potentials to store, how often each fired, and how many were clamped.
+    """
+    decay = np.where(record["no_leak"] == 1, numerics.DECAY_ONE, record["decay"])
+    gain = record["threshold"] & numerics.GAIN_MAX
+    total = _leak(v, decay) + acc * gain + record["bias"]
+    after = _saturate(total)
+    clamped = int(np.count_nonzero(after != total))
+    whole = (after - record["strict"]) // numerics.COUNT_ONE
+    times = np.clip(whole, 0, record["threshold"] // numerics.COUNT_ONE)
+    to_value = (times > 0) & (record["reset"] == Reset.ZERO)
+    taken = np.where(record["reset"] == Reset.SUBTRACT, times, 0) * numerics.COUNT_ONE
+    return np.where(to_value, record["v_reset"], after - taken), times, clamped
 
 
 def grade(acc: Integers, record: Fields) -> Integers:
@@ -79,7 +100,7 @@ def _fires(v: Integers, record: Fields) -> Flags:
 
 def _reset(v: Integers, record: Fields, where: Flags) -> Integers:
     to_value = where & (record["reset"] == Reset.ZERO)
-    subtract = where & (record["reset"] == Reset.SUBTRACT)
+    subtract = where & np.isin(record["reset"], (Reset.SUBTRACT, Reset.DOUBLE))
     return np.where(to_value, record["v_reset"], np.where(subtract, v - record["threshold"], v))
 
 

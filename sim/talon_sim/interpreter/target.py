@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 
+from talon.backend.passes import Passing, has_passes, image_of, run_passes
 from talon.backend.target import Progress, Runnable
 from talon.compiler.network import IntArray
 from talon.image.container import memories, read_image
@@ -30,7 +32,10 @@ class InterpreterTarget:
         progress: Progress | None = None,
     ) -> Trace:
         """Run all samples and return the record of the run."""
-        image = read_image(program.image)
+        if has_passes(program):
+            passing = cast(Passing, program)
+            return run_passes(self, passing, inputs, probe=probe, progress=progress)
+        image = read_image(image_of(program))
         interpreter = Interpreter(
             image.params, memories(image.sections), image.manifest, seed=self._seed
         )

@@ -38,7 +38,7 @@ class Activity:
 def activity_of(
     tables: ArrayTables,
     *,
-    spikes: Mapping[str, NDArray[np.bool_]],
+    spikes: Mapping[str, NDArray[np.bool_ | np.uint8]],
     potentials: Mapping[str, IntArray],
     inputs: Mapping[str, IntArray],
 ) -> Activity:
@@ -88,7 +88,7 @@ def activity_of(
 
 def _own(
     item: Sender,
-    spikes: Mapping[str, NDArray[np.bool_]],
+    spikes: Mapping[str, NDArray[np.bool_ | np.uint8]],
     potentials: Mapping[str, IntArray],
 ) -> IntArray:
     """Return spikes or payloads of a population before its pool, (T, B, n)."""
@@ -143,7 +143,7 @@ def _partial_sums(
         (way, given[port.name]) for port in tables.ports for way in port.ways
     ]
     for group in tables.groups:
-        if group.population is not None and group.emit in (Emit.SPIKE, Emit.GRADED):
+        if group.population is not None and group.emit.sends_events:
             values = sent[group.population][:, :, group.sent]
             feeding += [(way, values) for way in group.ways if not way.host]
     for way, values in feeding:

@@ -23,7 +23,7 @@ _COUNTS = ("events", "rows", "sops", "spikes", "updates", "packets", "hops")
 class Record(Protocol):
     """What of a run is needed: spikes and potentials (T, B, n) of every population."""
 
-    spikes: dict[str, NDArray[np.bool_]]
+    spikes: dict[str, NDArray[np.bool_ | np.uint8]]
     potentials: dict[str, NDArray[np.int32]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,23 @@ class Way:
     arrivals: tuple[Arrival, ...]
     entry: Mapping[str, Any]
     index: Integers
+
+    @cached_property
+    def masks(self) -> tuple[int, int]:
+        """Columns and rows that packets go to; (0, 0) is the host."""
+        return (0, 0) if self.host else (int(self.entry["xmask"]), int(self.entry["ymask"]))
+
+    @cached_property
+    def work(self) -> dict[int, tuple[int, int, list[int]]]:
+        """By core: cycles of the decoder, the lag, and cycles of the streamer by lane."""
+        return {
+            arrival.core: (
+                arrival.costs.decode,
+                arrival.costs.lag,
+                arrival.costs.stream.tolist(),
+            )
+            for arrival in self.arrivals
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -81,7 +81,7 @@ def traffic_of(tables: ArrayTables, activity: Activity) -> Traffic:
             found["hops"][..., at] += group.n_lanes * sum(tables.params.position(group.core))
         else:
             for way in group.ways:
-                take(way, active, graded=group.emit is Emit.GRADED)
+                take(way, active, graded=group.emit in (Emit.GRADED, Emit.COUNT))
                 n = _times(active, way.taken)
                 found["packets"][..., at] += n
                 found["hops"][..., at] += n * way.hops

@@ -53,7 +53,12 @@ def _groups(costs: MapCosts, bins: list[Bin]) -> list[Group]:
         limit=params.n_groups,
         fail=lambda at: _too_many("groups", bins[at], params.n_groups),
     )
-    kinds = {"spike": Emit.SPIKE, "readout": Emit.READOUT, "graded": Emit.GRADED}
+    kinds = {
+        "spike": Emit.SPIKE,
+        "readout": Emit.READOUT,
+        "graded": Emit.GRADED,
+        "count": Emit.COUNT,
+    }
     slots = _slots(costs, bins)
     rows, records = _starts(costs, placed)
     return [

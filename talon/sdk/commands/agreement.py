@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.sdk.agreements import Agreements
     from talon.sdk.side_by_side import Parting
@@ -59,6 +60,7 @@ def compare_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
 ) -> int:
     """Say in what two models differ, or in what executions of one do; the exit status is 1 if so.
 
@@ -82,7 +84,14 @@ def compare_command(
 
     feed = Feed(path=input_path, n_steps=steps, n_samples=samples, encoding=encoding, seed=seed)
     found = run_all(
-        console, left, against, feed, params=hw, calibrate=calibrate, objective=objective
+        console,
+        left,
+        against,
+        feed,
+        params=hw,
+        calibrate=calibrate,
+        objective=objective,
+        passes=passes,
     )
     result = {"model": left, **found.summary()}
     console.emit(result, lambda out: _render(out, result, found))

@@ -10,7 +10,10 @@ from talon.sdk.console import Console
 from talon.sdk.options import MODEL, OutputFile, command, compiling
 
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
 
 
@@ -45,6 +48,7 @@ def compile_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     steps: int | None,
     no_hoist: bool,
 ) -> None:
@@ -54,7 +58,7 @@ def compile_command(
     spikes in which integers and floats agree on them is told for every layer.
     """
     from talon.sdk.execution import Feed, compile_model, cores_used, read_model
-    from talon.sdk.tables import fields, layer_rows
+    from talon.sdk.tables import fields, layer_rows, node_rows, records
     from talon.sdk.verification import spike_agreement
 
     graph = read_model(model)
@@ -66,6 +70,7 @@ def compile_command(
         graph,
         hw,
         objective=objective,
+        passes=passes,
         calibration=samples,
         hoist=False if no_hoist else "auto",
     )
@@ -81,13 +86,17 @@ def compile_command(
         "calibration_samples": 0 if samples is None else samples.n_samples,
         "cores_used": len(cores_used(program)),
         "cores_available": hw.n_cores,
+        "passes": len(program.passes),
     }
     agreement = {} if samples is None else spike_agreement(graph, program, samples)
     layers = [
         {**layer, "spike_agreement": agreement.get(layer["population"])}
         for layer in program.report["layers"]
     ]
-    console.emit(
-        {**facts, "layers": layers},
-        lambda out: fields(out, facts, table=layer_rows(layers), title="Integer formats"),
-    )
+    nodes = program.report["nodes"]
+
+    def render(out: RichConsole) -> None:
+        out.print(records(node_rows(nodes), title="Nodes"))
+        fields(out, facts, table=layer_rows(layers), title="Integer formats")
+
+    console.emit({**facts, "layers": layers, "nodes": nodes}, render)

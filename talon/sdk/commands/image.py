@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ from talon.sdk.options import MODEL, Hardware, command
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
-    from talon.image.container import Image
+    from talon.compiler.program import Program
 
 
 @click.group("image")
@@ -20,37 +19,51 @@ def image_group() -> None:
     """Look into programs and check them."""
 
 
-def _read(path: str, hw: ArrayParams | None = None) -> Image:
+def _read(path: str, hw: ArrayParams | None = None) -> Program:
+    from talon.compiler.program import Program
     from talon.errors import ImageError
-    from talon.image.container import read_image
+    from talon.image.container import check_hardware
 
-    try:
-        return read_image(Path(path).read_bytes(), params=hw)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+    program = Program.load(path)
+    if hw is not None:
+        try:
+            check_hardware(program.passes[0].contents, hw)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+    return program
 
 
 @command("dump", group=image_group)
 @click.argument("program", type=MODEL)
 @click.option("--words", is_flag=True, help="Print the words of every section as well.")
 def dump_command(console: Console, *, program: str, words: bool) -> None:
-    """List the sections of PROGRAM, with their sizes and CRC-32."""
-    from talon.image.container import describe
+    """List the sections of PROGRAM, with their sizes and CRC-32.
+
+    Of a program in several passes those of every pass.
+    """
+    from talon.sdk.programs import sections_of
     from talon.sdk.tables import fields
 
-    image = _read(program)
-    sections = describe(image)
+    found = _read(program)
+    images = [one.contents for one in found.passes]
+    sections = sections_of(found)
     facts: dict[str, Any] = {
         "program": program,
-        "hw": image.params.name,
-        "hardware_hash": f"{image.hardware_hash:#010x}",
-        "graph_hash": image.graph_hash.hex(),
-        "cores": list(image.cores),
+        "hw": found.params.name,
+        "hardware_hash": f"{images[0].hardware_hash:#010x}",
+        "graph_hash": found.graph_hash.hex(),
+        "cores": list(images[0].cores) if len(images) == 1 else [list(i.cores) for i in images],
     }
-    result = {**facts, "sections": sections, "manifest": image.manifest}
+    manifest = {"manifest": images[0].manifest}
+    if len(images) > 1:
+        manifest = {"manifests": [image.manifest for image in images]}
+    result = {**facts, "sections": sections, **manifest}
     if words:
         result["words"] = {
-            section.name: [f"{int(word):#010x}" for word in section.words]
+            (section.name if len(images) == 1 else f"pass {number}: {section.name}"): [
+                f"{int(word):#010x}" for word in section.words
+            ]
+            for number, image in enumerate(images)
             for section in image.sections
         }
     shown = [{**row, "crc": f"{row['crc']:08x}"} for row in sections]
@@ -65,9 +78,9 @@ def dump_command(console: Console, *, program: str, words: bool) -> None:
 @click.argument("right", type=MODEL)
 def diff_command(console: Console, *, left: str, right: str) -> int:
     """Say in what two programs differ; the exit status is 1 if they do."""
-    from talon.image.container import difference
+    from talon.sdk.programs import differences
 
-    found = difference(_read(left), _read(right))
+    found = differences(_read(left), _read(right))
     console.emit(
         {"left": left, "right": right, "equal": not found, "differences": found},
         lambda out: out.print("\n".join(found or ["equal"]), markup=False),
@@ -82,14 +95,14 @@ def check_command(console: Console, *, program: str, hw: ArrayParams | None) -> 
     """Check PROGRAM without running it.
 
     Every byte is under a CRC-32; besides, the compiler's independent checkers read back from the
-    image that it fits, that no sum can wrap, that every synapse is met exactly once and that the
-    tokens of all timesteps balance.
+    image of every pass that it fits, that no sum can wrap, that every synapse is met exactly once
+    and that the tokens of all timesteps balance.
     """
     from talon.sdk.execution import check_image
 
-    image = _read(program, hw)
-    done = check_image(image)
-    result = {"program": program, "hw": image.params.name, "valid": True, "checks": done}
+    found = _read(program, hw)
+    (done, *_) = [check_image(one.contents) for one in found.passes]
+    result = {"program": program, "hw": found.params.name, "valid": True, "checks": done}
     console.emit(
         result, lambda out: out.print(f"{program}: valid ({', '.join(done)})", markup=False)
     )

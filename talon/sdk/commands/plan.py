@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.plan import Plan
     from talon.compiler.tile import Objective
 
@@ -33,6 +34,7 @@ def plan_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     steps: int | None,
 ) -> int:
     """Say whether MODEL fits, what binds and how fast it will be.
@@ -49,7 +51,9 @@ def plan_command(
     samples = None
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
-    found = plan(graph, hw=hw, calibration=samples, objective=objective, n_steps=steps)
+    found = plan(
+        graph, hw=hw, calibration=samples, objective=objective, n_steps=steps, passes=passes
+    )
     console.emit({"model": model, **found.to_dict()}, lambda out: render(out, model, found))
     return 0 if found.fits else 1
 
@@ -58,15 +62,14 @@ def render(out: RichConsole, model: str, plan: Plan) -> None:
     """Print a plan as tables."""
     from rich.text import Text
 
-    from talon.sdk.tables import fields, layer_rows, records
+    from talon.sdk.tables import fields, layer_rows, node_rows, records
 
     if plan.nodes:
-        nodes = [
-            {"node": n.node, "type": n.type, "becomes": n.where, "": n.detail} for n in plan.nodes
-        ]
-        out.print(records(nodes, title="Nodes"))
+        out.print(records(node_rows(plan.to_dict()["nodes"]), title="Nodes"))
     if plan.layers:
         out.print(records(layer_rows(plan.to_dict()["layers"]), title="Integer formats"))
+    if len(plan.passes) > 1:
+        out.print(records(pass_rows(plan), title="Passes, one after another"))
     if plan.cores:
         out.print(records(core_rows(plan), title="Cores, used / available"))
     fields(out, facts_of(model, plan))
@@ -76,10 +79,26 @@ def render(out: RichConsole, model: str, plan: Plan) -> None:
         out.print(Text(plan.reason, style="red"))
 
 
+def pass_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Return a record of each pass."""
+    return [
+        {
+            "pass": one.number,
+            "cores": one.cores_used,
+            "cycles an inference": one.prediction.cycles_per_inference,
+            "takes": ", ".join(one.takes),
+            "holds": ", ".join(one.holds),
+            "sends on": ", ".join(one.sends),
+        }
+        for one in plan.passes
+    ]
+
+
 def core_rows(plan: Plan) -> list[dict[str, Any]]:
     """Return a record of each core in use."""
     return [
         {
+            **({"pass": core.in_pass} if len(plan.passes) > 1 else {}),
             "core": core.core,
             **{name: f"{used:,} / {room:,}" for name, (used, room) in core.resources.items()},
             "binding": core.binding,
@@ -92,6 +111,8 @@ def core_rows(plan: Plan) -> list[dict[str, Any]]:
 
 def facts_of(model: str, plan: Plan) -> dict[str, Any]:
     """Return the facts of a plan, one a line."""
+    from talon.compiler.plan import gap_of
+
     facts: dict[str, Any] = {
         "model": model,
         "hw": plan.hw,
@@ -99,10 +120,14 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
         "objective": plan.objective,
         "cores": f"{plan.cores_used} of {plan.cores_available}" if plan.fits else None,
     }
+    if len(plan.passes) > 1:
+        facts["passes"] = f"{len(plan.passes)}, as the network is larger than the array"
     if plan.bounds is not None:
         words, rows = plan.bounds.weight_words, plan.bounds.rows
         groups, edges = plan.bounds.groups, plan.bounds.edges
-        facts["least cores"] = f"{plan.bounds.cores}, by {plan.bounds.binding}"
+        least = plan.bounds.cores
+        above = f", {gap_of(plan.cores_used, least):.0f} % above" if plan.fits else ""
+        facts["least cores"] = f"{least}, by {plan.bounds.binding}{above}"
         facts["weight words"] = f"{words[0]:,} of {words[1]:,}"
         facts["accumulator rows"] = f"{rows[0]:,} of {rows[1]:,}"
         facts["groups, at least"] = f"{groups[0]:,} of {groups[1]:,}"
@@ -112,6 +137,14 @@ def facts_of(model: str, plan: Plan) -> dict[str, Any]:
         facts["cycles an inference"] = (
             f"{guess.cycles_per_inference:,} estimated for {guess.n_steps} timesteps, "
             f"{guess.lower_bound:,} at least"
+            f" ({gap_of(guess.cycles_per_inference, guess.lower_bound):.0f} % above)"
         )
         facts["cycles a timestep"] = f"{guess.cycles_per_timestep:,} estimated, in the pipeline"
+    if plan.traffic is not None:
+        sent = plan.traffic
+        facts["links a timestep"] = (
+            f"{sent.hops_per_timestep:,} estimated, {sent.lower_bound:,} at least "
+            f"({sent.gap:.0f} % above)"
+        )
+        facts["connectivity"] = f"{sent.connectivity:,g} packets times cores that they reach"
     return facts

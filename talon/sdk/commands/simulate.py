@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.sdk.execution import Feed
 
@@ -59,6 +60,7 @@ def simulate_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     probe: bool,
     output: str | None,
     waves: str | None,
@@ -92,6 +94,7 @@ def simulate_command(
             hw_chosen=is_given("hw"),
             calibrate=calibrate,
             objective=objective,
+            passes=passes,
             probe=probe,
             options=options,
         )
@@ -138,10 +141,11 @@ def _program(
     hw_chosen: bool,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    from talon.backend.programs import load, ports_of
+    from talon.backend.programs import load
     from talon.image.container import check_hardware
     from talon.sdk.execution import (
         accuracy,
@@ -159,22 +163,26 @@ def _program(
             raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
         program = load(path)
         if hw_chosen:
-            check_hardware(program.contents, hw)
-        inputs = feed.read(ports_of(program.network))
+            check_hardware(program.passes[0].contents, hw)
+        inputs = feed.read(program.inputs)
     else:
         graph = read_model(path)
         inputs = feed.read(graph)
         samples = calibration_of(graph, calibrate, feed, inputs)
-        program = compile_model(console, graph, hw, objective=objective, calibration=samples)
+        program = compile_model(
+            console, graph, hw, objective=objective, passes=passes, calibration=samples
+        )
     trace = run_target(console, target, program, inputs, probe=probe, **options)
     found = answers(program, trace)
     arrays: dict[str, NDArray[Any]] = {f"spikes:{k}": v for k, v in trace.spikes.items()}
     arrays |= {f"potentials:{name}": value for name, value in trace.potentials.items()}
+    arrays |= {f"output:{name}": value for name, value in trace.outputs.items()}
     result: dict[str, Any] = {
         "model": path,
         "target": target,
         "hw": program.params.name,
         "cores_used": len(cores_used(program)),
+        "passes": len(program.passes),
         "samples": trace.n_samples,
         "timesteps": trace.n_steps,
         "answers": found,
@@ -185,6 +193,10 @@ def _program(
     if trace.cycles is not None:
         arrays["cycles"] = trace.cycles
         result["cycles_per_inference"] = float(trace.cycles.mean())
+        if trace.passes:
+            result["cycles_per_pass"] = [
+                float(one.cycles.mean()) for one in trace.passes if one.cycles is not None
+            ]
     return result, arrays
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.sdk.verification import Verification
 
@@ -49,6 +50,7 @@ def verify_command(
     hw: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    passes: Passes,
     backpressure: float,
     without: tuple[str, ...],
 ) -> int:
@@ -77,6 +79,7 @@ def verify_command(
         graph,
         hw,
         objective=objective,
+        passes=passes,
         calibration=calibration_of(graph, calibrate, feed, inputs),
     )
     found = verify(

@@ -18,7 +18,17 @@ from core_scenario import (
 )
 from map_program import map_program
 
-from talon.arch.memories import Counter, EdgeKind, Emit, Memory, MemoryLayouts, Reset, loaded
+from talon.arch.memories import (
+    Counter,
+    EdgeKind,
+    Emit,
+    Memory,
+    MemoryLayouts,
+    Reset,
+    emits,
+    loaded,
+    resets,
+)
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams
 from talon_sim.cosim.coverage import Coverage
@@ -58,24 +68,33 @@ class CoreBench:
         cocotb.start_soon(self._drive())
 
     async def _drive(self):
-        dut = self.dut
+        # Every cycle goes through here: handles are looked up once, what stays is not written.
+        dut, rng = self.dut, self.rng
+        i_valid, i_ready, i_payload = dut.i_valid, dut.i_ready, dut.i_payload
+        o_valid, o_ready, o_payload = dut.o_valid, dut.o_ready, dut.o_payload
+        rising, falling = RisingEdge(dut.clk), FallingEdge(dut.clk)
+        valid = ready = False  # as start() has set them
         offered = None  # a packet that waits must stay as it is
         while True:
-            if not self.driving and self.to_send and self.rng.random() >= self.gap:
-                dut.i_payload.value = self.to_send.popleft()
+            if not self.driving and self.to_send and rng.random() >= self.gap:
+                i_payload.value = self.to_send.popleft()
                 self.driving = True
-            dut.i_valid.value = self.driving
-            dut.o_ready.value = int(self.rng.random() >= self.stall)
-            await RisingEdge(dut.clk)  # before the edge takes effect
-            accepted = self.driving and dut.i_ready.value
-            self.full += bool(self.driving and not dut.i_ready.value)
-            packet = int(dut.o_payload.value) if dut.o_valid.value else None
+            if valid != self.driving:
+                valid = self.driving
+                i_valid.value = valid
+            if ready != (rng.random() >= self.stall):
+                ready = not ready
+                o_ready.value = ready
+            await rising  # before the edge takes effect
+            accepted = valid and bool(i_ready.value)
+            self.full += valid and not accepted
+            packet = int(o_payload.value) if o_valid.value else None
             assert offered in (None, packet), "a packet was exchanged under back-pressure"
             offered = packet
-            if packet is not None and dut.o_ready.value:
+            if packet is not None and ready:
                 self.received.append(packet)
                 offered = None
-            await FallingEdge(dut.clk)
+            await falling
             if accepted:
                 self.driving = False
 
@@ -89,11 +108,11 @@ class CoreBench:
 
     async def settle(self, limit=200_000):
         """Wait until everything is sent and the core is idle."""
-        quiet = 0
+        quiet, idle, falling = 0, self.dut.idle, FallingEdge(self.dut.clk)
         for _ in range(limit):
-            await FallingEdge(self.dut.clk)
-            idle = self.dut.idle.value and not self.to_send and not self.driving
-            quiet = quiet + 1 if idle else 0
+            await falling
+            at_rest = not self.to_send and not self.driving and idle.value
+            quiet = quiet + 1 if at_rest else 0
             if quiet == 3:
                 return
         raise AssertionError(f"The core is not idle after {limit} cycles")
@@ -252,8 +271,8 @@ def _cover(coverage, program, probing):
 
 BINS = (
     *(f"edge {kind.name}" for kind in EdgeKind if kind is not EdgeKind.MAP),
-    *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),
-    *(f"reset {reset.name} {when}" for reset in Reset for when in ("late", "at once")),
+    *(f"emit {emit.name}" for emit in emits(PARAMS)),
+    *(f"reset {reset.name} {when}" for reset in resets(PARAMS) for when in ("late", "at once")),
     "group without routes",
     "group with several routes",
     "group that ends inside a row",

@@ -16,15 +16,16 @@ from cocotb_core import (
 from map_program import MapReference, MapStimulus, map_program
 from map_scenario import LOOPS, rows_in_use
 
-from talon.arch.memories import Counter, EdgeKind, Emit, Memory
+from talon.arch.memories import Counter, EdgeKind, Emit, Memory, emits
 from talon.arch.packet import ConfigOp, Kind
 from talon_sim.cosim.coverage import Coverage
 from talon_sim.cosim.testbench import parameters, record_coverage
 
+EVENTS = [emit for emit in emits(PARAMS) if emit.sends_events]
 SLOTS = [1 << k for k in range(PARAMS.n_slots.bit_length())]
 OF_GROUPS = (
-    *(f"{emit.name} without a pool" for emit in Emit),
-    *(f"{emit} pools the {what}" for emit in ("SPIKE", "GRADED") for what in ("sum", "largest")),
+    *(f"{emit.name} without a pool" for emit in emits(PARAMS)),
+    *(f"{emit.name} pools the {what}" for emit in EVENTS for what in ("sum", "largest")),
     *(f"loop {name}" for name in LOOPS),
     "every loop",
     "once, the first timestep",
@@ -41,8 +42,8 @@ OF_GROUPS = (
     "graded payload at its top",
     "position outside of a route",
     "slot of a partial sum is cut",
-    "SPIKE packet with a payload above one",
-    "GRADED packet with a payload above one",
+    *(f"{emit.name} packet with a payload above one" for emit in EVENTS),
+    *(("count between one and its most",) if PARAMS.multi_spike else ()),
     "value to the host for a window whose last row has none",
 )
 OF_EVENTS = (
@@ -57,7 +58,7 @@ OF_EVENTS = (
 BINS = (
     *OF_GROUPS,
     *OF_EVENTS,
-    *(f"probing {emit.name}" for emit in Emit),
+    *(f"probing {emit.name}" for emit in emits(PARAMS)),
     "not probing",
     "events while groups run",
     "input full",

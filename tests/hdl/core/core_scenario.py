@@ -15,6 +15,7 @@ from talon.arch.memories import (
     MemoryLayouts,
     Reset,
     loaded,
+    resets,
 )
 from talon.arch.packet import ConfigOp, Kind, PacketLayouts
 
@@ -186,7 +187,7 @@ def _random_record(rng, params, emit):
         "v_reset": _potential(rng),
         "decay": rng.choice([0, 0xFFFF, rng.getrandbits(16)]),
         "no_leak": rng.getrandbits(1),
-        "reset": int(rng.choice(list(Reset))),
+        "reset": int(rng.choice(resets(params))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
     }

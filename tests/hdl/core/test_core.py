@@ -14,19 +14,21 @@ PRIMITIVES = Path(__file__).with_name("primitives.v")
 SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_slots=4, max_delay=2)
 
 
-@pytest.mark.cosim
-@pytest.mark.parametrize(
+each_core = pytest.mark.parametrize(
     ("params", "position", "trials"),
     [
-        (preset("tiny_1x1"), (0, 0), 12),
-        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
-        (SMALL, (1, 0), 12),
-        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 8),
-        (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 6),
+        (preset("tiny_1x1"), (0, 0), 5),
+        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 2),
+        (SMALL, (1, 0), 4),
+        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 3),
+        (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 3),
+        (replace(preset("tiny_2x2_syn"), double_threshold=True), (1, 1), 3),
     ],
-    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents"],
+    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents", "currents-doubles"],
 )
-def test_core_follows_the_contract_under_random_traffic(params, position, trials):
+
+
+def follows_the_contract(params, position, trials):
     result = run_cocotb(
         "core",
         component_verilog(NeuronCore(params), "core"),
@@ -35,6 +37,19 @@ def test_core_follows_the_contract_under_random_traffic(params, position, trials
     )
     assert len(result.tests) == 4
     assert_covered(result.coverage)
+
+
+@pytest.mark.cosim
+@each_core
+def test_core_follows_the_contract_under_random_traffic(params, position, trials):
+    follows_the_contract(params, position, trials)
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@each_core
+def test_core_follows_the_contract_under_more_random_traffic(params, position, trials):
+    follows_the_contract(params, position, 4 * trials)
 
 
 @pytest.mark.cosim
@@ -57,8 +72,12 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weig
 @pytest.mark.cosim
 @pytest.mark.parametrize(
     ("params", "trials"),
-    [(preset("tiny_2x2_map"), 16), pytest.param(MAP, 14, marks=pytest.mark.slow)],
-    ids=["tiny", "16-lanes"],
+    [
+        (preset("tiny_2x2_map"), 16),
+        (preset("tiny_2x2_multi"), 20),
+        pytest.param(MAP, 14, marks=pytest.mark.slow),
+    ],
+    ids=["tiny", "tiny-counting", "16-lanes"],
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")

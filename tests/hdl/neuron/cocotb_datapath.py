@@ -6,18 +6,24 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from talon.arch.memories import MemoryLayouts, Reset
+from talon.arch.memories import MemoryLayouts, Reset, resets
 from talon.arch.numerics import (
+    COUNT_BITS,
+    COUNT_ONE,
     DECAY_ONE,
     FRAC_MAX,
+    GAIN_MAX,
     PAYLOAD_MAX,
     V_MAX,
     V_MIN,
+    CountingParams,
     GradedParams,
     NeuronParams,
     fires,
     graded,
+    leak,
     update,
+    update_counting,
 )
 from talon.arch.params import ArrayParams
 from talon_hdl.neuron.datapath import LATENCY
@@ -30,7 +36,7 @@ MASK = (1 << 24) - 1
 BINS = (
     *(
         f"{r.name} {when} x {how}"
-        for r in Reset
+        for r in resets(PARAMS)
         for when in ("late", "now")
         for how in ("<", "=", ">")
     ),
@@ -42,6 +48,13 @@ BINS = (
     "fresh and fires",
     "fresh and does not",
     "fires by strict alone",
+    *(
+        f"doubles, {began} x {where} x {how}"
+        for began in ("below", "above")
+        for where in ("the threshold", "twice the threshold")
+        for how in ("<", "=", ">")
+        if PARAMS.double_threshold
+    ),
 )
 PAYLOADS = [(1 << k) - 1 for k in range(1, PAYLOAD_MAX.bit_length() + 1)]
 GRADED_BINS = (
@@ -58,6 +71,26 @@ GRADED_BINS = (
     "sum beyond 24 bits, at the top",
     "sum beyond 24 bits, at the bottom",
     "fires as a neuron with a potential",
+)
+COUNTING = (Reset.NONE, Reset.ZERO, Reset.SUBTRACT)
+COUNTING_BINS = (
+    *(
+        f"{reset.name} {how}{where}"
+        for reset in COUNTING
+        for how in ("never", "once", "several times", "at the most", "beyond the most")
+        for where in ("", ", at a multiple", ", strict, at a multiple")
+        if (how, where) != ("never", ", at a multiple")
+    ),
+    "negative",
+    "at the most of one",
+    "at the most of all",
+    "clamped at the top",
+    "clamped at the bottom",
+    "product beyond 32 bits, at the top",
+    "product beyond 32 bits, at the bottom",
+    "gain 0",
+    "gain at its largest",
+    "product truncated",
 )
 
 
@@ -82,7 +115,7 @@ def random_case(rng, frac, coverage):
         "v_reset": random_value(rng),
         "decay": rng.choice([0, 1, 0x8000, 0xFFFF, rng.getrandbits(16)]),
         "no_leak": rng.getrandbits(1),
-        "reset": int(rng.choice(list(Reset))),
+        "reset": int(rng.choice(resets(PARAMS))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
     }
@@ -93,6 +126,8 @@ def random_case(rng, frac, coverage):
     )
     sure = update(v, acc, free, frac=frac)[0]
     fields["threshold"] = random_value(rng, near=rng.choice([v, sure, sure]))
+    if fields["reset"] == Reset.DOUBLE and rng.random() < 0.4:
+        fields["threshold"] = max(V_MIN, min(V_MAX, sure // 2 + rng.randint(-1, 1)))
     neuron = NeuronParams(
         threshold=fields["threshold"],
         bias=fields["bias"],
@@ -103,6 +138,9 @@ def random_case(rng, frac, coverage):
         strict=bool(fields["strict"]),
     )
     expected = update(v, acc, neuron, frac=frac)
+    if PARAMS.double_threshold:
+        doubles = neuron.reset is Reset.DOUBLE and not neuron.reset_next
+        expected = (*expected, fires(expected[0], neuron) if doubles else expected[1])
     _cover(coverage, v, acc, neuron, fresh, frac, sure)
     inputs = {
         "v": v & MASK,
@@ -120,6 +158,11 @@ def _cover(coverage, v, acc, neuron, fresh, frac, sure):
     how = "<" if at < neuron.threshold else ">" if at > neuron.threshold else "="
     coverage.cross(f"{neuron.reset.name} {when}", how)
     coverage.hit(f"frac {frac}")
+    if neuron.reset is Reset.DOUBLE and not neuron.reset_next:
+        began = "above" if fires(v, neuron) else "below"
+        for where, level in (("the", neuron.threshold), ("twice the", 2 * neuron.threshold)):
+            order = "<" if sure < level else ">" if sure > level else "="
+            coverage.cross(f"doubles, {began}", f"{where} threshold", order)
     total = (acc << frac) + neuron.bias
     coverage.hit("clamped at the top", total > 2 * V_MAX)
     coverage.hit("clamped at the bottom", total < 2 * V_MIN)
@@ -186,12 +229,88 @@ def _cover_graded(coverage, acc, offset, multiplier, top):
     coverage.hit("sum beyond 24 bits, at the bottom", value < V_MIN)
 
 
+def random_counting(rng, coverage):
+    """Return inputs of one neuron that counts, and what must come out."""
+    v, bias = random_value(rng), rng.choice([0, random_value(rng)])
+    gain = rng.choice([0, 1, GAIN_MAX, rng.getrandbits(COUNT_BITS), rng.randint(1, 300)])
+    most = rng.choice([1, 2, 3, PAYLOAD_MAX, rng.randint(1, PAYLOAD_MAX)])
+    fields = {
+        "threshold": most << COUNT_BITS | gain,
+        "bias": bias,
+        "v_reset": random_value(rng),
+        "decay": rng.choice([0, 1, 0xFFFF, rng.getrandbits(16)]),
+        "no_leak": rng.getrandbits(1),
+        "reset": int(rng.choice(COUNTING)),
+        "strict": rng.getrandbits(1),
+    }
+    decay = DECAY_ONE if fields["no_leak"] else fields["decay"]
+    acc = rng.choice([0, rng.randint(-5000, 5000), random_value(rng)])
+    if rng.random() < 0.7:  # around a multiple of the threshold
+        near = rng.choice([0, 1, 2, most - 1, most, most + 1, rng.randint(-2, 256)])
+        want = near * COUNT_ONE + rng.randint(-1, 1) - leak(v, decay) - acc * gain
+        fields["bias"] = max(V_MIN, min(V_MAX, want))
+    neuron = CountingParams(
+        gain=gain,
+        max_spikes=most,
+        bias=fields["bias"],
+        v_reset=fields["v_reset"],
+        decay=decay,
+        reset=Reset(fields["reset"]),
+        strict=bool(fields["strict"]),
+    )
+    after, count, saturated = update_counting(v, acc, neuron)
+    _cover_counting(coverage, v, acc, neuron)
+    inputs = {
+        "v": v & MASK,
+        "acc": acc & MASK,
+        "fired": rng.getrandbits(1),
+        "fresh": rng.getrandbits(1),
+        "record": RECORD.pack(fields),
+    }
+    return inputs, (after, count > 0, saturated, count)
+
+
+def _cover_counting(coverage, v, acc, neuron):
+    product = acc * neuron.gain
+    total = leak(v, neuron.decay) + product + neuron.bias
+    at = max(V_MIN, min(V_MAX, total))
+    whole, most = (at - neuron.strict) >> COUNT_BITS, neuron.max_spikes
+    how = (
+        "beyond the most"
+        if whole > most
+        else "at the most"
+        if whole == most
+        else "several times"
+        if whole > 1
+        else "once"
+        if whole == 1
+        else "never"
+    )
+    multiple = at % COUNT_ONE == 0 and at > 0
+    where = ", strict, at a multiple" if neuron.strict and multiple else ""
+    coverage.hit(f"{neuron.reset.name} {how}{where}")
+    if multiple and not neuron.strict:
+        coverage.hit(f"{neuron.reset.name} {how}, at a multiple")
+    coverage.hit("negative", at < 0)
+    coverage.hit("at the most of one", whole >= most == 1)
+    coverage.hit("at the most of all", whole >= most == PAYLOAD_MAX)
+    coverage.hit("clamped at the top", total > V_MAX)
+    coverage.hit("clamped at the bottom", total < V_MIN)
+    coverage.hit("product beyond 32 bits, at the top", product >= 1 << 32)
+    coverage.hit("product beyond 32 bits, at the bottom", product < -(1 << 32))
+    coverage.hit("gain 0", neuron.gain == 0)
+    coverage.hit("gain at its largest", neuron.gain == GAIN_MAX)
+    coverage.hit("product truncated", v < 0 and v * neuron.decay % DECAY_ONE != 0)
+
+
 async def start(dut):
     """Start the clock and reset the datapath."""
     cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
     dut.rst.value, dut.clear.value = 1, 0
     if PARAMS.has_maps:
         dut.graded.value = 0
+    if PARAMS.multi_spike:
+        dut.counting.value = 0
     await FallingEdge(dut.clk)
     dut.rst.value = 0
 
@@ -211,8 +330,9 @@ async def run_batch(dut, make_case, found):
 
 
 def updated(dut):
-    """Return potential, spike and saturation."""
-    return dut.v_next.value.to_signed(), bool(dut.spike.value), bool(dut.saturated.value)
+    """Return potential, spike, saturation, and where thresholds double what comes of it."""
+    found = dut.v_next.value.to_signed(), bool(dut.spike.value), bool(dut.saturated.value)
+    return (*found, bool(dut.fired_next.value)) if PARAMS.double_threshold else found
 
 
 @cocotb.test()
@@ -245,8 +365,40 @@ async def graded_neurons_are_the_numeric_contract(dut):
             lambda: random_graded(rng, coverage),
             lambda: (dut.v_next.value.to_signed(), bool(dut.saturated.value)),
         )
+        if PARAMS.multi_spike:
+            assert dut.count.value == 0
     # Nothing of it is left when neurons with a potential follow.
     dut.graded.value = 0
     others = Coverage(BINS)
     await run_batch(dut, lambda: random_case(rng, FRAC_MAX, others), lambda: updated(dut))
+    record_coverage(coverage)
+
+
+@cocotb.test(skip=not PARAMS.multi_spike)
+async def counting_neurons_are_the_numeric_contract(dut):
+    """Batches of neurons that count; the number of fractional bits must not matter."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    coverage = Coverage(COUNTING_BINS)
+    await start(dut)
+    dut.counting.value = 1
+    for frac in range(FRAC_MAX + 1):
+        dut.frac.value = frac
+        await run_batch(
+            dut,
+            lambda: random_counting(rng, coverage),
+            lambda: (*updated(dut)[:3], int(dut.count.value)),
+        )
+    # Nothing of it is left when others follow, which fire once.
+    dut.counting.value = 0
+    others = Coverage(BINS)
+
+    def once():
+        found = updated(dut)
+        assert dut.count.value == found[1]
+        return found
+
+    await run_batch(dut, lambda: random_case(rng, FRAC_MAX, others), once)
+    dut.counting.value, dut.clear.value = 1, 1
+    await FallingEdge(dut.clk)
+    assert (dut.v_next.value, dut.count.value) == (0, 0)
     record_coverage(coverage)

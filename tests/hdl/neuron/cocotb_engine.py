@@ -9,7 +9,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from talon.arch.memories import Emit, MemoryLayouts
+from talon.arch.memories import Emit, MemoryLayouts, emits
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_sim.cosim.coverage import Coverage
@@ -25,7 +25,7 @@ GROUP, SLOT = bits_for(PARAMS.n_groups), bits_for(PARAMS.n_slots)
 ACC = PARAMS.acc_width
 FETCH_LATENCY = 6
 BINS = (
-    *(f"emit {emit.name}" for emit in Emit if emit is not Emit.GRADED),  # needs feature maps
+    *(f"emit {emit.name}" for emit in emits(PARAMS)),
     "probing",
     "not probing",
     "output waits",

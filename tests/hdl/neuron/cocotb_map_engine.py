@@ -7,7 +7,7 @@ from pathlib import Path
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from talon.arch.memories import Emit
+from talon.arch.memories import Emit, emits
 from talon.arch.packet import Kind
 from talon.arch.params import bits_for
 from talon_sim.cosim.coverage import Coverage
@@ -20,8 +20,13 @@ from map_scenario import LOOPS, Reference, places_of, random_program, rows_in_us
 
 ROW = bits_for(PARAMS.n_rows)
 BINS = (
-    *(f"{emit.name} without a pool" for emit in Emit),
-    *(f"{emit} pools the {what}" for emit in ("SPIKE", "GRADED") for what in ("sum", "largest")),
+    *(f"{emit.name} without a pool" for emit in emits(PARAMS)),
+    *(
+        f"{emit.name} pools the {what}"
+        for emit in emits(PARAMS)
+        if emit.sends_events
+        for what in ("sum", "largest")
+    ),
     *(f"loop {name}" for name in LOOPS),
     "every loop",
     "once, the first timestep",
@@ -38,10 +43,14 @@ BINS = (
     "graded payload at its top",
     "position outside of a route",
     "slot of a partial sum is cut",
-    "SPIKE packet with a payload above one",
-    "GRADED packet with a payload above one",
+    *(
+        f"{emit.name} packet with a payload above one"
+        for emit in emits(PARAMS)
+        if emit.sends_events
+    ),
+    *(("count between one and its most",) if PARAMS.multi_spike else ()),
     "value to the host for a window whose last row has none",
-    *(f"probing {emit.name}" for emit in Emit),
+    *(f"probing {emit.name}" for emit in emits(PARAMS)),
     "not probing",
     "output waits",
     "two groups ready at once",

@@ -10,7 +10,7 @@ from itertools import pairwise, product
 from math import prod
 
 from talon.arch import numerics
-from talon.arch.memories import Emit, MemoryLayouts, Reset
+from talon.arch.memories import Emit, MemoryLayouts, Reset, emits, resets
 from talon.arch.packet import Kind, PacketLayouts
 
 LOOPS = ("n_y", "n_x", "n_c", "pool_y", "pool_x")  # outermost first
@@ -110,11 +110,11 @@ def random_program(rng, params):
     taken, n_records = set(), 0
     numbers = list(range(params.n_groups))
     rng.shuffle(numbers)
-    emits = [rng.choice(list(Emit)) for _ in numbers]
+    chosen = [rng.choice(emits(params)) for _ in numbers]
     # The first group has a free choice of rows: all loops, or spikes in windows.
     large = rng.random() < 0.3
-    emits[0] = Emit.GRADED if large else rng.choice([Emit.SPIKE, emits[0]])
-    for number, emit in zip(numbers, emits, strict=True):
+    chosen[0] = Emit.GRADED if large else rng.choice([Emit.SPIKE, chosen[0]])
+    for number, emit in zip(numbers, chosen, strict=True):
         if n_records == params.n_rows:
             break
         for _ in range(40):
@@ -125,7 +125,7 @@ def random_program(rng, params):
                 for place in places_of(group, slot, params)
             }
             rows = [row.row for row in scan(group, params)]
-            stateful = emit in (Emit.SPIKE, Emit.READOUT)
+            stateful = emit in (Emit.SPIKE, Emit.READOUT, Emit.COUNT)
             apart = len(rows) == len(set(rows)) and max(rows) < params.n_rows
             if not places & taken and (apart or not stateful):
                 break
@@ -144,7 +144,7 @@ def random_program(rng, params):
 
 def _random_scan(rng, params, emit, n_records, *, large):
     """Return the fields of a group that say which rows it has: a raster of pixels, or any steps."""
-    pools = rng.random() < {Emit.SPIKE: 0.7, Emit.GRADED: 0.6}.get(emit, 0)
+    pools = rng.random() < {Emit.SPIKE: 0.7, Emit.GRADED: 0.6, Emit.COUNT: 0.7}.get(emit, 0)
     n_c = min(rng.choice([1, 1, 2, 3]), params.n_rows - n_records)
     pool = [rng.choice([1, 2, 2, 3, 4]) if pools else 1 for _ in range(2)]
     extent = {
@@ -154,7 +154,7 @@ def _random_scan(rng, params, emit, n_records, *, large):
         "pool_y": pool[0],
         "pool_x": pool[1],
     }
-    if pools and emit is Emit.SPIKE:  # there are not many potentials
+    if pools and emit in (Emit.SPIKE, Emit.COUNT):  # there are not many potentials
         n_c, pool = 1, [min(size, 3) for size in pool]
         extent = {"n_y": 1, "n_x": rng.choice([1, 2]), "n_c": 1, "pool_y": pool[0]}
         extent["pool_x"] = pool[1]
@@ -183,7 +183,7 @@ def _random_scan(rng, params, emit, n_records, *, large):
     if rng.random() < 0.5:  # channel after channel, pixel after pixel
         group["x_index"] = group["y_index"] = group["last_lanes"]
     stride_y, stride_x = (rng.choice([1, size]) for size in pool)
-    if emit is Emit.SPIKE:  # a row for each neuron, where there are potentials
+    if emit in (Emit.SPIKE, Emit.COUNT):  # a row for each neuron, where there are potentials
         stride_y, stride_x = pool
         size = prod(extent.values())
         group["row_start"] = rng.randrange(max(1, params.n_rows - size + 1))
@@ -210,10 +210,10 @@ def _fill_records(rng, params, program, group, emit):
     for c in range(group["n_c"]):
         for lane in range(params.lanes):
             neuron = (group["record_start"] + c) * params.lanes + lane
-            program.records[neuron] = _random_record(rng, emit)
+            program.records[neuron] = _random_record(rng, params, emit)
 
 
-def _random_record(rng, emit):
+def _random_record(rng, params, emit):
     silent = {"threshold": numerics.V_MAX, "strict": 1}
     leak = {"decay": rng.choice([0, 0xFFFF, rng.getrandbits(16)]), "no_leak": rng.getrandbits(1)}
     if emit is Emit.PSUM:
@@ -226,12 +226,23 @@ def _random_record(rng, emit):
             "decay": multiplier,
             "no_leak": int(rng.random() < 0.2),
         }
+    if emit is Emit.COUNT:
+        most = rng.choice([1, 3, 60, numerics.PAYLOAD_MAX])
+        gain = rng.choice([rng.randint(1, 400), rng.getrandbits(numerics.COUNT_BITS)])
+        return {
+            **leak,
+            "threshold": most << numerics.COUNT_BITS | gain,
+            "bias": _potential(rng) * rng.choice([0, 0, 1]),
+            "v_reset": _potential(rng),
+            "reset": int(rng.choice([Reset.NONE, Reset.ZERO, Reset.SUBTRACT])),
+            "strict": rng.getrandbits(1),
+        }
     return {
         **leak,
         "threshold": _potential(rng),
         "bias": _potential(rng) // 4,
         "v_reset": _potential(rng),
-        "reset": int(rng.choice(list(Reset))),
+        "reset": int(rng.choice(resets(params))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
         **(silent if emit is Emit.READOUT else {}),
@@ -247,7 +258,7 @@ def _random_output(rng, params, program, number, group, emit):
             (rng.choice(positions) + rng.randrange(params.lanes)) % (1 << 16) for _ in range(2)
         )
         low, high = rng.choice([(0, 0xFFFF), (low, high), (low, high)])
-        host = emit in (Emit.SPIKE, Emit.GRADED) and rng.random() < 0.4
+        host = emit in (Emit.SPIKE, Emit.GRADED, Emit.COUNT) and rng.random() < 0.4
         routes.append(
             {
                 "host": int(host),
@@ -352,6 +363,9 @@ class Reference:
             self.counters["SPIKES"] += payload != 0
             self.coverage.hit("graded payload at its top", payload == record["threshold"])
             return payload, payload, payload != 0
+        neuron = row.row * self.params.lanes + lane
+        if emit is Emit.COUNT:
+            return self._counting(neuron, acc, record, factor)
         facts = numerics.NeuronParams(
             threshold=record["threshold"],
             bias=record["bias"],
@@ -361,7 +375,6 @@ class Reference:
             reset_next=bool(record["reset_next"]),
             strict=bool(record["strict"]),
         )
-        neuron = row.row * self.params.lanes + lane
         before = 0 if emit is Emit.PSUM else self.v.get(neuron, 0)
         after, spike, saturated = numerics.update(before, acc, facts, frac=group["frac"])
         if emit is not Emit.PSUM:
@@ -369,6 +382,23 @@ class Reference:
         self.counters["SATURATIONS"] += saturated
         self.counters["SPIKES"] += spike and emit is Emit.SPIKE
         return after, int(spike), spike
+
+    def _counting(self, neuron, acc, record, factor):
+        facts = numerics.CountingParams(
+            gain=record["threshold"] % numerics.COUNT_ONE,
+            max_spikes=record["threshold"] >> numerics.COUNT_BITS,
+            bias=record["bias"],
+            v_reset=record["v_reset"],
+            decay=factor,
+            reset=Reset(record["reset"]),
+            strict=bool(record["strict"]),
+        )
+        after, count, saturated = numerics.update_counting(self.v.get(neuron, 0), acc, facts)
+        self.v[neuron] = after
+        self.counters["SATURATIONS"] += saturated
+        self.counters["SPIKES"] += count > 0
+        self.coverage.hit("count between one and its most", 1 < count < facts.max_spikes)
+        return after, count, count > 0
 
     def _output(self, group, row, lane, slot, probing, value, spike, payload):
         emit, packets = Emit(group["emit"]), self.packets
@@ -413,7 +443,7 @@ class Reference:
                 index=index % (1 << 16),
                 payload=payload,
             )
-        if emit is Emit.GRADED:
+        if emit in (Emit.GRADED, Emit.COUNT):
             hit("value to the host for a window whose last row has none", not spike)
             return self.packets.pack(Kind.HOST_VALUE, **sender, value=payload, spike=1)
         return self.packets.pack(Kind.HOST_SPIKE, **sender)

@@ -15,7 +15,9 @@ PRIMITIVES = Path(__file__).parents[1] / "core" / "primitives.v"
 
 @pytest.mark.cosim
 @pytest.mark.parametrize("synthesis", [False, True], ids=["inferred", "slices"])
-@pytest.mark.parametrize("name", ["zynq_us_plus", "zynq_us_plus_map"])
+@pytest.mark.parametrize(
+    "name", ["zynq_us_plus", "zynq_us_plus_double", "zynq_us_plus_map", "zynq_us_plus_multi"]
+)
 def test_datapath_is_the_numeric_contract(name, synthesis):
     params = preset(name)
     text = component_verilog(NeuronDatapath(params, synthesis=synthesis), "datapath")

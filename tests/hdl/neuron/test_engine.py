@@ -20,8 +20,9 @@ BENCH = Path(__file__).with_name("cocotb_engine.py")
         replace(preset("zynq_us_plus"), n_neurons=128),
         replace(preset("tiny_1x1"), synaptic_current=True),
         replace(preset("zynq_us_plus"), n_neurons=128, synaptic_current=True),
+        replace(preset("tiny_1x1"), double_threshold=True),
     ],
-    ids=["tiny", "16-lanes", "tiny-currents", "16-lanes-currents"],
+    ids=["tiny", "16-lanes", "tiny-currents", "16-lanes-currents", "tiny-doubles"],
 )
 def test_engine_updates_groups_when_their_tokens_are_there(params):
     result = run_cocotb(
@@ -40,8 +41,9 @@ def test_engine_updates_groups_when_their_tokens_are_there(params):
         preset("tiny_2x2_map"),
         replace(preset("tiny_2x2_map"), update_lanes=4),
         preset("zynq_us_plus_map"),
+        preset("tiny_2x2_multi"),
     ],
-    ids=["4-lanes", "4-lanes-at-once", "16-lanes"],
+    ids=["4-lanes", "4-lanes-at-once", "16-lanes", "4-lanes-counting"],
 )
 def test_groups_with_feature_maps_follow_the_contract(params):
     result = run_cocotb(

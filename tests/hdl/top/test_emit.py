@@ -17,6 +17,11 @@ from talon_sim.cosim.verilator import environment, launcher_dir, overlaid
 
 WAIVERS = Path(__file__).parents[3] / "hdl" / "lint.vlt"
 
+# One of each kind of core and of each kind of mesh; the others are long.
+LINTED = (
+    *("tiny_1x1", "tiny_2x2", "tiny_2x2_map", "tiny_2x2_syn", "tiny_2x2_double"),
+    *("zynq_1x1", "zynq_2x2_map"),
+)
 PORTS = {
     "aclk": ("input", 1),
     "aresetn": ("input", 1),
@@ -132,7 +137,7 @@ def lint(text, folder, *options):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if preset(name).n_cores > 4 else ())
+        pytest.param(name, marks=() if name in LINTED else pytest.mark.slow)
         for name in sorted(PRESETS)
     ],
 )

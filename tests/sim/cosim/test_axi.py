@@ -100,7 +100,6 @@ def test_spikes_and_potentials_at_the_axi_boundary_are_golden(
             "gap_out": gap_out,
             "poll": True,
         },
-        internals=False,
     )
     assert result.tests == ("transfers_run_at_the_axi_boundary",)
     loaded, controlled, *samples, status = split(np.load(Path(tmp_path, "answer.npy")))

@@ -105,11 +105,19 @@ def test_the_same_design_is_built_once():
     assert (first / "accumulator").stat().st_mtime_ns == stamp
     assert first.is_relative_to(cache_dir())
     assert build_cocotb("accumulator", text, build_args=["-O1"]) != first
-    assert build_cocotb("accumulator", text, internals=False) != first
+    assert build_cocotb("accumulator", text, internals=True) != first
 
 
-def test_ports_are_enough_where_tests_do_not_look_inside():
-    assert run(internals=False, seed=5).coverage["flowed"] == 800
+def test_signals_inside_are_shown_on_request(tmp_path):
+    bench = tmp_path / "cocotb_inside.py"
+    bench.write_text(
+        "import cocotb\n\n\n@cocotb.test()\nasync def total_is_there(dut):\n"
+        "    assert len(dut.total.value) == 16\n"
+    )
+    text = verilog.convert(Accumulator(), name="accumulator")
+    assert run_cocotb("accumulator", text, bench, internals=True).tests == ("total_is_there",)
+    with pytest.raises(AssertionError, match=r"(?s)total_is_there .*no object.*total"):
+        run_cocotb("accumulator", text, bench)
 
 
 def test_waves_are_recorded_on_request(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ RESETS = {
     "zero": Reset.ZERO,
     "subtract": Reset.SUBTRACT,
     "hold": Reset.HOLD,
+    "double": Reset.DOUBLE,
 }
 
 
@@ -66,7 +67,11 @@ def run_scalar(network: IntNetwork, inputs: dict[str, np.ndarray]) -> Trace:
         target="scalar",
         n_steps=n_steps,
         n_samples=n_samples,
-        spikes={name: s != 0 for name, s in own.items() if populations[name].kind != "readout"},
+        spikes={
+            name: s if populations[name].kind == "count" else s != 0
+            for name, s in own.items()
+            if populations[name].kind != "readout"
+        },
         potentials=potentials,
         counters=counters,
     )
@@ -122,8 +127,32 @@ class Rectifier:
         return payload, payload, False
 
 
-def neurons_of(p: Population) -> list[Neuron | Rectifier]:
-    kind = Rectifier if p.kind == "graded" else Neuron
+class Counter:
+    """One neuron that counts."""
+
+    def __init__(self, p: Population, j: int) -> None:
+        self.params = numerics.CountingParams(
+            gain=int(p.gain[j]),
+            max_spikes=int(p.threshold[j]) >> numerics.COUNT_BITS,
+            bias=int(p.bias[j]),
+            v_reset=int(p.v_reset[j]),
+            decay=int(p.decay[j]),
+            reset=RESETS[p.reset],
+            strict=p.strict,
+        )
+        self.rest()
+
+    def rest(self) -> None:
+        self.v = 0
+
+    def update(self, acc: int) -> tuple[int, int, bool]:
+        """Return how often it fires, potential and whether the update saturated."""
+        self.v, count, saturated = numerics.update_counting(self.v, acc, self.params)
+        return count, self.v, saturated
+
+
+def neurons_of(p: Population) -> list[Neuron | Rectifier | Counter]:
+    kind = {"graded": Rectifier, "count": Counter}.get(p.kind, Neuron)
     return [kind(p, j) for j in range(p.n)]
 
 

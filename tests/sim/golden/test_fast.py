@@ -34,7 +34,8 @@ def assert_equal(network, inputs, *, probe=True):
 @pytest.mark.parametrize("seed", range(120))
 def test_random_networks(seed, probe):
     rng = np.random.default_rng(seed)
-    network = random_network(rng, max_neurons=40, currents=0.3 if seed % 2 else 0.0)
+    currents, doubles = (0.3, 0.0) if seed % 2 else (0.0, 0.3 * (seed % 4))
+    network = random_network(rng, max_neurons=40, currents=currents, doubles=doubles)
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 20)), n_samples=3)
     assert_equal(network, inputs, probe=probe)
 
@@ -43,7 +44,12 @@ def test_random_networks(seed, probe):
 @pytest.mark.parametrize("seed", range(120))
 def test_random_maps(seed, probe):
     rng = np.random.default_rng(seed)
-    limits = MapLimits() if seed % 2 else MapLimits(max_channels=6, max_size=9, per_neuron=0.3)
+    counts = 0.4 if seed % 3 == 0 else 0.0
+    limits = (
+        MapLimits(counts=counts)
+        if seed % 2
+        else MapLimits(max_channels=6, max_size=9, per_neuron=0.3, counts=counts)
+    )
     network = random_map_network(rng, limits)
     inputs = random_map_payloads(rng, network, n_steps=6, n_samples=2)
     assert_equal(network, inputs, probe=probe)

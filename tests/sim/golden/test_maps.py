@@ -41,6 +41,7 @@ scalar = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(scalar)
 
 SMALL = MapLimits(max_channels=4, max_size=5, max_populations=4, per_neuron=0.3)
+COUNTING = replace(SMALL, counts=0.7, doubles=0.5, per_neuron=0.0)
 
 
 def assert_same(golden, expected):
@@ -51,10 +52,11 @@ def assert_same(golden, expected):
     assert golden.counters == expected.counters
 
 
+@pytest.mark.parametrize("limits", [SMALL, COUNTING], ids=["plain", "counting"])
 @pytest.mark.parametrize("seed", range(80))
-def test_golden_equals_the_scalar_contract(seed):
+def test_golden_equals_the_scalar_contract(seed, limits):
     rng = np.random.default_rng(seed)
-    network = random_map_network(rng, SMALL)
+    network = random_map_network(rng, limits)
     n_steps = int(rng.integers(1, 7))
     inputs = random_map_payloads(rng, network, n_steps=n_steps, n_samples=2)
     assert_same(golden_run(network, inputs), scalar.run_scalar(network, inputs))
@@ -495,3 +497,36 @@ def test_windows_alone_are_those_of_all_neurons(size, per_neuron):
     np.testing.assert_array_equal(alone.potentials["b"], with_all.potentials["b"])
     assert alone.counters == with_all.counters
     assert len(np.unique(alone.potentials["b"])) > 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reset": "hold"}, r"'a' counts, so it must reset at once, .* not by 'hold' with reset_n"),
+        ({"reset_next": True}, r"'a' counts, so it must reset at once, .* reset_next=True$"),
+        ({"frac": 1}, r"'a' counts, so it must have no current and a frac of 0$"),
+        ({"gain": None}, r"'a' must have gains if it counts, and only then$"),
+        ({"kind": "spike"}, r"'a' must have gains if it counts, and only then$"),
+        ({"gain": np.full(2, 32768)}, r"'a' gain must be 2 integers between 0 and 32767$"),
+        ({"threshold": np.full(2, 40000)}, r"threshold must be one multiple of 32768 up to 83558"),
+        ({"threshold": np.array([1, 2]) * 32768}, r"threshold must be one multiple of 32768 up t"),
+    ],
+)
+def test_a_population_that_counts_is_checked(change, message):
+    zeros = np.zeros(2, np.int32)
+    population = Population(
+        name="a", shape=(2,), kind="count", frac=0, threshold=zeros + 3 * 32768, bias=zeros,
+        v_reset=zeros, decay=zeros + 65536, reset="subtract", reset_next=False, strict=False,
+        v_scale=np.ones(2), gain=zeros + 100,
+    )  # fmt: skip
+    weight = np.ones((2, 1), np.int8)
+    network = IntNetwork(
+        inputs=(InputPort(name="in", shape=(1,), scale=1.0, payload_max=1),),
+        populations=(population,),
+        projections=(Projection(source="in", target="a", delay=0, weight=weight),),
+        outputs=(),
+    )
+    GoldenModel(network)
+    broken = replace(network, populations=(replace(population, **change),))
+    with pytest.raises(NetworkError, match=message):
+        GoldenModel(broken)

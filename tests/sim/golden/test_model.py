@@ -19,11 +19,11 @@ scalar = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(scalar)
 
 
-@pytest.mark.parametrize("currents", [0.0, 0.7])
+@pytest.mark.parametrize(("currents", "doubles"), [(0.0, 0.0), (0.7, 0.0), (0.3, 0.6)])
 @pytest.mark.parametrize("seed", range(60))
-def test_golden_equals_the_scalar_contract(seed, currents):
+def test_golden_equals_the_scalar_contract(seed, currents, doubles):
     rng = np.random.default_rng(seed)
-    network = random_network(rng, max_neurons=10, currents=currents)
+    network = random_network(rng, max_neurons=10, currents=currents, doubles=doubles)
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 9)), n_samples=2)
     golden, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)
     result = compare(golden, expected)
@@ -59,7 +59,10 @@ def test_random_networks_reach_every_feature():
                 seen.add("feedback")
         seen |= {"signed" if port.signed else "unsigned" for port in network.inputs}
     seen |= features_of_currents()
-    modes = {(r, n, s) for r in scalar.RESETS for n in (True, False) for s in (True, False)}
+    doubled = random_network(np.random.default_rng(0), doubles=1.0)
+    assert {p.reset for p in doubled.populations if p.kind == "spike"} == {"double"}
+    plain = scalar.RESETS.keys() - {"double"}
+    modes = {(r, n, s) for r in plain for n in (True, False) for s in (True, False)}
     wanted = {"spike", "readout", "dense", "sparse", "identity", "feedback", "signed", "unsigned"}
     wanted |= {"current spike", "current readout", "current factor 1", "current biased"}
     wanted |= {f"delay{d}" for d in range(5)} | {f"frac{f}" for f in range(8)}
@@ -282,8 +285,11 @@ def test_stages_follow_dependence_and_join_cycles():
             r"^Population 'a' neuron 0: .* at most 8388607, not 8420100$",
         ),
         ({"frac": 8}, r"^Population 'a' frac must be between 0 and 7, not 8$"),
-        ({"reset": "soft"}, r"reset must be 'none', 'zero', 'subtract' or 'hold', not 'soft'$"),
-        ({"kind": "soft"}, r"kind must be 'spike', 'readout' or 'graded', not 'soft'$"),
+        (
+            {"reset": "soft"},
+            r"reset must be 'none', 'zero', 'subtract', 'hold' or 'double', not 'soft'$",
+        ),
+        ({"kind": "soft"}, r"kind must be 'spike', .* or 'count', not 'soft'$"),
         ({"decay": np.full(2, 65537)}, r"decay must be 2 integers between 0 and 65536$"),
         ({"delay": -1}, r"'in' -> 'a' must have a delay of at least 0, not -1$"),
     ],

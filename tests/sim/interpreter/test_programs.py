@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from talon.arch.memories import Emit, Memory
+from talon.arch.memories import Emit, Memory, MemoryLayouts
 from talon.arch.params import preset
 from talon.backend.target import Target, get_target
 from talon.compiler.compile import program_of
 from talon.compiler.mapping import map_network
-from talon.compiler.network import InputPort, IntNetwork, OutputPort, Projection
+from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
 from talon.errors import ImageError
 from talon.image.container import memories, read_image
 from talon_sim.golden import golden_run
@@ -35,6 +35,7 @@ def compiled(network, hw, objective="latency"):
         ("tiny_1x1", 8, 2),
         ("tiny_2x2", 24, 3),
         ("tiny_2x2_syn", 24, 3),
+        ("tiny_2x2_double", 24, 3),
         ("zynq_us_plus", 90, 3),
         ("zynq_us_plus_syn", 90, 3),
     ],
@@ -47,6 +48,7 @@ def test_images_equal_golden(seed, hw, max_neurons, max_populations, objective):
         max_neurons=max_neurons,
         max_populations=max_populations,
         currents=0.6 if preset(hw).synaptic_current else 0.0,
+        doubles=0.6 if preset(hw).double_threshold else 0.0,
     )
     inputs = random_payloads(rng, network, n_steps=int(rng.integers(1, 15)), n_samples=2)
     program = compiled(network, hw, objective)
@@ -153,3 +155,39 @@ def test_a_corrupt_image_is_not_run():
 
     with pytest.raises(ImageError, match=r"corrupt"):
         get_target("interpreter").run(Corrupt(), inputs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"reset_next": 1}, r"has a neuron that counts and does not reset at once"),
+        ({"reset": 3}, r"has a neuron that counts and does not reset at once"),
+        ({"threshold": 100}, r"has a neuron that counts up to 0, not up to 1 to 255"),
+    ],
+)
+def test_records_of_neurons_that_count_are_checked(fields, message):
+    zeros = np.zeros(3, np.int32)
+    population = Population(
+        name="a", shape=(3,), kind="count", frac=0, threshold=zeros + 5 * 32768, bias=zeros,
+        v_reset=zeros, decay=zeros + 65536, reset="subtract", reset_next=False, strict=False,
+        v_scale=np.ones(3), gain=zeros + 20000,
+    )  # fmt: skip
+    network = IntNetwork(
+        inputs=(InputPort(name="in", shape=(2,), scale=1.0, payload_max=1),),
+        populations=(population,),
+        projections=(
+            Projection(source="in", target="a", delay=0, weight=np.full((3, 2), 3, np.int8)),
+        ),
+        outputs=(OutputPort(name="out", population="a", shape=(3,), kind="count"),),
+    )
+    image = read_image(compiled(network, "tiny_2x2_multi").image)
+    words = memories(image.sections)
+    ones = {"in": np.ones((2, 1, 2), np.int8)}
+    found = Interpreter(image.params, words, image.manifest).run(ones)
+    assert found.spikes["a"].tolist() == [[[3] * 3], [[4] * 3]]
+    (core,) = words
+    layout = MemoryLayouts(image.params).record
+    record = layout.from_words(words[core][Memory.RECORD][: layout.n_words].tolist())
+    words[core][Memory.RECORD][: layout.n_words] = layout.to_words({**record, **fields})
+    with pytest.raises(ImageError, match=message):
+        Interpreter(image.params, words, image.manifest)

@@ -12,13 +12,18 @@ from talon.arch import numerics
 from talon.arch.memories import Reset
 from talon.arch.numerics import (
     ACC_MAX,
+    COUNT_ONE,
     DECAY_ONE,
     FRAC_MAX,
+    GAIN_MAX,
+    PAYLOAD_MAX,
     V_MAX,
     V_MIN,
+    CountingParams,
     CurrentParams,
     NeuronParams,
     update,
+    update_counting,
     update_current,
 )
 
@@ -93,14 +98,17 @@ def reference(v, acc, p, frac):
         return x > p.threshold if p.strict else x >= p.threshold
 
     def reset(x):
-        return {Reset.ZERO: p.v_reset, Reset.SUBTRACT: x - p.threshold}.get(p.reset, x)
+        less = x - p.threshold
+        at_once = {} if p.reset_next else {Reset.DOUBLE: less}
+        return {Reset.ZERO: p.v_reset, Reset.SUBTRACT: less, **at_once}.get(p.reset, x)
 
     late = p.reset_next and above(v)
     total = (reset(leaked) if late else leaked) + drive
     if late and p.reset is Reset.HOLD:
         total = p.v_reset
     first = int(np.clip(total, V_MIN, V_MAX))
-    spike = above(first)
+    is_double = p.reset is Reset.DOUBLE and not p.reset_next
+    spike = above(first - p.threshold) if is_double and above(v) else above(first)
     stored = reset(first) if spike and not p.reset_next else first
     second = int(np.clip(stored, V_MIN, V_MAX))
     return second, spike, first != total or second != stored
@@ -162,6 +170,21 @@ def test_the_forms_of_the_reset_by_example():
     assert run(replace(held, bias=9), currents) == [(21, True), (3, False), (17, True)]
 
 
+def test_a_threshold_is_twice_as_high_where_a_timestep_begins_above_it():
+    double = NeuronParams(threshold=10, reset=Reset.DOUBLE)
+    v, trace = 0, []
+    for acc in (35, 0, -6, 0, 1):
+        v, spike, _ = update(v, acc, double, frac=0)
+        trace.append((v, spike))
+    assert trace == [(25, True), (15, True), (9, False), (9, False), (0, True)]
+    # At 19 the threshold is 20; at 20 it is met, unless that is not enough.
+    assert update(19, 0, double, frac=0) == (19, False, False)
+    assert update(20, 0, double, frac=0) == (10, True, False)
+    assert update(20, 0, replace(double, strict=True), frac=0) == (20, False, False)
+    assert update(10, 10, replace(double, strict=True), frac=0) == (10, True, False)
+    assert update(20, 0, replace(double, reset_next=True), frac=0) == (20, True, False)
+
+
 def test_a_reset_at_the_next_timestep_compares_the_potential_of_rest_too():
     params = NeuronParams(threshold=0, reset=Reset.SUBTRACT, reset_next=True, v_reset=9)
     assert update(0, 0, params, frac=0) == (0, True, False)
@@ -205,6 +228,40 @@ def test_a_current_outlasts_its_event_and_acts_at_once():
         v, _, _ = update(v, i, neuron, frac=0)
         trace.append((i, v))
     assert trace == [(16, 16), (8, 24), (4, 28), (-38, -10), (-19, -29)]
+
+
+@given(
+    v=potentials,
+    acc=st.integers(-ACC_MAX, ACC_MAX),
+    params=st.builds(
+        CountingParams,
+        gain=st.integers(0, GAIN_MAX),
+        max_spikes=st.integers(1, PAYLOAD_MAX),
+        bias=potentials,
+        v_reset=potentials,
+        decay=decays,
+        reset=st.sampled_from([Reset.NONE, Reset.ZERO, Reset.SUBTRACT]),
+        strict=st.booleans(),
+    ),
+)
+def test_counting_follows_the_reference_page(v, acc, params):
+    total = int(Fraction(v) * params.decay / DECAY_ONE) + acc * params.gain + params.bias
+    base = min(max(total, V_MIN), V_MAX)
+    above = (lambda n: base > n * COUNT_ONE) if params.strict else lambda n: base >= n * COUNT_ONE
+    count = max(n for n in range(params.max_spikes + 1) if n == 0 or above(n))
+    after = {Reset.NONE: base, Reset.SUBTRACT: base - count * COUNT_ONE}.get(
+        params.reset, params.v_reset if count else base
+    )
+    assert update_counting(v, acc, params) == (after, count, base != total)
+    assert V_MIN <= after <= V_MAX
+
+
+@given(v=potentials, acc=st.integers(-200, 200), strict=st.booleans())
+def test_a_count_of_one_at_most_is_the_plain_neuron(v, acc, strict):
+    counting = CountingParams(gain=100, max_spikes=1, bias=7, strict=strict)
+    plain = NeuronParams(threshold=COUNT_ONE, bias=7, reset=Reset.SUBTRACT, strict=strict)
+    found, wanted = update_counting(v, acc, counting), update(v, acc * 100, plain, frac=0)
+    assert found == (wanted[0], int(wanted[1]), wanted[2])
 
 
 def test_formats_of_the_contract():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from talon.arch.memories import MemoryLayouts
+from talon.arch.memories import Emit, MemoryLayouts, emits
 from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, preset
 
 
@@ -30,6 +30,8 @@ from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, pres
             {"synaptic_current": 1},
             r"synaptic_current must be True or False, not 1$",
         ),
+        ({"double_threshold": 0}, r"double_threshold must be True or False, not 0$"),
+        ({"multi_spike": True}, r"multi_spike must be False without feature maps, not True$"),
         ({"weight_memory": "dram"}, r"weight_memory must be 'uram', 'bram' or 'generic', not 'dra"),
     ],
 )
@@ -62,6 +64,7 @@ def test_the_hash_tells_images_apart_and_nothing_else():
         {"n_routes": 32},
         {"n_tokens": 32},
         {"synaptic_current": True},
+        {"double_threshold": True},
     ):
         assert replace(ZYNQ_US_PLUS, **change).hardware_hash != base
     assert len({p.hardware_hash for p in PRESETS.values()}) == len(PRESETS)
@@ -71,7 +74,9 @@ def test_an_option_that_is_off_changes_neither_hash_nor_facts():
     # The numbers of the arrays before the option; images for them stay good.
     assert ZYNQ_US_PLUS.hardware_hash == 0x7F418EF9
     assert preset("tiny_2x2").hardware_hash == 0x20B0109B
-    assert "synaptic_current" not in ZYNQ_US_PLUS.facts()
+    assert preset("tiny_2x2_map").hardware_hash == 0x404A338D
+    options = {"synaptic_current", "double_threshold", "multi_spike"}
+    assert not options & ZYNQ_US_PLUS.facts().keys()
     facts = preset("tiny_2x2_syn").facts()
     assert facts["synaptic_current"] is True
     for params in PRESETS.values():
@@ -83,6 +88,27 @@ def test_a_record_has_the_current_above_what_it_has_without():
     assert plain.record.fields == plain.neuron.fields
     assert with_current.record.fields == (*plain.neuron.fields, *with_current.current.fields)
     assert (plain.record.n_words, with_current.record.n_words) == (3, 5)
+
+
+def test_a_record_has_room_for_the_resets_that_there_are():
+    plain, double = (MemoryLayouts(preset(n)) for n in ("tiny_2x2", "tiny_2x2_double"))
+    widths = [
+        next(field.width for field in layouts.neuron.fields if field.name == "reset")
+        for layouts in (plain, double)
+    ]
+    assert widths == [2, 3]
+    assert double.neuron.n_words == plain.neuron.n_words
+
+
+def test_groups_that_count_are_of_arrays_that_do():
+    plain, counting = preset("tiny_2x2_map"), preset("tiny_2x2_multi")
+    assert set(emits(counting)) - set(emits(plain)) == {Emit.COUNT}
+    widths = [
+        next(f.width for f in MemoryLayouts(p).group.fields if f.name == "emit")
+        for p in (plain, counting)
+    ]
+    assert widths == [2, 3]
+    assert replace(plain, multi_spike=True).hardware_hash != plain.hardware_hash
 
 
 def test_the_full_array_is_the_documented_one():

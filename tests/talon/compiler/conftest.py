@@ -87,14 +87,22 @@ def run_lowered(network, inputs, n_steps, n_samples):
                     "hold": p.v_reset,
                 }
                 total = np.where(fires(p, v), late[p.reset], total)
-            fired = fires(p, total)
+            fired = counted(p, total) if p.kind == "count" else fires(p, total)
+            if p.reset == "double":
+                fired = fires(p, total - fires(p, v) * p.threshold)
             if not p.reset_next and p.reset != "none":
-                reset = p.v_reset if p.reset == "zero" else total - p.threshold
+                reset = p.v_reset if p.reset == "zero" else total - fired * p.threshold
                 total = np.where(fired, reset, total)
             potentials[p.name][t], spikes[p.name][t] = total, fired
             sent = np.maximum(total, 0) if p.kind == "graded" else fired
             values[p.name][t] = pooled(sent, p)
     return spikes, potentials
+
+
+def counted(p, total):
+    """Return how many whole thresholds are in potentials."""
+    whole = total / p.threshold
+    return np.clip(np.ceil(whole) - 1 if p.strict else np.floor(whole), 0, p.max_spikes)
 
 
 def run_integers(network, inputs, n_steps, n_samples):
@@ -128,6 +136,9 @@ def run_integers(network, inputs, n_steps, n_samples):
                 now = graded(acc, p)
                 fired = now > 0
                 events = now
+            elif p.kind == "count":
+                now, events = update_counting(before, acc, p)
+                fired = events > 0
             else:
                 now, fired = updated(before, acc, p)
                 events = fired.astype(np.int64) if p.kind == "spike" else np.zeros_like(now)
@@ -159,6 +170,15 @@ def updated(v, acc, p):
         after = p.v_reset if p.reset == "zero" else now - p.threshold
         now = np.clip(np.where(fired, after, now), numerics.V_MIN, numerics.V_MAX)
     return now, fired
+
+
+def update_counting(v, acc, p):
+    total = np.sign(v) * (np.abs(v) * p.decay >> 16) + acc * p.gain + p.bias
+    now = np.clip(total, numerics.V_MIN, numerics.V_MAX)
+    one = numerics.COUNT_ONE
+    count = np.clip((now - p.strict) // one, 0, p.threshold // one)
+    after = {"none": now, "zero": p.v_reset, "subtract": now - count * one}[p.reset]
+    return np.where(count > 0, after, now), count
 
 
 def windows(events, p):

@@ -9,6 +9,7 @@ from talon.compiler.lower import ONE_POPULATION, lower
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError
 from talon.ir import (
+    IF,
     LI,
     Affine,
     CubaLI,
@@ -277,18 +278,6 @@ def test_sums_of_windows_are_synapses(run_lowered, kernel, stride, padding, ceil
     np.testing.assert_allclose(potentials["out"].reshape(wanted.shape), wanted)
 
 
-def test_several_spikes_in_a_timestep_are_refused():
-    rng = np.random.default_rng(0)
-    node = cuba(rng, reset="subtract")
-    node.max_spikes = 4
-    with pytest.raises(
-        MappingError,
-        match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: max_spikes=4, but the array fires once "
-        r"in a timestep; train with max_spikes=1 and more timesteps or run the graph on ",
-    ):
-        lower(chain(full(rng), node))
-
-
 def test_a_second_comparison_in_a_timestep_is_refused():
     rng = np.random.default_rng(0)
     node = cuba(rng, reset="subtract")
@@ -296,6 +285,30 @@ def test_a_second_comparison_in_a_timestep_is_refused():
     with pytest.raises(
         MappingError,
         match=r"^Node 'n1' \(CubaLIF\) cannot be mapped: double_threshold compares twice in a "
-        r"timestep, the array once; train with reset_delay=True, which ",
+        r"timestep, the array once; use an array with double_threshold=True \(presets 'zynq_us_plus"
+        r"_double', 'tiny_2x2_double'.*\) or train with reset_delay=True, which ",
     ):
-        lower(chain(full(rng), node))
+        lower(chain(full(rng), node), doubles=False)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_thresholds_double_in_a_timestep_that_begins_above_them(run_lowered, strict):
+    rng = np.random.default_rng(3)
+    affine = full(rng)
+    node = IF(between(rng, 0.6, 1.5), reset="subtract", strict=strict, double_threshold=True)
+    x = rng.random((STEPS, SAMPLES, 4)) < 0.4
+    network = lower(chain(affine, node))
+    assert network.populations[0].reset == "double"
+    spikes, _ = run_lowered(network, {"in": x}, STEPS, SAMPLES)
+
+    def compare(v):
+        return v > node.v_threshold if strict else v >= node.v_threshold
+
+    v, seen = np.zeros((SAMPLES, N)), 0
+    for t, drive in enumerate(currents_of(affine, x)):
+        above, v = compare(v), v + drive
+        fired = compare(v - above * node.v_threshold)
+        seen += int((compare(v) & ~fired).sum())
+        v = v - fired * node.v_threshold
+        np.testing.assert_array_equal(spikes["n1"][t], fired)
+    assert seen >= 10

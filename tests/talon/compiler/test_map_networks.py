@@ -26,6 +26,7 @@ from talon.ir import (
     Affine,
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Conv1d,
     Conv2d,
     Flatten,
@@ -42,6 +43,7 @@ from talon.ir import (
     Sigmoid,
     SumPool2d,
     Tanh,
+    Upsample,
 )
 
 HW = preset("zynq_us_plus_map")
@@ -260,6 +262,76 @@ def test_pools_of_pools_are_one():
     network = lower(graph, maps=True)
     assert network.populations[0].pool == Pool(kind="max", size=(4, 4))
     assert network.populations[0].shape == (2, 8, 8)
+
+
+def _pooled_spikes(spikes, shape, pool):
+    """Return the largest of each window, as the float simulation has it."""
+    sent = spikes.reshape(-1, *shape).astype(np.float32)
+    graph = chain(shape, pool)
+    inputs = prepare_inputs(graph, {"input": sent[:, None]})
+    return simulate_float(graph, inputs).outputs["output"].reshape(len(sent), -1)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        MaxPool2d(3, stride=2, padding=1),
+        MaxPool2d(2, stride=1),
+        MaxPool2d((3, 2), stride=(1, 2), padding=(1, 0)),
+        MaxPool2d(3, stride=3, padding=1),
+        MaxPool2d(2, stride=2, ceil_mode=True),
+        MaxPool2d(3, stride=1, dilation=2),
+        MaxPool2d(5, stride=4, padding=2),
+    ],
+    ids=str,
+)
+def test_any_windows_of_spikes_are_neurons_that_fire_with_one_of_them(run_integers, pool):
+    graph = chain((1, 9, 9), conv(2, 1, padding=1), spiking(2), pool, conv(1, 2), spiking(1))
+    rng = np.random.default_rng(0)
+    data = prepare_inputs(graph, {"input": (rng.random((6, 2, 1, 9, 9)) < 0.1).astype(np.float32)})
+    for stats in (None, statistics_of(graph, data)):
+        network, _, _ = quantize_graph(graph, HW, calibration=stats)
+        *_, spikes = run_integers(network, quantize_inputs(network, data.values), 6, 2)
+        found = spikes["n2"].reshape(12, -1)
+        wanted = _pooled_spikes(spikes["n1"], (2, 9, 9), pool)
+        np.testing.assert_array_equal(found, wanted)
+        assert 0.05 < wanted.mean() < 0.95
+
+
+def test_windows_of_spikes_come_through_what_only_moves_them(run_integers):
+    """Of joined, split, upsampled and pooled spikes, where no population has a pool for them."""
+    nodes = {
+        "input": Input((1, 6, 6)),
+        "a": conv(2, 1, padding=1),
+        "a_fires": spiking(2, 0.9),
+        "b": conv(1, 1, padding=1, seed=1),
+        "b_fires": spiking(1, 0.9),
+        "join": Concat(2),
+        "pool": MaxPool2d(2),
+        "up": Upsample(2),
+        "again": MaxPool2d(3, stride=1, padding=1),
+        "side": MaxPool2d(2),
+        "output": Output((3, 3, 3)),
+    }
+    names = ("input", "a", "a_fires", "join", "pool", "up", "again", "side", "output")
+    edges = [*pairwise(names), ("input", "b"), ("b", "b_fires"), ("b_fires", "join")]
+    graph = Graph(nodes, edges)
+    data = prepare_inputs(
+        graph,
+        {"input": (np.random.default_rng(1).random((5, 3, 1, 6, 6)) < 0.15).astype(np.float32)},
+    )
+    network, _, _ = quantize_graph(graph, HW)
+    assert {p.name: p.pool for p in network.populations}["again"] == Pool(kind="max", size=(2, 2))
+    *_, spikes = run_integers(network, quantize_inputs(network, data.values), 5, 3)
+    joined = np.concatenate(
+        [spikes["a_fires"].reshape(15, 2, 6, 6), spikes["b_fires"].reshape(15, 1, 6, 6)], axis=1
+    )
+    first = _pooled_spikes(joined, (3, 6, 6), nodes["pool"])
+    np.testing.assert_array_equal(spikes["pool"].reshape(first.shape), first)
+    larger = first.reshape(15, 3, 3, 3).repeat(2, axis=2).repeat(2, axis=3)
+    second = _pooled_spikes(larger, (3, 6, 6), nodes["again"])
+    np.testing.assert_array_equal(spikes["again"].reshape(second.shape), second)
+    assert 0.1 < second.mean() < 0.9
 
 
 def test_rectified_values_at_an_output_are_graded():

@@ -266,3 +266,46 @@ def test_edges_of_a_target_hold_together():
     network = replace(network, projections=(*network.projections, loose))
     with pytest.raises(ImageError, match="'x' -> 'b' must hold, as others into 'b' do"):
         network_from_bytes(network_to_bytes(network))
+
+
+def counting(**changes):
+    """Return input -> neurons that count."""
+    zeros = np.zeros(4, np.int32)
+    only = Population(
+        name="a", shape=(4,), kind="count", frac=0, threshold=zeros + 7 * 32768, bias=zeros - 3,
+        v_reset=zeros, decay=zeros + 9, reset="subtract", reset_next=False, strict=True,
+        v_scale=np.ones(4), gain=zeros + np.arange(4, dtype=np.int32),
+    )  # fmt: skip
+    return IntNetwork(
+        inputs=(InputPort(name="x", shape=(2,), scale=1.0, payload_max=3),),
+        populations=(replace(only, **changes),),
+        projections=(Projection(source="x", target="a", delay=0, weight=np.ones((4, 2), np.int8)),),
+        outputs=(OutputPort(name="o", population="a", shape=(4,), kind="count"),),
+    )
+
+
+def test_gains_of_neurons_that_count_are_kept():
+    network = counting()
+    found = network_from_bytes(network_to_bytes(network))
+    np.testing.assert_array_equal(found.populations[0].gain, [0, 1, 2, 3])
+    assert (found.populations[0].kind, found.populations[0].payload_max) == ("count", 7)
+    assert found.outputs[0].kind == "count"
+    assert network_to_bytes(found) == network_to_bytes(network)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reset": "hold"}, "'a' counts, so it must reset at once, with frac 0 and without a"),
+        ({"reset_next": True}, "'a' counts, so it must reset at once, with frac 0 and without"),
+        ({"frac": 2}, "'a' counts, so it must reset at once, with frac 0 and without a current"),
+        ({"threshold": np.full(4, 32769)}, "'a' counts, so its threshold must be one multiple of"),
+        ({"threshold": np.full(4, 0)}, "'a' counts, so its threshold must be one multiple of 327"),
+        ({"threshold": 32768 * np.arange(1, 5)}, "'a' counts, so its threshold must be one mult"),
+        ({"gain": np.full(4, 32768)}, "gain of population 'a' must be from 0 to 32767, not 32768"),
+    ],
+)
+def test_a_population_that_counts_is_checked(changes, message):
+    data = network_to_bytes(counting(**changes))
+    with pytest.raises(ImageError, match=rf"^Network section.* {message}"):
+        network_from_bytes(data)

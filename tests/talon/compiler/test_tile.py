@@ -145,5 +145,5 @@ def test_room_that_is_split_over_cores_is_told_apart_from_none(make_mlp):
 
 
 def test_objective_must_be_known(make_mlp):
-    with pytest.raises(ValueError, match=r"^Objective must be one of \('latency', 'cores'\)"):
-        tile(network_of(make_mlp(4, 4)), ZYNQ, objective="traffic")
+    with pytest.raises(ValueError, match=r"^Objective must be one of .*traffic"):
+        tile(network_of(make_mlp(4, 4)), ZYNQ, objective="speed")

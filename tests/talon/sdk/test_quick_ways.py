@@ -19,7 +19,7 @@ from talon.ir.shapes import infer_acyclic
 from talon.ir.structure import check_edges, check_entry, is_surely_sound
 from talon.ir.topology import order_of, partial_order
 from talon.sdk.analyze import analyze_graph
-from talon.sdk.columns import without_repeats
+from talon.sdk.columns import are_alike, are_repeats
 from talon.sdk.fingerprint import fingerprint_graph
 from talon.sdk.lint import lint_graph
 from talon.testing import graphs_of_primitives
@@ -108,7 +108,7 @@ def test_findings_are_those_of_the_long_way(graph: ir.Graph, random: Any) -> Non
         patch.setattr("talon.ir.graph.is_surely_sound", lambda *_: False)
         patch.setattr("talon.ir.shapes.infer_acyclic", lambda _: None)
         patch.setattr("talon.sdk.lint.infer_acyclic", lambda _: None)
-        patch.setattr("talon.sdk.lint.without_repeats", list)
+        patch.setattr("talon.sdk.lint.are_repeats", lambda _: False)
         patch.setattr("talon.sdk.lint._all_surely_finite", lambda _: False)
         patch.setattr("talon.sdk.lint._surely_in_range", lambda *_: False)
         assert lint_graph(graph) == quick
@@ -142,23 +142,24 @@ def test_a_number_edited_in_place_is_seen() -> None:
     assert analyze_graph(graph).total_params == params + 120
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["<f4", "<i4", "<f8", ">f4"]))))
-def test_only_repeats_are_left_out(items: list[tuple[int, str]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["<f4", "<i4", ">f4"])), max_size=4))
+def test_arrays_repeat_if_dtype_and_bytes_are_the_same(items: list[tuple[int, str]]) -> None:
     arrays = [np.full(4, value, dtype) for value, dtype in items]
-    kept = without_repeats(arrays)
-    assert set(map(id, kept)) <= set(map(id, arrays))
-
-    def contents(found: list[np.ndarray]) -> set[tuple[str, bytes]]:
-        return {(array.dtype.str, array.tobytes()) for array in found}
-
-    assert contents(kept) == contents(arrays)
+    assert are_repeats(arrays) == (len({(a.dtype, a.tobytes()) for a in arrays}) == 1)
 
 
-def test_many_equal_arrays_are_one() -> None:
-    assert len(without_repeats([np.ones(9) for _ in range(50)])) == 1
-    strided = [np.ones((9, 2))[:, 0] for _ in range(5)]
-    assert len(without_repeats(strided)) == 5
-    assert without_repeats([]) == []
+def test_strided_arrays_are_not_known_to_repeat() -> None:
+    assert are_repeats([np.ones(9) for _ in range(50)])
+    assert not are_repeats([np.ones((9, 2))[:, 0] for _ in range(5)])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 1.0, True, None, "1", (1, 2), (1.0, 2)])), min_size=1)
+)
+def test_rows_are_alike_if_values_and_types_are_the_same(rows: list[tuple[Any]]) -> None:
+    assert are_alike(rows) == (len(set(map(repr, rows))) == 1)
+    assert not are_alike([*rows, (np.float64(1),)])
+    assert not are_alike([([1],), ([1],)])
 
 
 def graph_of(names: list[Any], edges: list[Any]) -> ir.Graph:

@@ -18,9 +18,9 @@ from talon.arch import numerics
 from talon_sim.golden.fast.compiled import compiled
 
 V_MIN, V_MAX = float(numerics.V_MIN), float(numerics.V_MAX)
-PAYLOAD_MAX = numerics.PAYLOAD_MAX
+PAYLOAD_MAX, COUNT_BITS = numerics.PAYLOAD_MAX, numerics.COUNT_BITS
 
-NONE, ZERO, SUBTRACT, HOLD = range(4)
+NONE, ZERO, SUBTRACT, HOLD, DOUBLE = range(5)
 """Kinds of reset."""
 
 
@@ -295,8 +295,9 @@ def advance(
                     x = np.float64(v_reset[i])
                 y = _clamped(x)
                 is_clamped |= y != x
-                is_over = y > level[i]
-                if is_over and not is_next and reset == SUBTRACT:
+                is_doubled = reset == DOUBLE and not is_next and old > level[i]
+                is_over = (y - threshold[i] if is_doubled else y) > level[i]
+                if is_over and not is_next and reset in (SUBTRACT, DOUBLE):
                     x = y - threshold[i]
                     y = _clamped(x)
                     is_clamped |= y != x
@@ -314,6 +315,48 @@ def advance(
             if sent.size and fires:
                 _send(fired, shape, pool, best, sent[t, b])
     return n_spikes, n_clamped
+
+
+@compiled
+def count(
+    acc, t0, t1, b0, b1, base, v, gain, bias, factor, v_reset, rule, shape, pool, out, recorded
+):
+    """Advance neurons that count; return how many fired, and saturations.
+
+    ``rule`` is the reset, whether a whole threshold has to be passed, and the largest count.
+    """
+    reset, is_strict, most = rule
+    own, sent = out
+    n = v.shape[1]
+    counts = np.empty(n, np.uint8)
+    best = np.empty(shape[2], np.int32)
+    stored = np.empty(n, np.int32)
+    n_fired, n_clamped = 0, 0
+    for b in range(b0, b1):
+        given = base[b if len(base) > 1 else 0]
+        for t in range(t0, t1):
+            for i in range(n):
+                drive = (np.float64(acc[t - t0, b - b0, i]) + given[i]) * np.float64(gain[i])
+                total = np.trunc(np.float64(v[b, i]) * np.float64(factor[i])) + drive + bias[i]
+                y = _clamped(total)
+                n_clamped += y != total
+                whole = (np.int32(y) - np.int32(is_strict)) >> COUNT_BITS
+                times = min(max(whole, 0), most)
+                if reset == SUBTRACT:
+                    y -= np.float64(times << COUNT_BITS)
+                elif reset == ZERO and times > 0:
+                    y = np.float64(v_reset[i])
+                v[b, i] = np.float32(y)
+                stored[i] = np.int32(y)
+                counts[i] = times
+                n_fired += times > 0
+            if recorded.size:
+                _record(stored, shape, recorded[t, b])
+            if own.size:
+                _record(counts, shape, own[t, b])
+            if sent.size:
+                _send(counts, shape, pool, best, sent[t, b])
+    return n_fired, n_clamped
 
 
 @compiled

@@ -23,6 +23,7 @@ _RESETS = {
     "zero": kernels.ZERO,
     "subtract": kernels.SUBTRACT,
     "hold": kernels.HOLD,
+    "double": kernels.DOUBLE,
 }
 _POOLS = {"max": 1, "sum": 2}
 
@@ -186,7 +187,52 @@ class GradedNeurons:
         return int(n_sent), 0
 
 
-AnyNeurons = FiringNeurons | GradedNeurons
+class CountingNeurons:
+    """Neurons that may fire several times in a timestep, started for a number of samples."""
+
+    def __init__(self, population: Population, layout: Layout) -> None:
+        assert population.gain is not None
+        order = layout.order
+        self._shape, self._pool = layout.shape, _pool_of(population)
+        self.base: Base = np.zeros((1, population.n))
+        self._gain, self._bias, self._v_reset = (
+            values[order].astype(np.float32)
+            for values in (population.gain, population.bias, population.v_reset)
+        )
+        self._factor = (population.decay / numerics.DECAY_ONE)[order].astype(np.float32)
+        most = int(population.threshold[0]) >> numerics.COUNT_BITS
+        self._rule = (_RESETS[population.reset], population.strict, most)
+
+    def start(self, n_samples: int, n_steps: int) -> CountingNeurons:
+        """Return neurons like these at rest, for as many samples and timesteps."""
+        del n_steps
+        neurons = copy(self)
+        neurons._v = np.zeros((n_samples, len(self._gain)), np.float32)
+        return neurons
+
+    def advance(
+        self, acc: Sums, ends: tuple[int, int, int, int], base: Base, out: Out
+    ) -> tuple[int, int]:
+        """Advance by some timesteps of some samples; return who fired, and saturations."""
+        n_fired, n_clamped = kernels.count(
+            acc,
+            *ends,
+            base,
+            self._v,
+            self._gain,
+            self._bias,
+            self._factor,
+            self._v_reset,
+            self._rule,
+            self._shape,
+            self._pool,
+            out.bytes,
+            out.recorded,
+        )
+        return int(n_fired), int(n_clamped)
+
+
+AnyNeurons = FiringNeurons | CountingNeurons | GradedNeurons
 
 
 def _pool_of(population: Population) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from talon_sim.golden.edges import Edge, edges_of, is_held
 from talon_sim.golden.fast.neurons import (
     AnyNeurons,
     CompiledWindows,
+    CountingNeurons,
     FiringNeurons,
     GradedNeurons,
     Out,
@@ -45,10 +46,7 @@ class FastEngine:
         )
         reach = drive_reach(network)
         self._neurons: dict[str, AnyNeurons] = {
-            p.name: GradedNeurons(p, layouts[p.name])
-            if p.kind == "graded"
-            else FiringNeurons(p, layouts[p.name], reach=reach[p.name])
-            for p in network.populations
+            p.name: _neurons_of(p, layouts[p.name], reach[p.name]) for p in network.populations
         }
         self._windows = {
             p.name: CompiledWindows(p) for p in network.populations if CompiledWindows.fits(p)
@@ -225,6 +223,15 @@ class Stage:
         if self.population.kind != "readout":
             self.spikes += n_spikes
         self.saturations += n_clamped
+
+
+def _neurons_of(population: Population, layout: Layout, reach: float) -> AnyNeurons:
+    """Return the neurons of a population, ready to start."""
+    if population.kind == "graded":
+        return GradedNeurons(population, layout)
+    if population.kind == "count":
+        return CountingNeurons(population, layout)
+    return FiringNeurons(population, layout, reach=reach)
 
 
 def _run_together(stages: Sequence[Stage]) -> None:

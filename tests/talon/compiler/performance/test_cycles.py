@@ -22,14 +22,14 @@ pytestmark = pytest.mark.cosim
 COUNTS = ("events", "rows", "sops", "spikes", "updates")
 
 
-def assert_near(program, payloads, *, bar=0.05):
+def assert_near(program, payloads):
     golden = get_target("golden").run(program, payloads, probe=True)
     found = estimate(program.contents, golden, payloads)
     trace = get_target("cosim").run(program, payloads, probe=False)
     for core, counters in zip(found.cores, trace.cores, strict=True):
         for name in COUNTS:
             assert int(getattr(core, name).sum()) == counters[name]
-    assert found.cycles == pytest.approx(trace.cycles, rel=bar)
+    assert found.cycles == pytest.approx(trace.cycles, rel=0.05)
 
 
 def of_graph(graph, hw, *, rate, **options):
@@ -42,7 +42,7 @@ def of_graph(graph, hw, *, rate, **options):
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("hw", ["zynq_2x2_map", "tiny_2x2_map"])
+@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map"])
 def test_random_networks_of_maps(seed, hw):
     rng = np.random.default_rng(seed)
     network = random_map_network(rng)
@@ -58,9 +58,9 @@ def test_fully_connected_networks(sizes, objective, make_mlp):
     assert_near(*of_graph(graph, "tiny_2x2", rate=0.3, objective=objective))
 
 
-# Three senders that keep one core busy nine cycles in ten: the hardest case, not held to 5 %.
-@pytest.mark.parametrize(("graded", "bar"), [(True, 0.1), (False, 0.05)])
-def test_a_convolution_with_a_pool(graded, bar):
+# Graded, three senders keep one core busy nine cycles in ten.
+@pytest.mark.parametrize("graded", [True, False])
+def test_a_convolution_with_a_pool(graded):
     rng = np.random.default_rng(2)
 
     def lif(n):
@@ -82,4 +82,4 @@ def test_a_convolution_with_a_pool(graded, bar):
     }
     names = list(nodes)
     graph = Graph(nodes, list(itertools.pairwise(names)))
-    assert_near(*of_graph(graph, "zynq_2x2_map", rate=0.25), bar=bar)
+    assert_near(*of_graph(graph, "zynq_us_plus_map", rate=0.25, objective="cores"))

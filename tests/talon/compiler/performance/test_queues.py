@@ -1,116 +1,269 @@
-"""The parts of the timing: the input of a core, and the routers that tokens cross."""
+"""The parts of the timing: the input of a core, the routers, and what senders send."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from talon.arch.memories import Emit
 from talon.arch.params import preset
 from talon.compiler.cover import members
-from talon.compiler.performance.mesh import ROUTER, Mesh
+from talon.compiler.performance.clock import Clock
+from talon.compiler.performance.emission import (
+    FETCH_TO_TAKEN,
+    TO_FETCH,
+    TO_PACKET,
+    TO_TOKEN,
+    Source,
+    pace_of,
+)
+from talon.compiler.performance.mesh import QUEUE, ROUTER, Mesh
+from talon.compiler.performance.senders import Group, Way
 from talon.compiler.performance.synapse_queue import PIPELINE, SynapseQueue
 
-
-def packets(queue, port, times, *, decode=1, stream=1, lag=0):
-    times = np.asarray(times, float)
-    n = len(times)
-    queue.add(port, times, *(np.full(n, float(value)) for value in (decode, stream, lag)))
+HOST = -1
 
 
-def through(queue, port, time, number=0):
-    """Return when a token that comes at a time is through."""
-    found = queue.add_token(port, time, number)
-    while found is None:
-        came, again = queue.take_in(time)
-        if number in came:
-            return came[number]
-        time = max(again, time + 1)
-    return found
+@dataclass
+class Message:
+    """A packet to some cores with its cost there, or a token."""
+
+    masks: tuple[int, int] = (1, 1)
+    cost: tuple[int, int, int] = (1, 0, 1)
+    is_token: bool = False
+
+    def work(self, core):
+        return self.cost
+
+
+class Recorder:
+    """Takes all packets in, and knows when they came; with ``every``, one each so many cycles."""
+
+    def __init__(self, clock, every=1):
+        self.clock, self.every, self.times, self.messages = clock, every, [], []
+        self.free = 0
+
+    def offer(self, message, time, sender):
+        at = max(time, self.free)
+        self.free = at + self.every
+        if at > time:
+            self.clock.at(at, lambda now: (self.note(message, now), sender.taken(now)))
+            return False
+        self.note(message, time)
+        return True
+
+    def note(self, message, time):
+        self.times.append(time)
+        self.messages.append(message)
+
+
+def offers(messages, times, accepted=None):
+    """Offer packets, each no earlier than its time; note in ``accepted`` when they were taken."""
+    for message, time in zip(messages, times, strict=True):
+        taken = yield time, message
+        if accepted is not None:
+            accepted.append(taken)
+
+
+class Line:
+    """A core's input alone: what comes at some times, and when tokens are through."""
+
+    def __init__(self, depth=32):
+        self.clock, self.through, self.accepted = Clock(), [], []
+        self.queue = SynapseQueue(0, depth, self.clock, lambda _, time: self.through.append(time))
+
+    def run(self, messages, times):
+        source = Source(self.clock, self.queue)
+        source.send(offers(messages, times, self.accepted))
+        self.clock.run()
+        return self.through
+
+
+TOKEN = Message(is_token=True)
+
+
+def test_a_clock_keeps_the_order_of_cycles_and_of_their_halves():
+    clock, found = Clock(), []
+    clock.late(3, lambda now: found.append(("late", now)))
+    clock.at(3, lambda now: found.append(("at", now)))
+    clock.at(1, lambda now: clock.at(2, lambda then: found.append(("next", then))))
+    clock.run()
+    assert found == [("next", 2), ("at", 3), ("late", 3)]
 
 
 def test_a_token_alone_takes_the_pipeline():
-    assert through(SynapseQueue(32, (0, 1)), 0, 10.0) == 10 + PIPELINE
+    assert Line().run([TOKEN], [10]) == [11 + PIPELINE]
 
 
 @pytest.mark.parametrize(("decode", "stream", "rate"), [(1, 1, 1), (3, 1, 3), (1, 7, 7), (3, 5, 5)])
 def test_the_slower_of_decoder_and_streamer_sets_the_rate(decode, stream, rate):
-    queue = SynapseQueue(32, (0, 1))
-    packets(queue, 0, np.arange(200), decode=decode, stream=stream)
-    assert through(queue, 0, 200.0) == pytest.approx(200 * rate + PIPELINE, abs=decode + stream)
+    packet = Message(cost=(decode, 0, stream))
+    (through,) = Line().run([packet] * 200 + [TOKEN], range(201))
+    assert through == pytest.approx(200 * rate + PIPELINE, abs=decode + stream)
+
+
+def test_packets_without_rows_cost_the_decoder_alone():
+    (through,) = Line().run([Message(cost=(3, 0, 0))] * 100 + [TOKEN], range(101))
+    assert through == pytest.approx(300 + PIPELINE, abs=2)
 
 
 def test_fetches_take_cycles_of_rows():
-    plain, busy = SynapseQueue(32, (0, 1)), SynapseQueue(32, (0, 1))
-    for queue in (plain, busy):
-        packets(queue, 0, np.arange(90), stream=4)
-    busy.add_fetches(20 + 4.0 * np.arange(50))
-    assert through(busy, 0, 100.0) - through(plain, 0, 100.0) == 50
+    found = []
+    for fetches in ([], range(20, 220, 4)):
+        line = Line()
+        line.queue.add_fetches(fetches)
+        found += line.run([Message(cost=(1, 0, 4))] * 90 + [TOKEN], range(91))
+    assert found[1] - found[0] == 50
 
 
-def test_fetches_put_off_a_token_that_was_taken_in():
-    queue = SynapseQueue(32, (0, 1))
-    packets(queue, 0, np.zeros(20), stream=5)
-    found = through(queue, 0, 1.0, number=7)
-    queue.add_fetches(np.array([20.0, 24.0, 28.0]))
-    assert queue.token_time(7) == found + 3
+def test_fetches_put_off_what_the_streamer_is_at():
+    found = []
+    for fetches in ([], [30, 34, 38]):
+        line = Line()
+        line.clock.at(25, line.queue.settle)
+        line.clock.late(25, lambda _, line=line, times=fetches: line.queue.add_fetches(times))
+        found += line.run([Message(cost=(1, 0, 100)), TOKEN], [0, 1])
+    assert found[1] - found[0] == 3
 
 
-def test_a_token_of_another_sender_does_not_wait_for_all_of_a_full_queue():
-    queue = SynapseQueue(8, (0, 1))
-    packets(queue, 0, np.arange(100), stream=10)
-    assert through(queue, 1, 50.0) < 500
-    alone = SynapseQueue(8, (0, 1))
-    packets(alone, 0, np.arange(100), stream=10)
-    assert through(alone, 0, 100.0) >= 1000
+def test_a_full_queue_holds_its_sender():
+    line = Line(depth=8)
+    line.run([Message(cost=(1, 0, 10))] * 60 + [TOKEN], range(61))
+    assert line.accepted[:20] == list(range(20))  # places in the queue, jobs, and at work
+    gaps = np.diff(line.accepted[30:])
+    assert (gaps == 10).all()
+    assert line.through[0] == pytest.approx(600 + PIPELINE, abs=2)
 
 
-def test_a_sender_has_room_when_its_packets_have_places():
-    queue = SynapseQueue(8, (0, 1))
-    packets(queue, 0, np.arange(60), stream=10)
-    assert queue.room_at(5.0, 0, 0) == 5.0
-    full = queue.room_at(59.0, 0, 0)
-    assert full > 59.0
-    assert queue.room_at(59.0, 0, 4) < full
-    assert queue.room_at(59.0, 0, 60) == 59.0
+def cores_of(clock, every=1):
+    cores = {}
+
+    def core(number):
+        return cores.setdefault(number, Recorder(clock, every))
+
+    return cores, core
 
 
-def followed(mesh, sender, xmask, ymask, time):
-    """Return when a packet comes to each core, or to the host (-1)."""
-    found = {}
-    waiting = [(time, mesh.entrance(sender))]
-    while waiting:
-        now, place = waiting.pop()
-        for at, after in mesh.pass_on(place, xmask, ymask, now):
-            if after is not None:
-                waiting.append((at, after))
-            else:
-                core = -1 if not xmask else place.y * 8 + place.x
-                assert core not in found
-                found[core] = at
-    return found
+def follow(sender, masks, time=100):
+    """Return when a packet comes to each core, and when to the host."""
+    clock = Clock()
+    cores, core = cores_of(clock)
+    host = Recorder(clock)
+    mesh = Mesh(preset("zynq_us_plus"), clock, core, host)
+    Source(clock, mesh.entrance(sender)).send(offers([Message(masks)], [time]))
+    clock.run()
+    assert all(len(found.times) == 1 for found in cores.values())
+    return {number: found.times[0] for number, found in cores.items()}, host.times
 
 
-@pytest.mark.parametrize("sender", [-1, 0, 7, 12, 31])
+@pytest.mark.parametrize("sender", [HOST, 0, 7, 12, 31])
 def test_a_multicast_comes_to_each_core_once_by_the_shortest_way(sender):
-    params = preset("zynq_us_plus")
     start = max(sender, 0)
     for xmask, ymask in itertools.product((0b1, 0b10010000, 0xFF), (0b1, 0b1010, 0xF)):
-        found = followed(Mesh(params), sender, xmask, ymask, 100.0)
-        assert sorted(found) == members(xmask, ymask, params.columns)
+        found, host = follow(sender, (xmask, ymask))
+        assert not host
+        assert sorted(found) == members(xmask, ymask, 8)
         for core, at in found.items():
             distance = abs(core % 8 - start % 8) + abs(core // 8 - start // 8)
             assert at == 100 + ROUTER * (distance + 1)
 
 
 def test_the_host_is_west_of_the_first_router():
-    params = preset("zynq_us_plus")
-    found = followed(Mesh(params), 19, 0, 0, 0.0)
-    assert found == {-1: ROUTER * (1 + 3 + 2)}
+    assert follow(19, (0, 0), 0) == ({}, [ROUTER * (1 + 3 + 2)])
 
 
-def test_packets_of_two_senders_share_a_link():
-    mesh = Mesh(preset("zynq_us_plus"))
-    first = followed(mesh, 0, 0b1000, 0b1, 0.0)
-    second = followed(mesh, 1, 0b1000, 0b1, 2.0)
-    assert first[3] == ROUTER * 4
-    assert second[3] == first[3] + 1
+def test_senders_take_turns_at_a_link():
+    clock = Clock()
+    cores, core = cores_of(clock)
+    mesh = Mesh(preset("zynq_us_plus"), clock, core, Recorder(clock))
+    packets = {sender: Message((0b1000, 0b1)) for sender in (0, 1, 2)}
+    for sender, packet in packets.items():
+        Source(clock, mesh.entrance(sender)).send(offers([packet] * 40, range(40)))
+    clock.run()
+    assert len(cores[3].times) == 120
+    assert (np.diff(cores[3].times) == 1).all()
+    # In the middle router the one beside it has every second turn, the others the rest.
+    middle = cores[3].messages[20:60]
+    counts = {sender: sum(m is packet for m in middle) for sender, packet in packets.items()}
+    assert counts[2] == pytest.approx(20, abs=1)
+    assert counts[0] == pytest.approx(10, abs=1)
+
+
+def test_a_slow_core_holds_the_routers_before_it_and_a_fork_waits_for_all_branches():
+    clock, accepted = Clock(), []
+    cores, core = cores_of(clock)
+    slow = Recorder(clock, every=10)
+    mesh = Mesh(preset("zynq_us_plus"), clock, lambda n: slow if n == 2 else core(n), slow)
+    to_both = Message((0b110, 0b1))
+    Source(clock, mesh.entrance(0)).send(offers([to_both] * 60, range(60), accepted))
+    clock.run()
+    held = 3 * (QUEUE + 1)
+    assert accepted[:held] == list(range(held))
+    assert (np.diff(accepted[held + 2 :]) == 10).all()
+    assert len(slow.times) == len(cores[1].times) == 60
+    assert (np.diff(slow.times) == 10).all()
+
+
+def group_of(n_rows, n_ways, *, emit=Emit.SPIKE, per_row=4, lanes=16):
+    beat = np.arange(n_rows)[:, None] * per_row + np.arange(lanes) // (lanes // per_row)
+    beat = beat.reshape(-1)
+    way = Way(host=False, delay=0, taken=np.ones(beat.size, bool), hops=0, arrivals=(),
+              entry={"xmask": 1, "ymask": 1}, index=np.arange(beat.size))  # fmt: skip
+    return Group(
+        core=0, number=0, emit=emit, once=False, hold=False, n_rows=n_rows, n_neurons=beat.size,
+        population="p", neurons=np.arange(beat.size), sent=np.arange(beat.size),
+        accumulators=np.arange(beat.size), beat=beat, ways=(way,) * n_ways, tokens=(),
+        n_sources=1, n_dests=0,
+    )  # fmt: skip
+
+
+def update(group, lanes, every=1):
+    """Return when packets of an update leave, when its rows are fetched, and its first token."""
+    clock, fetched, ends = Clock(), [], []
+    pace = pace_of(preset("zynq_us_plus"))
+
+    def emission():
+        ends.append((yield from pace.update(group, np.asarray(lanes, int), 0, fetched.extend)))
+
+    taker = Recorder(clock, every)
+    Source(clock, taker).send(emission())
+    clock.run()
+    return taker.times, fetched, ends[0]
+
+
+def test_a_silent_group_fetches_its_rows_and_sends_its_tokens():
+    times, fetched, token = update(group_of(10, 1), [])
+    assert times == []
+    assert fetched == [TO_FETCH + 4 * i for i in range(10)]
+    assert token == TO_TOKEN + 40
+
+
+def test_neurons_of_a_beat_leave_one_a_cycle():
+    times, _, token = update(group_of(2, 1), [0, 1, 2, 3, 16])
+    assert times == [TO_PACKET + i for i in range(5)]
+    assert token == TO_TOKEN + 8
+    times, _, token = update(group_of(2, 3), [0, 1, 2, 3])
+    assert times == [TO_PACKET + i for i in range(12)]
+    assert token == TO_PACKET + 12
+
+
+def test_rows_wait_for_a_serializer_that_is_behind():
+    group = group_of(16, 1)
+    times, fetched, token = update(group, range(256))
+    assert times == [TO_PACKET + i for i in range(256)]
+    assert fetched[:8] == [TO_FETCH + 4 * i for i in range(8)]
+    # A row for each eight that are under way, when all sixteen neurons of the first are gone.
+    ahead = 8
+    late = 15 - (ahead * 4 - FETCH_TO_TAKEN)
+    assert fetched[8] == TO_FETCH + 32 + late
+    assert np.diff(fetched[8:]).tolist() == [16] * 7
+    assert token == TO_PACKET + 256
+
+
+def test_who_does_not_take_packets_holds_the_rows_as_well():
+    free = update(group_of(16, 1), range(0, 256, 4))
+    held = update(group_of(16, 1), range(0, 256, 4), every=8)
+    assert np.diff(held[0]).tolist() == [8] * 63
+    assert held[1][-1] > free[1][-1] + 100
+    assert held[2] == held[0][-2] + 2

@@ -1,0 +1,1 @@
+"""Networks larger than the array: cut into passes that run one after another, exactly."""
