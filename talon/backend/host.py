@@ -98,7 +98,8 @@ def host_outputs(
 def output_values(network: IntNetwork, run: Run, port: OutputPort) -> FloatArray:
     """Return what an output of the array means, float32 (T, B, *shape).
 
-    Spikes are 0 and 1; potentials and payloads are multiplied by their unit.
+    Spikes are 0 and 1, or how often a neuron fired; potentials and payloads are multiplied by their
+    unit.
     """
     population = next(p for p in network.populations if p.name == port.population)
     if population.kind in ("spike", "count"):

@@ -149,11 +149,17 @@ class _Merged:
         outputs = {port.population for port in network.outputs}
         self._kept = set(self._populations) if probe else outputs
         self._arrays: dict[str, dict[str, Array]] = {"spikes": {}, "potentials": {}}
+        self._unseen: set[str] = set()
         self._runs: list[Trace] = []
         self._cores: list[dict[str, int]] = []
 
     def add(self, number: int, flow: Flow, run: Run) -> None:
         """Take the record of one pass."""
+        self._unseen |= {
+            part.population
+            for name, part in flow.parts.items()
+            if self._populations[part.population].kind == "count" and name not in run.spikes
+        }
         for what, arrays in self._arrays.items():
             found = getattr(run, what)
             for name, part in flow.parts.items():
@@ -192,6 +198,8 @@ class _Merged:
             counters.update(run.counters)
         cycles = [run.cycles for run in self._runs if run.cycles is not None]
         order = list(self._populations)
+        for name in self._unseen:  # how often neurons fired is not known of all of its parts
+            self._arrays["spikes"].pop(name, None)
         spikes, potentials = (
             dict(sorted(arrays.items(), key=lambda item: order.index(item[0])))
             for arrays in self._arrays.values()

@@ -110,7 +110,8 @@ def synapses_of(
     if kind == EdgeKind.DENSE:
         return _dense(tables, edge, entry, first, last)
     if kind == EdgeKind.SPARSE:
-        return 0, _sparse(tables, edge, entry, first, last)
+        start = entry["row_start"] * tables.params.lanes if tables.params.has_maps else 0
+        return start, _sparse(tables, edge, entry, first, last)
     if kind == EdgeKind.IDENTITY:
         return _identity(tables, edge, entry, first, last)
     raise ImageError(f"Edge {edge} of core {tables.core} has the unknown kind {kind}")
@@ -124,9 +125,9 @@ def _dense(
     index = np.arange(first, last + 1)
     address = (entry["base"] + index[:, None] * n_rows + np.arange(n_rows)) % size
     _check_addresses(tables, edge, address)
-    if entry["row_start"] + n_rows > params.n_rows:
+    if entry["row_start"] + n_rows > params.acc_rows:
         raise ImageError(
-            f"Edge {edge} of core {tables.core} must end within {params.n_rows} rows, "
+            f"Edge {edge} of core {tables.core} must end within {params.acc_rows} rows, "
             f"not at {entry['row_start'] + n_rows}"
         )
     block = tables.weights[address].view(np.int8).reshape(len(index), n_rows * params.lanes)
@@ -138,9 +139,9 @@ def _identity(
 ) -> tuple[int, NDArray[np.int64]]:
     start = (first + entry["offset"]) % _WRAP
     n = last - first + 1
-    if start + n > tables.params.n_neurons:
+    if start + n > tables.params.n_accumulators:
         raise ImageError(
-            f"Edge {edge} of core {tables.core} must stay within {tables.params.n_neurons} "
+            f"Edge {edge} of core {tables.core} must stay within {tables.params.n_accumulators} "
             f"accumulators, not reach {start + n - 1}"
         )
     return start, np.eye(n, dtype=np.int64) * entry["weight"]

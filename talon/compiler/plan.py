@@ -267,6 +267,7 @@ def _summed(predictions: list[Prediction]) -> Prediction | None:
         cycles_per_inference=sum(p.cycles_per_inference for p in predictions),
         cycles_per_timestep=sum(p.cycles_per_timestep for p in predictions),
         lower_bound=sum(p.lower_bound for p in predictions),
+        is_coarse=any(p.is_coarse for p in predictions),
     )
 
 

@@ -279,11 +279,12 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
     need = bounds(costs.network, params)
     words, rows, groups, edges = need.weight_words, need.rows, need.groups, need.edges
     has_current = any(p.current is not None for p in costs.network.populations)
+    doubles = any(p.reset == "double" for p in costs.network.populations)
     larger = [
         p.name
         for p in PRESETS.values()
         if p.lanes == params.lanes
-        and p.synaptic_current == has_current
+        and (p.synaptic_current, p.double_threshold) == (has_current, doubles)
         and not p.has_maps
         and p.n_cores > params.n_cores
         and bounds(costs.network, p).cores <= p.n_cores

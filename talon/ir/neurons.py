@@ -33,8 +33,7 @@ of whole thresholds: ``s = floor(base/v_threshold)``, or ``ceil(base/v_threshold
 """
 
 from dataclasses import KW_ONLY, dataclass, field
-from functools import lru_cache
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -50,7 +49,7 @@ _EXTENSIONS = frozenset(
         *("reset_drops_drive", "double_threshold", "max_spikes"),
     }
 )
-_ZEROS_SIZE = 1 << 16
+_ZEROS = bytes(1 << 16)
 OMITTED = _EXTENSIONS - {"v_reset"}
 """Fields of neurons that are left out while they have their defaults."""
 
@@ -65,14 +64,13 @@ def check_tau(name: str, tau: Array, *, without_leak: str | None = None) -> None
 def is_zero(array: Array) -> bool:
     """Tell whether all values of an array are zero, -0.0 included."""
     # Comparing memory is quicker than numbers; what it does not find is looked at once more.
-    if array.nbytes <= _ZEROS_SIZE and _zeros(array.nbytes).__eq__(array) is True:
-        return True
+    memory: Any = array
+    try:
+        if _ZEROS.startswith(memory):
+            return True
+    except (BufferError, ValueError):  # it is strided
+        pass
     return not np.count_nonzero(array)
-
-
-@lru_cache(maxsize=64)
-def _zeros(n_bytes: int) -> bytearray:
-    return bytearray(n_bytes)
 
 
 class Neuron(Population):

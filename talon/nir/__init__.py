@@ -11,11 +11,11 @@ from talon.ir import Graph
 from talon.nir.errors import NIRError, NIRWarning
 from talon.nir.exporting import to_record
 from talon.nir.files import read_file, write_file
-from talon.nir.importing import to_graph
+from talon.nir.importing import timestep_of, to_graph
 from talon.nir.model import GraphRecord, NodeRecord
 from talon.nir.objects import from_objects, to_objects
 
-__all__ = ["NIRError", "NIRWarning", "from_nir", "read", "to_nir", "write"]
+__all__ = ["NIRError", "NIRWarning", "from_nir", "read", "read_timestep", "to_nir", "write"]
 
 
 def read(path: str | os.PathLike[str], dt: float | None = None, lenient: bool = False) -> Graph:
@@ -39,6 +39,11 @@ def read(path: str | os.PathLike[str], dt: float | None = None, lenient: bool = 
         The file is damaged or no NIR, deviates from it, or needs ``dt``.
     """
     return to_graph(read_file(path), dt=dt, lenient=lenient)
+
+
+def read_timestep(path: str | os.PathLike[str], dt: float | None = None) -> float:
+    """Return the timestep in seconds with which :func:`read` reads a file, as it finds it."""
+    return timestep_of(read_file(path), dt)
 
 
 def write(

@@ -40,17 +40,26 @@ def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
         name: (check_record(name, port, judge), sources)
         for name, (port, sources) in flat.ports.items()
     }
-    if dt is not None:
-        dt = check_dt(dt)
-    elif notes is None:
-        dt = recognised_dt(flat.nodes)
+    dt = _timestep(flat, notes, dt)
     try:
         if notes is not None:
-            return _noted(flat, notes, notes["dt"] if dt is None else dt, judge)
-        assert dt is not None
+            return _noted(flat, notes, dt, judge)
         return _Import(record, flat, dt, judge).graph()
     except UNSOUND as error:
         raise NIRError(f"The NIR graph is not well formed: {error}") from error
+
+
+def timestep_of(record: GraphRecord, dt: float | None) -> float:
+    """Return the timestep in seconds with which :func:`to_graph` reads a graph of NIR."""
+    flat = flatten(record, SILENT)
+    flat.nodes = {name: check_record(name, node, SILENT) for name, node in flat.nodes.items()}
+    return _timestep(flat, read_notes(record.metadata, SILENT), dt)
+
+
+def _timestep(flat: FlatGraph, notes: Mapping[str, Any] | None, dt: float | None) -> float:
+    if dt is not None:
+        return check_dt(dt)
+    return recognised_dt(flat.nodes) if notes is None else notes["dt"]
 
 
 def _noted(flat: FlatGraph, notes: Mapping[str, Any], dt: float, judge: Judge) -> Graph:

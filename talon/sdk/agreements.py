@@ -18,11 +18,13 @@ from talon.sdk.side_by_side import (
     float_execution,
     golden_execution,
     module_execution,
+    observed_execution,
 )
 
 if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.backend.inputs import Inputs
+    from talon.bridge.nir_importers import ForeignRun
     from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.ir import Graph
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from talon.sdk.execution import Feed
     from talon_sim.trace import Trace
 
-GOLDEN, SNNTORCH = "golden", "snntorch"
+GOLDEN, SNNTORCH, NIR = "golden", "snntorch", "nir"
+FRAMEWORKS = (SNNTORCH, "norse", "sinabs")
+"""Those whose importers of NIR can run a file, see :mod:`talon.bridge.nir_importers`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +45,8 @@ class Agreements:
     executions: tuple[Execution, ...]
     agreements: tuple[Agreement, ...]
     silent: tuple[Silence, ...]
+    foreign: tuple[ForeignRun, ...] = ()
+    """Runs of the NIR file by other frameworks."""
 
     def passes(self, at_least: float) -> bool:
         """Tell whether frameworks equal the floats, and integers agree with them enough."""
@@ -64,6 +70,15 @@ class Agreements:
             "accuracy": {each.name: self.accuracy(each) for each in self.executions},
             "comparisons": [{**asdict(each), "equal": each.equal} for each in self.agreements],
             "silent_layers": [asdict(each) for each in self.silent],
+            "importers": [
+                {
+                    "framework": each.framework.name,
+                    "version": each.version,
+                    "deviations": list(each.deviations),
+                    "said": list(each.said),
+                }
+                for each in self.foreign
+            ],
         }
 
 
@@ -76,21 +91,42 @@ def run_all(
     params: ArrayParams,
     calibrate: str | None,
     objective: Objective,
+    framework: str | None = None,
+    dt: float | None = None,
+    lenient: bool = False,
     passes: Passes = "auto",
 ) -> Agreements:
     """Run a model in floats and in every other way that is asked for, and compare.
+
+    Parameters
+    ----------
+    console
+        Where waiting is told.
+    model
+        A file, or ``package.module:function``.
+    against
+        ``"golden"``, ``"nir"``, a name of :data:`FRAMEWORKS`, or another model.
+    feed
+        The samples.
+    params, calibrate, objective, passes
+        How the integers are made.
+    framework
+        Which one ``"nir"`` is; without it, the one that suits the file best.
+    dt, lenient
+        How a NIR file is read, see :func:`talon.nir.read`.
 
     Raises
     ------
     TalonError
         Something cannot be run; the message names it.
     """
-    opened = open_model(model, _sample_of(feed))
+    opened = open_model(model, _sample_of(feed), dt=dt, lenient=lenient)
     graph = opened.graph
     inputs = feed.read(graph)
     floats = float_execution(graph, inputs)
     others: list[Execution] = []
     silent: list[Silence] = []
+    foreign: list[ForeignRun] = []
     for name in dict.fromkeys(against):
         if name == GOLDEN:
             from talon.sdk.execution import calibration_of, compile_model, run_target
@@ -107,6 +143,10 @@ def run_all(
             trace = cast("Trace", run_target(console, GOLDEN, program, inputs, probe=True))
             others.append(golden_execution(program, trace))
             silent = find_silent(program, inputs, floats, others[-1])
+        elif name == NIR or (name in FRAMEWORKS and opened.module is None):
+            with console.waiting(f"running {name}"):
+                foreign.append(_run_nir(name, framework, opened, inputs))
+            others.append(observed_execution(foreign[-1].framework.name, foreign[-1].observation))
         else:
             with console.waiting(f"running {name}"):
                 others.append(_run_other(name, opened, inputs, feed))
@@ -116,17 +156,35 @@ def run_all(
         executions=(floats, *others),
         agreements=tuple(agree(floats, other, order) for other in others),
         silent=tuple(silent),
+        foreign=tuple(foreign),
     )
+
+
+def _run_nir(name: str, framework: str | None, opened: Model, inputs: Inputs) -> ForeignRun:
+    """Return the run of the model's NIR file by another framework."""
+    if opened.nir_path is None:
+        also = ", or as package.module:function, which makes the module" if name == SNNTORCH else ""
+        raise TalonError(
+            f"--against {name} runs the file that MODEL is by another framework: give MODEL as a "
+            f".nir file{also}"
+        )
+    if len(opened.graph.inputs) != 1:
+        raise TalonError(
+            f"--against {name} takes networks of one input, which is what importers of NIR run; "
+            f"got {list(opened.graph.inputs)}"
+        )
+    from talon.bridge.nir_importers import choose_framework, read_nir, run_nir
+
+    graph = read_nir(opened.nir_path)
+    chosen = choose_framework(graph, framework if name == NIR else name)
+    (raster,) = inputs.values.values()
+    assert opened.nir_dt is not None
+    return run_nir(chosen, graph, raster, opened.nir_dt)
 
 
 def _run_other(name: str, opened: Model, inputs: Inputs, feed: Feed) -> Execution:
     """Return the run of a framework, of the module that a function makes, or of another file."""
     if name == SNNTORCH:
-        if opened.module is None:
-            raise TalonError(
-                "--against snntorch runs the module that MODEL was made from: give MODEL as "
-                "package.module:function, or give that to --against"
-            )
         return module_execution(opened.module, opened.graph, inputs)
     other = open_model(name, _sample_of(feed))
     if other.module is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
@@ -283,15 +284,17 @@ def _sizes(kind: type[Node], nodes: Sequence[Node]) -> tuple[list[int], list[int
             if array is not None:
                 size += array.size
                 total += array.nbytes
-        for field_name in optional:
-            array = getattr(node, field_name)
-            if array is not None and not node.is_omitted(field_name, array):
-                size += array.size
-                total += array.nbytes
-        if node.weight_t is not None or node.bias_t is not None:
-            total = stored_bytes(node)
         sizes.append(size)
         totals.append(total)
+    # Whether they count may have to be read from their values, so they are looked at apart.
+    for name in optional:
+        for k, array in enumerate(map(attrgetter(name), nodes)):
+            if array is not None and not nodes[k].is_omitted(name, array):
+                sizes[k] += array.size
+                totals[k] += array.nbytes
+    for k, node in enumerate(nodes):
+        if node.weight_t is not None or node.bias_t is not None:
+            totals[k] = stored_bytes(node)
     return sizes, totals
 
 
@@ -338,6 +341,6 @@ def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int |
         if len(given) == 1:
             level[name] = level[given[0]] + 1
         else:
-            level[name] = max([level[src] + 1 for src in given], default=0)
+            level[name] = 1 + max(map(level.__getitem__, given), default=-1)
     counts = Counter(level.values())
     return max(counts, default=0), max(counts.values(), default=0)

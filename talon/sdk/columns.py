@@ -29,7 +29,7 @@ def names_by_type(nodes: Mapping[str, Node]) -> dict[type[Node], list[str]]:
     return found
 
 
-def are_alike(rows: Sequence[tuple[Any, ...]]) -> bool:
+def are_alike(rows: list[tuple[Any, ...]]) -> bool:
     """Tell whether rows of plain values are surely the same, with the same types.
 
     False if one may differ, or holds something else than numbers, texts, None and tuples of them.

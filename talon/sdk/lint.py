@@ -37,7 +37,7 @@ _GENERIC = frozenset({"node", "layer", "module"})
 _ON_HOST = frozenset({"Softmax", "LayerNorm", "DFLDecode", "Dist2BBox", "NMS"})
 _TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _SMALL, _LARGE = 100, 10_000_000
-_JOINED = 1024  # elements up to which arrays are joined to be looked at
+_JOINED = 4096  # elements up to which arrays are joined to be looked at
 _BLOCK = 1 << 18  # elements looked at together: they stay in the cache
 
 

@@ -14,10 +14,22 @@ from talon.sdk.sources import is_nir
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A graph, and the PyTorch module that it was made from, if there is one."""
+    """A graph, and what it was made from, if that can be run elsewhere.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    module
+        The PyTorch module.
+    nir_path, nir_dt
+        The NIR file, and the timestep in seconds with which it was read.
+    """
 
     graph: Graph
     module: Any = None
+    nir_path: str | None = None
+    nir_dt: float | None = None
 
 
 def open_model(
@@ -46,7 +58,8 @@ def open_model(
         if is_nir(text):
             from talon import nir
 
-            return Model(graph=nir.read(text, dt=dt, lenient=lenient))
+            graph = nir.read(text, dt=dt, lenient=lenient)
+            return Model(graph=graph, nir_path=text, nir_dt=nir.read_timestep(text, dt))
         from talon.sdk.execution import read_model
 
         return Model(graph=read_model(text))

@@ -19,6 +19,7 @@ from talon.ir.types import BoolArray, FloatArray
 if TYPE_CHECKING:
     from talon.backend.inputs import Inputs
     from talon.backend.programs import Program
+    from talon.bridge.observe import Observation
     from talon.ir import Graph
     from talon_sim.trace import Trace
 
@@ -122,7 +123,11 @@ def module_execution(
     """Return a run of a PyTorch or snnTorch module that takes the inputs of a graph in order."""
     from talon.bridge.observe import observe
 
-    seen = observe(model, [inputs.values[name] for name in graph.inputs])
+    return observed_execution(name, observe(model, [inputs.values[name] for name in graph.inputs]))
+
+
+def observed_execution(name: str, seen: Observation) -> Execution:
+    """Return what a framework did as an execution."""
     totals = seen.output.sum(axis=0, dtype=np.float64)
     return Execution(
         name=name,

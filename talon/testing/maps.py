@@ -466,6 +466,9 @@ class _Builder:
         decay = np.full(n, int(rng.choice([numerics.DECAY_ONE, 58982])))
         bias = np.rint(rng.normal(0, one / 2, n)) * self._chance(0.5)
         v_reset = np.rint(rng.uniform(-one, one, n)) * self._chance(0.4)
+        if self._chance(0.3):  # potentials that are whole thresholds are met
+            gain, bias = np.full(n, 1 << int(rng.integers(12, 15))), np.zeros(n)
+            decay = np.full(n, numerics.DECAY_ONE)
         most = min(numerics.PAYLOAD_MAX, 1 << most)
         return Population(
             name=name,

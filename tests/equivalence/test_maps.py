@@ -10,12 +10,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from talon.arch.memories import EdgeKind
 from talon.arch.params import preset
 from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.compile import program_of
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
+from talon.compiler.performance.tables import tables_of
 from talon.errors import MappingError
 from talon.testing import (
     MapLimits,
@@ -91,12 +93,26 @@ def test_interpreter_is_golden_on_graphs(seed, hw, order):
 
 
 @pytest.mark.slow
-def test_interpreter_is_golden_on_many_graphs():
-    for seed in range(300):
+@pytest.mark.parametrize("first", range(0, 300, 20))
+def test_interpreter_is_golden_on_many_graphs(first):
+    for seed in range(first, first + 20):
         program, payloads = program_of_graph(seed, "zynq_us_plus_map")
         golden = get_target("golden").run(program, payloads, probe=True)
         run = get_target("interpreter", seed=seed).run(program, payloads, probe=True)
         check(golden, run, program)
+
+
+def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
+    program, payloads = program_of_graph(0, "zynq_2x2_map")
+    ends = [
+        edge["row_start"] + edge["rows"]
+        for tables in tables_of(program.contents).values()
+        for edge in tables.edges
+        if edge["kind"] == EdgeKind.DENSE
+    ]
+    assert max(ends) > program.params.n_rows
+    golden = get_target("golden").run(program, payloads, probe=True)
+    check(golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program)
 
 
 @settings(max_examples=80)

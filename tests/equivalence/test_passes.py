@@ -21,12 +21,12 @@ from talon.compiler.passes.mapped import map_stages
 from talon.errors import MappingError
 from talon.ir import IF, LIF, Affine, Conv2d, Flatten, Graph, Input, MaxPool2d, Output, ReLU
 from talon.testing import (
+    MapLimits,
     random_inputs,
     random_map_network,
     random_map_payloads,
     random_stages,
 )
-from talon.testing.maps import MapLimits
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
 from talon_sim.testing import random_network, random_payloads

@@ -63,6 +63,7 @@ def test_neurons_that_count_occur_in_every_form():
     assert {name for name in wanted if found[name] < 2} == set()
     counting = [p for network in networks for p in network.populations if p.kind == "count"]
     assert {p.reset for p in counting} == {"none", "zero", "subtract"}
+    assert any(p.strict and p.gain[0].bit_count() == 1 for p in counting)
     assert {p.largest for p in counting} >= {2, 4, 255}
     assert any(o.kind == "count" for network in networks for o in network.outputs)
 

@@ -189,9 +189,14 @@ class _Cutting:
 
 
 def is_summed(population: Population) -> bool:
-    """Tell whether a population sends sums of spikes, which the host does not receive as such."""
+    """Tell whether a population pools what the host does not receive as such.
+
+    These are sums of spikes, and counts, of which a probed run shows the neurons' alone.
+    """
     pool = population.pool
-    return pool is not None and pool.kind == "sum" and population.kind in ("spike", "count")
+    if pool is None:
+        return False
+    return population.kind == "count" or (pool.kind == "sum" and population.kind == "spike")
 
 
 def _output(population: Population, taken: set[str]) -> OutputPort:

@@ -188,7 +188,6 @@ class Pace:
         if group.emit is Emit.READOUT:
             takes = [(READ_OUT, [True] * n)]
         takes = takes or [(READ_OUT, [False] * n)]
-        last_way = len(takes) - 1
         rows = _Rows(self, group.n_rows, time + TO_FETCH)
         first = time + self.to_packet
         step, taken = time, time
@@ -205,9 +204,9 @@ class Pace:
                     step += 1
                 if takes_it[k]:
                     step = max(step, taken + 1)
-                if j == last_way:
+                if not j:
                     # It leaves its beat as soon as there is room in the serializer.
-                    left = min(step, max(ready + j, before[0] + IN_SERIALIZER + 1))
+                    left = min(step, max(ready, before[0] + IN_SERIALIZER))
                     rows.left(row, left - first)
                     fetch(rows.fetches(row_of[k + 1] + self.n_ahead, taken))
                 if takes_it[k]:

@@ -12,8 +12,11 @@ from talon.compiler.performance.mesh import Sender
 PIPELINE = 5
 """Cycles from a packet that the decoder takes to its first row."""
 
-JOBS = 16
-"""Packets between the decoder and the streamer."""
+JOBS = 13
+"""Jobs that wait for the streamer with which the decoder takes no packet."""
+
+_TO_JOB = 1  # cycles from the second stage of the decoder to the job, besides those of decoding
+_TO_ROW = 2  # cycles from the job to its first row
 
 
 class Arriving(Protocol):
@@ -49,10 +52,14 @@ class SynapseQueue:
     ) -> None:
         self._core, self._depth, self._clock, self._on_token = core, depth, clock, on_token
         self._queue: deque[tuple[int, int, int, int, Any]] = deque()
-        self._jobs: deque[tuple[int, int, Any]] = deque()
+        self._jobs: deque[tuple[int, int, Any]] = deque()  # with the cycle in which they come
         self._fetches: deque[int] = deque()
-        self._starts: deque[int] = deque([-1] * JOBS)  # of the last jobs; -1: long ago
-        self._decoder_free = self._streamer_free = 0
+        self._streamer_free = 0
+        self._behind_fetch = 0  # no row before that, because of fetches that are dropped
+        # Of the last packet: when it was taken and went on to the second stage, and for how long
+        # it holds that.
+        self._taken, self._moved, self._held = -1, -1, 1
+        self._began = 0  # when the streamer began its last job: nothing is taken before that now
         self._waiting: tuple[Any, Sender] | None = None
         # Cycles of streamer and decoder of all that came, and of what is behind these two.
         self._came = self._decoded_of = 0
@@ -96,43 +103,76 @@ class SynapseQueue:
 
     def _advance(self, until: int) -> None:
         """Have the decoder take, and the streamer begin, what they can by a time."""
-        queue, jobs, fetches, starts = self._queue, self._jobs, self._fetches, self._starts
+        queue, jobs, fetches = self._queue, self._jobs, self._fetches
         while True:
-            if queue and len(jobs) < JOBS:
-                visible, decode, lag, stream, token = queue[0]
-                taken = max(visible, self._decoder_free, starts[len(jobs) - JOBS])
-                if taken <= until:
-                    queue.popleft()
-                    self._decoder_free = taken + decode
-                    self._decoded += decode
-                    if stream:
-                        jobs.append((taken + decode + lag + PIPELINE - 1, stream, token))
+            start = self._next_start() if jobs else until + 1
+            if queue:
+                taken = self._next_taken()
+                if taken <= until and taken < start:
+                    self._take(taken)
                     continue
-            if not jobs:
-                return
-            start = self._next_start()
             if start > until:
                 return
             _, stream, token = jobs.popleft()
             end = start + stream
-            while fetches and fetches[0] < end:
+            while token is None and fetches and fetches[0] < end:
                 fetches.popleft()
                 end += 1
-            self._streamer_free = end
+            self._streamer_free, self._began = end, start
             self._streamed += stream
-            starts.append(start)
-            starts.popleft()
             if token is not None:
                 self._tokens.popleft()
                 self._on_token(token, start)
 
+    def _next_taken(self) -> int:
+        """Return when the decoder takes the next packet.
+
+        It may be sooner than the start of the next job: then it is when there is room for a job.
+        """
+        taken = self._unheld(max(self._queue[0][0], self._taken + 1, self._moved, self._began))
+        jobs = self._jobs
+        if len(jobs) < JOBS:
+            return taken
+        read = max(jobs[0][0] + 1, self._streamer_free - 1)
+        if self._waiting_jobs(taken) - (read < taken) >= JOBS:
+            taken = self._unheld(max(taken, read + 1))
+            if self._waiting_jobs(taken) - 1 >= JOBS:
+                return max(taken, self._next_start())
+        return taken
+
+    def _unheld(self, time: int) -> int:
+        """Return when the first stage takes a packet, which the second may hold."""
+        free = self._moved + self._held
+        return free if self._moved < time < free else time
+
+    def _waiting_jobs(self, time: int) -> int:
+        """Return the jobs that have come before a time, that at the streamer included."""
+        n = len(self._jobs)
+        while n and self._jobs[n - 1][0] >= time:
+            n -= 1
+        return n
+
+    def _take(self, taken: int) -> None:
+        _, decode, lag, stream, token = self._queue.popleft()
+        self._moved = max(taken + 1, self._moved + self._held)
+        self._taken, self._held = taken, decode
+        self._decoded += decode
+        if stream:
+            self._jobs.append((self._moved + decode + _TO_JOB + lag, stream, token))
+
     def _next_start(self) -> int:
-        """Return when the streamer begins the next job, as far as fetches are known."""
-        start, fetches = max(self._jobs[0][0], self._streamer_free), self._fetches
+        """Return when the streamer begins the next job, as far as fetches are known.
+
+        A token needs no row of the accumulators, so no fetch is in its way.
+        """
+        came, _, token = self._jobs[0]
+        start, fetches = max(came + _TO_ROW, self._streamer_free), self._fetches
+        if token is not None:
+            return start
+        start = max(start, self._behind_fetch)
         while fetches and fetches[0] <= start:
             if fetches.popleft() == start:
-                start += 1
-                self._streamer_free = start
+                self._behind_fetch = start = start + 1
         return start
 
     def _look(self, time: int) -> None:
@@ -144,21 +184,15 @@ class SynapseQueue:
                 time + 1,
                 visible + PIPELINE,
                 self._streamer_free + came - self._streamed,
-                self._decoder_free + decoded - self._decoded + PIPELINE,
+                self._moved + self._held + decoded - self._decoded + PIPELINE - 1,
             )
         if self._waiting is not None:
-            room = max(time + 1, self._next_taken() + 1)
+            is_full = len(self._queue) >= self._depth
+            room = max(time, self._next_taken() if is_full else 0) + 1
             due = room if due < 0 else min(due, room)
         if due >= 0 and not time < self._due <= due:
             self._due = due
             self._clock.at(due, self._wake)
-
-    def _next_taken(self) -> int:
-        """Return when the decoder takes the next packet of a full queue, at the earliest."""
-        taken = max(self._queue[0][0], self._decoder_free)
-        if len(self._jobs) == JOBS:
-            taken = max(taken, self._next_start())
-        return taken
 
     def _wake(self, time: int) -> None:
         if time != self._due:

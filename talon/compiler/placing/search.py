@@ -15,7 +15,8 @@ from talon.compiler.placing.problem import MeshProblem, Places
 from talon.compiler.placing.stream import Stream
 from talon.compiler.placing.tabu import wander
 
-_SMALL = 64  # places up to which there are many starts
+_SMALL = 64  # places up to which the best few placements are searched from
+_MEDIUM = 256  # places up to which there are starts without order
 _SHUFFLES = 6
 _STARTS = 3  # of the best placements so far, from each of which the next search starts
 _MOST_SWEEPS, _SWEEP_WORK = (1_000, 8_000), 100_000_000  # threshold accepting: links and places
@@ -55,7 +56,7 @@ def solve(
     more = [anneal(problem, found[0], _n_sweeps(problem), stream)]
     if library:
         more += library_starts(problem)
-    if problem.n_places <= _SMALL:
+    if problem.n_places <= _MEDIUM:
         shuffled = [stream.permutation(problem.n_places) for _ in range(_SHUFFLES)]
         more += [places[: problem.n_parts] for places in shuffled]
     found = _ranked(problem, [*found, *descend(problem, more)])

@@ -30,8 +30,25 @@ if TYPE_CHECKING:
     metavar="EXECUTION",
     multiple=True,
     help="Run MODEL in floats and as this, on --input: 'golden' for int8, 'snntorch' for the "
-    "module that MODEL (then package.module:function) makes, a package.module:function, or "
-    "another model file; can be given several times.",
+    "module that MODEL (then package.module:function) makes, 'nir', 'snntorch', 'norse' or "
+    "'sinabs' for a MODEL.nir as that framework's own importer reads it, a "
+    "package.module:function, or another model file; can be given several times.",
+)
+@click.option(
+    "--framework",
+    type=click.Choice(["snntorch", "norse", "sinabs"]),
+    help="With --against nir: the framework; without it, the one that suits the file best.",
+)
+@click.option(
+    "--dt",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --against and a MODEL.nir: length of a timestep, as in talon import.",
+)
+@click.option(
+    "--lenient",
+    is_flag=True,
+    help="With --against and a MODEL.nir: mend deviations from NIR, as in talon import.",
 )
 @click.option(
     "--at-least",
@@ -49,6 +66,9 @@ def compare_command(
     left: str,
     right: str | None,
     against: tuple[str, ...],
+    framework: str | None,
+    dt: float | None,
+    lenient: bool,
     at_least: float,
     atol: float,
     rtol: float,
@@ -71,7 +91,7 @@ def compare_command(
     spike of every layer is compared: share of agreement, rates, the first spike that differs with
     the potentials there, accuracy if there are labels, and, where integers fall silent, why. The
     exit status is 1 if a framework's spikes differ from the float simulation, or int8 agrees less
-    than --at-least.
+    than --at-least. What the importer of a framework is known to change of a NIR file is told.
     """
     if bool(right) == bool(against):
         raise click.UsageError("give either a second model or --against")
@@ -79,6 +99,8 @@ def compare_command(
         return _compare_models(console, left, right, atol=atol, rtol=rtol)
     if input_path is None:
         raise click.UsageError("--against needs samples: --input X.npz")
+    if framework is not None and "nir" not in against:
+        raise click.UsageError("--framework says what --against nir is; give both")
     from talon.sdk.agreements import run_all
     from talon.sdk.execution import Feed
 
@@ -91,6 +113,9 @@ def compare_command(
         params=hw,
         calibrate=calibrate,
         objective=objective,
+        framework=framework,
+        dt=dt,
+        lenient=lenient,
         passes=passes,
     )
     result = {"model": left, **found.summary()}
@@ -139,6 +164,12 @@ def _render(out: RichConsole, result: dict[str, Any], found: Agreements) -> None
         out.print(Text(f"answers that differ: {each.answers_differ}"))
         if each.first is not None:
             out.print(Text(describe(each.first)))
+    for each in found.foreign:
+        title = f"{each.framework.title} {each.version}"
+        for text in each.deviations:
+            out.print(Text(f"importer of {title}: {text}", style="yellow"))
+        for text in each.said:
+            out.print(Text(f"{title} says: {text}", style="dim"))
     for silence in found.silent:
         out.print(Text(str(silence), style="red"))
 

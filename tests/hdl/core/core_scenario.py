@@ -190,6 +190,18 @@ def _random_record(rng, params, emit):
         "reset": int(rng.choice(resets(params))),
         "reset_next": rng.getrandbits(1),
         "strict": rng.getrandbits(1),
+        **(_doubling(rng) if params.double_threshold and rng.random() < 0.4 else {}),
+    }
+
+
+def _doubling(rng):
+    """Return what makes it likely that a threshold is passed twice over, or a second time."""
+    return {
+        "threshold": rng.randint(1, 800),
+        "bias": rng.randint(-300, 900),
+        "no_leak": 1,
+        "reset": int(Reset.DOUBLE),
+        "reset_next": 0,
     }
 
 

@@ -55,7 +55,10 @@ def run_lowered(network, inputs, n_steps, n_samples):
     shape = {p.name: (n_steps, n_samples, p.n) for p in network.populations}
     sizes = {p.name: (n_steps, n_samples, p.sent_shape) for p in network.populations}
     values |= {name: np.zeros((t, b, int(np.prod(s)))) for name, (t, b, s) in sizes.items()}
-    spikes = {name: np.zeros(dims, bool) for name, dims in shape.items()}
+    counting = {p.name for p in network.populations if p.kind == "count"}
+    spikes = {
+        name: np.zeros(dims, int if name in counting else bool) for name, dims in shape.items()
+    }
     potentials = {name: np.zeros(dims) for name, dims in shape.items()}
 
     currents = {p.name: np.zeros((n_samples, p.n)) for p in network.populations if p.current}

@@ -19,6 +19,7 @@ from talon.ir import (
     Affine,
     ChannelSplit,
     Conv2d,
+    CubaLIF,
     Flatten,
     Graph,
     Input,
@@ -131,10 +132,17 @@ def test_neurons_that_the_array_has_not_may_be_the_end():
         fc=affine(3, 4),
         lif=lif(3),
         fc2=affine(2, 3),
-        many=lif(2, max_spikes=3),
+        many=CubaLIF(*(full(2, value) for value in (2, 3, 1, 0, 1)), max_spikes=3),
         out=Output((2,)),
     )
     assert [n for n, side in places(graph).items() if side == "behind"] == ["many", "out"]
+
+
+def test_neurons_that_another_array_has_are_not_for_the_host():
+    graph = chain(input=Input((4,)), fc=affine(3, 4), lif=lif(3, max_spikes=3), out=Output((3,)))
+    assert "behind" not in places(graph).values()
+    with pytest.raises(MappingError, match=r"use an array with multi_spike=True \(presets 'zynq_"):
+        split_graph(graph, counts=False)
 
 
 def test_an_input_may_feed_host_and_array_at_once():

@@ -139,7 +139,7 @@ def test_graphs_of_all_primitives_mean_the_same(run_lowered):
         spikes, potentials = run_lowered(network, inputs, 3, 2)
         for port in network.outputs:
             exact = wanted[port.name]
-            found = (spikes if port.kind == "spike" else potentials)[port.population]
+            found = (spikes if port.kind in ("spike", "count") else potentials)[port.population]
             found = np.maximum(found, 0) if port.kind == "graded" else found
             tolerance = 1e-5 * max(1, np.abs(exact).max(initial=0))
             np.testing.assert_allclose(found.reshape(exact.shape), exact, atol=tolerance)

@@ -52,6 +52,19 @@ def test_prediction_is_above_its_bound_and_spreading_is_faster(make_mlp):
     assert gained == pytest.approx(10 * spread.cycles_per_timestep, abs=10)
 
 
+@pytest.mark.parametrize("objective", ["latency", "cores"])
+def test_too_many_events_are_counted_and_not_followed(make_mlp, monkeypatch, objective):
+    graph = make_mlp(784, 128, 64, 10)
+    followed = plan_graph(graph, ZYNQ, objective=objective, n_steps=20).prediction
+    monkeypatch.setattr("talon.compiler.predict._MOST_EVENTS", 0)
+    counted = plan_graph(graph, ZYNQ, objective=objective, n_steps=20).prediction
+    assert counted.is_coarse and not followed.is_coarse
+    assert counted.lower_bound == followed.lower_bound
+    ratio = counted.cycles_per_inference / followed.cycles_per_inference
+    assert 0.5 < ratio < 1.3
+    assert counted.cycles_per_timestep <= followed.cycles_per_timestep * 1.02
+
+
 def test_more_events_take_more_cycles(make_mlp):
     graph = make_mlp(100, 64, 10)
     busy = Calibration(rates={"in": 0.5, "lif1": 0.5})

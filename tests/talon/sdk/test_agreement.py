@@ -182,7 +182,8 @@ def test_wrong_words(folder, words, message):
 
 def test_what_cannot_be_run_is_named(folder):
     for against, message in (
-        ("snntorch", "--against snntorch runs the module that MODEL was made from"),
+        ("snntorch", "give MODEL as a .nir file, or as package.module:function"),
+        ("nir", "--against nir runs the file that MODEL is by another framework"),
         ("nothing", "'nothing' is neither a file nor package.module:function"),
     ):
         words = ["compare", "net.t1c", "--against", against, "--input", "x.npz"]
