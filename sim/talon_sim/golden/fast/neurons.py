@@ -202,6 +202,7 @@ class CountingNeurons:
         self._factor = (population.decay / numerics.DECAY_ONE)[order].astype(np.float32)
         most = int(population.threshold[0]) >> numerics.COUNT_BITS
         self._rule = (_RESETS[population.reset], population.strict, most)
+        self._v = np.empty((0, 0), np.float32)
 
     def start(self, n_samples: int, n_steps: int) -> CountingNeurons:
         """Return neurons like these at rest, for as many samples and timesteps."""
