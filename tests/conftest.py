@@ -4,6 +4,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+# Tests know what they run: NumPy, unless they ask for compiled kernels.
+os.environ["TALON_FAST"] = "0"
+
 # No deadline: the machine that runs the tests may have better things to do for a while.
 settings.register_profile(
     "talon", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -16,7 +16,7 @@ lock() {
         --universal --python-version 3.10 --no-python-downloads --generate-hashes \
         --custom-compile-command tools/lock.sh --quiet --output-file "$out" "$@"
 }
-lock constraints/dev.txt --group dev "$@"
+lock constraints/dev.txt --group dev --extra fast "$@"
 # The demo's set is a part of the developers' set, at the same versions.
 rm -f constraints/demo.txt
 lock constraints/demo.txt --constraint constraints/dev.txt

@@ -66,14 +66,14 @@ def _most_frequent(values: FloatArray) -> float:
 
 def digits_of(projection: Projection) -> list[Projection]:
     """Return the projections from both constants that are one of units, up to ``LIMIT``."""
-    units = weights.values_of(projection.weight).astype(np.int64)
+    units = weights.values_of(projection.table).astype(np.int64)
     high = np.rint(units / PAYLOAD_MAX).astype(np.int64)
     parts = (high, units - high * PAYLOAD_MAX)
     return [
         replace(
             projection,
             source=name,
-            weight=weights.with_values(projection.weight, part.astype(np.int8)),
+            weight=weights.with_values(projection.table, part.astype(np.int8)),
         )
         for (name, _), part in zip(_DIGITS, parts, strict=True)
         if part.any()

@@ -219,9 +219,8 @@ def _synapses(
 def _compare(subject: Subject, found: Synapses) -> None:
     wanted: Synapses = {}
     for p in subject.network.projections:
-        weight = p.weight.dense() if isinstance(p.weight, Kernel) else p.weight
         key = (p.source, p.target, p.delay)
-        wanted[key] = wanted.get(key, 0) + weight.astype(np.int32)
+        wanted[key] = wanted.get(key, 0) + p.matrix.astype(np.int32)
     for key in sorted(found.keys() | wanted.keys()):
         present = found.get(key, wanted.get(key))
         assert present is not None
@@ -245,7 +244,7 @@ def _check_bounds(subject: Subject) -> None:
     for population in network.populations:
         high, low = np.zeros(population.n), np.zeros(population.n)
         for p in (p for p in network.projections if p.target == population.name):
-            positive, negative = _sums(p.weight)
+            positive, negative = _sums(p.table)
             if p.source in signed:
                 positive = negative = positive + negative
             high += positive * payload[p.source]

@@ -9,7 +9,7 @@ from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.gather import gathered
 from talon.compiler.kernel import Kernel
 from talon.compiler.nets import hops_bound, sent_nets
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import IntNetwork, with_tables
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import hops_of, place
 from talon.compiler.schedule import Plan, schedule
@@ -53,6 +53,7 @@ def map_network(
         The network does not fit; the message names what binds and the ways out.
     """
     check_limits(network, params)
+    network = with_tables(network)
     try:
         return _attempt(network, params, objective, rates)
     except MappingError:

@@ -6,13 +6,15 @@ are NumPy; ``n`` counts neurons, index order is C order of the node's shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.numerics import COUNT_ONE, PAYLOAD_MAX
 from talon.compiler.kernel import Kernel
+from talon.compiler.sparse import SparseMatrix
 
 RESETS = ("none", "zero", "subtract", "hold", "double")
 """What a spike may do, in the order of :class:`talon.arch.memories.Reset`."""
@@ -38,7 +40,7 @@ class InputPort:
     @property
     def n(self) -> int:
         """Number of input lines."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ class Population:
     @property
     def n(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def sent_shape(self) -> tuple[int, ...]:
@@ -110,7 +112,7 @@ class Population:
     @property
     def n_sent(self) -> int:
         """Number of values that it sends."""
-        return int(np.prod(self.sent_shape))
+        return math.prod(self.sent_shape)
 
     @property
     def largest(self) -> int:
@@ -141,7 +143,8 @@ class Projection:
     """Synapses from an input or population to a population.
 
     ``weight`` is int8 of shape (n_target, n_source), or a :class:`~talon.compiler.kernel.Kernel`
-    of int8 between two maps; ``n_source`` counts what the source sends. ``delay`` counts timesteps.
+    of int8 between two maps, or the lists of a :class:`~talon.compiler.sparse.SparseMatrix`;
+    ``n_source`` counts what the source sends. ``delay`` counts timesteps.
     ``form`` is how the array stores it: ``"dense"``, ``"sparse"``, ``"identity"`` (one constant on
     a diagonal or shifted diagonal), ``"rows"`` (dense, on an array with feature maps)
     or, of a kernel, ``"map"``. With ``hold`` what arrives in
@@ -152,14 +155,19 @@ class Projection:
     source: str
     target: str
     delay: int
-    weight: NDArray[np.int8] | Kernel
+    weight: NDArray[np.int8] | Kernel | SparseMatrix
     form: str = "dense"
     hold: bool = False
 
     @property
+    def table(self) -> NDArray[np.int8] | Kernel:
+        """The weights, sparse ones as the matrix that they list."""
+        return self.weight.dense() if isinstance(self.weight, SparseMatrix) else self.weight
+
+    @property
     def matrix(self) -> NDArray[np.int8]:
         """The weights as a matrix (n_target, n_source)."""
-        return self.weight.dense() if isinstance(self.weight, Kernel) else self.weight
+        return self.weight if isinstance(self.weight, np.ndarray) else self.weight.dense()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,3 +189,11 @@ class IntNetwork:
     projections: tuple[Projection, ...]
     outputs: tuple[OutputPort, ...]
     metadata: dict[str, object] = field(default_factory=dict)
+
+
+def with_tables(network: IntNetwork) -> IntNetwork:
+    """Return the network with matrices for sparse weights, as the mapper looks at them."""
+    if not any(isinstance(p.weight, SparseMatrix) for p in network.projections):
+        return network
+    projections = tuple(replace(p, weight=p.table) for p in network.projections)
+    return replace(network, projections=projections)

@@ -71,7 +71,7 @@ def network_to_bytes(network: IntNetwork) -> bytes:
         )
     projections: list[dict[str, Any]] = []
     for projection in network.projections:
-        taps, extras = projection.weight, _extras_of_projection(projection)
+        taps, extras = projection.table, _extras_of_projection(projection)
         if isinstance(taps, Kernel):
             store(taps.taps, "<i1")
             store(taps.rows, "<i2")

@@ -85,7 +85,7 @@ def _causes(
     name = population.name
     report = next(layer for layer in program.report["layers"] if layer["population"] == name)
     projections = [p for p in program.network.projections if p.target == name]
-    kept = sum(int(np.count_nonzero(values_of(p.weight))) for p in projections)
+    kept = sum(int(np.count_nonzero(values_of(p.table))) for p in projections)
     dropped = int(report["weights_dropped"])
     if dropped > _MANY * (kept + dropped):
         causes.append(

@@ -409,7 +409,7 @@ class _Builder:
         power = np.zeros(n)
         for projection, node in self._into(name):
             typical = 0.3 * (node.payload_max / 2) ** 2 if node.payload_max > 1 else 0.3
-            squares = _sums(projection.weight, squared=True)
+            squares = _sums(projection.table, squared=True)
             power += squares * typical
         return float(np.sqrt(power.mean())) + 1.0
 
@@ -422,7 +422,7 @@ class _Builder:
     def _reach(self, name: str, n: int) -> float:
         reach = np.zeros(n)
         for projection, node in self._into(name):
-            reach += _sums(projection.weight) * node.payload_max
+            reach += _sums(projection.table) * node.payload_max
         return float(reach.max(initial=0))
 
     def _per_channel(self, shape: Shape, draw: NDArray[np.integer]) -> NDArray[np.int32]:
@@ -532,7 +532,7 @@ def _sums(weight: NDArray[np.int8] | Kernel, *, squared: bool = False) -> NDArra
 
 
 def _halved(projection: Projection) -> Projection:
-    weight = projection.weight
+    weight = projection.table
     if isinstance(weight, Kernel):
         return replace(projection, weight=replace(weight, taps=_half(weight.taps)))
     return replace(projection, weight=_half(weight))

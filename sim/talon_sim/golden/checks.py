@@ -10,6 +10,7 @@ import numpy as np
 from talon.arch import numerics
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import RESETS, InputPort, IntNetwork, Population, Projection
+from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.reach import NetworkError, prove_sums
 
 __all__ = ["NetworkError", "check_network"]
@@ -103,6 +104,11 @@ def _check_weight(
                 raise NetworkError(f"{edge} must have a kernel for a {end} of {has}, not {found}")
         return
     shape = (target.n, math.prod(sent))
+    if isinstance(weight, SparseMatrix):
+        complaint = weight.complaint() if weight.shape == shape else f"not a list of {weight.shape}"
+        if complaint:
+            raise NetworkError(f"{edge} sparse weights of shape {shape}: {complaint}")
+        return
     if weight.dtype != np.int8 or weight.shape != shape:
         raise NetworkError(
             f"{edge} must have int8 weights of shape {shape}, not {weight.dtype} of {weight.shape}"

@@ -23,6 +23,7 @@ class CountingNeurons:
     def __init__(self, population: Population) -> None:
         assert population.gain is not None
         self.saturations = 0
+        self.base = constant(0 * population.bias)  # which is no part of the sum
         self._n = population.n
         self._gain = constant(population.gain)
         self._bias = constant(population.bias)
@@ -33,8 +34,9 @@ class CountingNeurons:
         self._strict = float(population.strict)
         self._reset = population.reset
 
-    def start(self, n_samples: int) -> CountingNeurons:
-        """Return neurons like these at rest, for as many samples."""
+    def start(self, n_samples: int, n_steps: int) -> CountingNeurons:
+        """Return neurons like these at rest, for as many samples and timesteps."""
+        del n_steps
         neurons = copy(self)
         neurons._v = np.zeros((n_samples, self._n))
         return neurons

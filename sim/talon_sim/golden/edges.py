@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,35 +10,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import IntNetwork, Projection
+from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.synapses import Synapses
 
 _BYTE = 255
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Edge:
-    """A projection; ``once`` tells that its source sends events in timestep 0 alone."""
+    """A projection made ready to run.
+
+    Attributes
+    ----------
+    source, delay, hold
+        As of the projection.
+    once
+        The source sends events in timestep 0 alone.
+    fan_out
+        What an event of each source (n_source,) counts as synaptic operations.
+    synapses
+        What an engine has made of the weights.
+    """
 
     source: str
     delay: int
     hold: bool
     once: bool
-    synapses: Synapses | MapSynapses
+    fan_out: NDArray[np.int64]
+    synapses: Any
 
 
-def edges_of(network: IntNetwork) -> dict[str, list[Edge]]:
-    """Return the projections into each population."""
+def synapses_of(projection: Projection, frac: int) -> Synapses | MapSynapses:
+    """Return the synapses of a projection into a population with so many fractional bits."""
+    if isinstance(projection.weight, Kernel):
+        return MapSynapses(projection.weight, frac=frac)
+    return Synapses(projection.weight, frac=frac)
+
+
+def edges_of(
+    network: IntNetwork, make: Callable[[Projection, int], Any] = synapses_of
+) -> dict[str, list[Edge]]:
+    """Return the projections into each population; ``make`` makes synapses of one."""
     populations = {population.name: population for population in network.populations}
     edges: dict[str, list[Edge]] = {name: [] for name in populations}
     for projection in network.projections:
-        weight, frac = projection.weight, populations[projection.target].frac
-        synapses = (
-            MapSynapses(weight, frac=frac)
-            if isinstance(weight, Kernel)
-            else Synapses(weight, form=projection.form, frac=frac)
-        )
         source = populations.get(projection.source)
         edges[projection.target].append(
             Edge(
@@ -46,10 +63,24 @@ def edges_of(network: IntNetwork) -> dict[str, list[Edge]]:
                 delay=projection.delay,
                 hold=projection.hold,
                 once=source is not None and source.once,
-                synapses=synapses,
+                fan_out=fan_out_of(projection),
+                synapses=make(projection, populations[projection.target].frac),
             )
         )
     return edges
+
+
+def fan_out_of(projection: Projection) -> NDArray[np.int64]:
+    """Return what an event of each source counts as synaptic operations."""
+    weight = projection.weight
+    if isinstance(weight, Kernel):
+        return np.rint(weight.summed_over_targets(weight.taps != 0)).astype(np.int64)
+    n_target, n_source = weight.shape
+    if projection.form == "dense":
+        return np.full(n_source, n_target)
+    if isinstance(weight, SparseMatrix):
+        return np.bincount(weight.sources[weight.value != 0], minlength=n_source)
+    return np.count_nonzero(weight, axis=0)
 
 
 def is_held(frames: NDArray[Any]) -> bool:
@@ -71,14 +102,19 @@ def count_events(edges: Sequence[Edge], events: Mapping[str, NDArray[Any]]) -> d
     known: dict[tuple[str, bool], NDArray[np.int64]] = {}
     for edge in edges:
         first = edge.hold or edge.once
+        sent = events[edge.source]
+        frames = sent[:1] if first else distinct(sent)
+        repeats = 1 if first else len(sent) // max(1, len(frames))
+        if edge.fan_out.size and edge.fan_out.min() == edge.fan_out.max():
+            n_events = repeats * int(np.count_nonzero(frames))
+            totals["events"] += n_events
+            totals["sops"] += n_events * int(edge.fan_out[0])
+            continue
         key = (edge.source, first)
         if key not in known:
-            sent = events[edge.source]
-            frames = sent[:1] if first else distinct(sent)
-            repeats = 1 if first else len(sent) // max(1, len(frames))
             known[key] = repeats * _count_by_source(frames.reshape(-1, frames.shape[2]))
         totals["events"] += int(known[key].sum())
-        totals["sops"] += int(known[key] @ edge.synapses.fan_out)
+        totals["sops"] += int(known[key] @ edge.fan_out)
     return totals
 
 
@@ -86,6 +122,7 @@ def _count_by_source(events: NDArray[Any]) -> NDArray[np.int64]:
     """Return how many payloads of shape (m, n) are not zero, of each source; bytes add fast."""
     total = np.zeros(events.shape[1], np.int64)
     for start in range(0, len(events), _BYTE):
-        is_sent = events[start : start + _BYTE] != 0
+        part = events[start : start + _BYTE]
+        is_sent = part if part.dtype == np.bool_ else part != 0
         total += is_sent.view(np.uint8).sum(axis=0, dtype=np.uint8)
     return total

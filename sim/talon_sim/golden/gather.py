@@ -19,7 +19,8 @@ Maps = NDArray[np.float32]
 class Windows:
     """Windows that lie evenly: views of padded maps.
 
-    Windows that are one apart are gathered in one run a tap, rows and what is between them.
+    Windows that are one apart are gathered in one run a tap, rows and what is between them, unless
+    they are to be ``packed``, row by row without a gap.
 
     Attributes
     ----------
@@ -29,7 +30,9 @@ class Windows:
         Length of a row of gathered columns, at least Q.
     """
 
-    def __init__(self, y: Axis, x: Axis, *, n_frames: int, n_channels: int) -> None:
+    def __init__(
+        self, y: Axis, x: Axis, *, n_frames: int, n_channels: int, packed: bool = False
+    ) -> None:
         assert y.even is not None and x.even is not None
         self.shape = (y.n_target, x.n_target)
         padded = np.zeros((n_frames, n_channels, y.extent, x.extent), np.float32)
@@ -46,7 +49,7 @@ class Windows:
         )
         self._runs = self._views
         self.width = self.shape[1]
-        if steps == (row, column):
+        if steps == (row, column) and not packed:
             self.width = x.extent
             length = (self.shape[0] - 1) * self.width + self.shape[1]
             self._runs = as_strided(
@@ -72,7 +75,10 @@ class Windows:
 class Selection:
     """Windows that any table tells: selected by matrices of zeros and ones; see Windows."""
 
-    def __init__(self, y: Axis, x: Axis, *, n_frames: int, n_channels: int) -> None:
+    def __init__(
+        self, y: Axis, x: Axis, *, n_frames: int, n_channels: int, packed: bool = True
+    ) -> None:
+        del packed  # they are
         rows, columns = y.selection(), x.selection()
         self.shape = (y.n_target, x.n_target)
         self.width = self.shape[1]

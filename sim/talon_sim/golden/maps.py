@@ -32,7 +32,6 @@ class MapSynapses:
 
     def __init__(self, kernel: Kernel, *, frac: int) -> None:
         self.n_target, self.n_source = kernel.n_target, kernel.n_source
-        self.fan_out = np.rint(kernel.summed_over_targets(kernel.taps != 0)).astype(np.int64)
         self._source_shape, self._target_shape = kernel.source_shape, kernel.target_shape
         self._y, self._x = axis_of(kernel.rows), axis_of(kernel.columns)
         taps = kernel.taps[np.ix_(self._y.taps, self._x.taps)]
@@ -40,8 +39,12 @@ class MapSynapses:
         self._taps = taps.astype(np.float32) * np.float32(1 << frac)
         size = max(1, taps[..., 0].size) * self._y.n_target * self._x.n_target
         self._frames = max(1, _CHUNK // size)
-        self._spare: list[_Product | _Passes] = []
+        self._spare: dict[bool, list[_Product | _Passes]] = {False: [], True: []}
         self._scatter = Scatter(kernel, frac=frac)
+
+    def prefers_events(self, events: NDArray[Any]) -> bool:
+        """Tell whether so few payloads (T, B, n_source) are best taken one by one."""
+        return self._scatter.pays(events.reshape(-1, self.n_source))
 
     def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
@@ -49,7 +52,7 @@ class MapSynapses:
             self._scatter.add_to(drive, events)
             return
         targets = drive.reshape(-1, *self._target_shape)
-        for part, sums in self._sums(events):
+        for part, sums in self.sums(events):
             if sums is not None:
                 np.add(targets[part], sums, out=targets[part])
 
@@ -63,8 +66,8 @@ class MapSynapses:
             return
         targets = drive.reshape(-1, *self._target_shape)
         base = base.reshape(self._target_shape) if base.ndim else base
-        is_zero = not base.any()
-        for part, sums in self._sums(events):
+        is_zero = not base.ndim and not base.any()
+        for part, sums in self.sums(events):
             if sums is None:
                 targets[part] = base
             elif is_zero:
@@ -72,13 +75,17 @@ class MapSynapses:
             else:
                 np.add(sums, base, out=targets[part])
 
-    def _sums(self, events: NDArray[Any]) -> Iterator[tuple[slice, Maps | None]]:
+    def sums(
+        self, events: NDArray[Any], *, packed: bool = False
+    ) -> Iterator[tuple[slice, Maps | None]]:
         """Yield frames and their sums (m, O, P, Q), or None where nothing is sent.
 
-        Sums are a view that the next ones overwrite.
+        Sums are a view that the next ones overwrite; ``packed`` ones are contiguous, which takes
+        longer to gather and less to work on.
         """
         # Whoever runs takes a workspace for the time, so that several threads may.
-        workspace = self._spare.pop() if self._spare else self._workspace()
+        spare = self._spare[packed]
+        workspace = spare.pop() if spare else self._workspace(packed)
         sources = events.reshape(-1, *self._source_shape)
         for start in range(0, len(events), self._frames):
             part = slice(start, start + self._frames)
@@ -88,12 +95,12 @@ class MapSynapses:
                 part,
                 None if is_silent else self._repeated(workspace(_merged(maps, self._y, self._x))),
             )
-        self._spare.append(workspace)
+        spare.append(workspace)
 
-    def _workspace(self) -> _Product | _Passes:
+    def _workspace(self, packed: bool) -> _Product | _Passes:
         y, x = self._y, self._x
         kind = Windows if y.even is not None and x.even is not None else Selection
-        gather = kind(y, x, n_frames=self._frames, n_channels=self._taps.shape[2])
+        gather = kind(y, x, n_frames=self._frames, n_channels=self._taps.shape[2], packed=packed)
         joined = np.asarray(self._taps.any(axis=(0, 1)))
         is_single = np.count_nonzero(joined, axis=0).max(initial=0) <= 1
         many = len(joined) >= _MANY_CHANNELS or self._taps.shape[:2] == (1, 1)

@@ -7,24 +7,22 @@ feedback is stepped timestep by timestep. Nothing here rounds: ``synapses`` and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch import numerics
-from talon.compiler.network import IntArray, IntNetwork, Population
+from talon.compiler.network import IntArray, IntNetwork
 from talon_sim.golden.arrays import Arrays, arrays_for, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
-from talon_sim.golden.counting import CountingNeurons
-from talon_sim.golden.currents import SynapticNeurons
-from talon_sim.golden.edges import count_events, distinct, edges_of
-from talon_sim.golden.graded import GradedNeurons
-from talon_sim.golden.neurons import Neurons
-from talon_sim.golden.order import is_cyclic, stages
-from talon_sim.golden.reach import Sums, accumulator_reach
-from talon_sim.golden.run import AnyNeurons, run_samples
+from talon_sim.golden.edges import count_events, distinct
+from talon_sim.golden.fast import fast_engine, wants_kernels
+from talon_sim.golden.order import plan_of
+from talon_sim.golden.run import Engine
 from talon_sim.trace import Trace
+
+if TYPE_CHECKING:
+    from talon_sim.golden.fast.stages import FastEngine
 
 
 def golden_run(network: IntNetwork, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
@@ -43,17 +41,12 @@ class GoldenModel:
     of timestep 0 alone.
     """
 
-    def __init__(self, network: IntNetwork) -> None:
+    def __init__(self, network: IntNetwork, *, fast: bool | None = None) -> None:
         check_network(network)
         self.network = network
-        self._edges = edges_of(network)
-        reach = accumulator_reach(network)
-        self._neurons = {p.name: _neurons_of(p, reach[p.name]) for p in network.populations}
-        populations = {p.name: p for p in network.populations}
-        self._plan = [
-            ([populations[name] for name in stage], is_cyclic(network, stage))
-            for stage in stages(network)
-        ]
+        self._fast = fast
+        self._plan = plan_of(network)
+        self._engines: dict[bool, Engine | FastEngine] = {}
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
         """Run all samples from a state of zero.
@@ -75,15 +68,9 @@ class GoldenModel:
         n_steps, n_samples = self._check_inputs(inputs)
         observed = self._observed(probe)
         arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
-        edges = [edge for into in self._edges.values() for edge in into]
-        counters: dict[str, int] = dict.fromkeys(
-            ("events", "sops", "spikes", "updates", "saturations"), 0
-        )
-        moving = [p for p in self.network.populations if not p.once]
-        widest = max(moving or self.network.populations, key=lambda p: p.n, default=None)
-        for part in arrays.blocks(widest) if widest is not None else ():
-            for name, count in run_samples(self._plan, self._edges, self._neurons, part).items():
-                counters[name] += count
+        engine = self._engine_for(n_steps * n_samples)
+        counters = engine.run(arrays)
+        edges = [edge for into in engine.edges.values() for edge in into]
         counters |= count_events(edges, arrays.sent)
         return Trace(
             target="golden",
@@ -93,6 +80,14 @@ class GoldenModel:
             potentials=self._potentials(arrays, observed, probe),
             counters=counters,
         )
+
+    def _engine_for(self, n_frames: int) -> Engine | FastEngine:
+        """Return what runs so many timesteps times samples: made once, and compiled if it pays."""
+        is_fast = wants_kernels(self._fast, self.network, n_frames)
+        if is_fast not in self._engines:
+            make = fast_engine if is_fast else Engine
+            self._engines[is_fast] = make(self.network, self._plan)
+        return self._engines[is_fast]
 
     def _spikes(
         self, arrays: Arrays, observed: set[str], probe: bool
@@ -154,22 +149,3 @@ class GoldenModel:
                 f"Input {name!r} must be the same in all timesteps, since all its projections "
                 f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
             )
-
-
-def _neurons_of(population: Population, sums: Sums) -> AnyNeurons:
-    """Return the neurons of a population, ready to start."""
-    if population.kind == "graded":
-        return GradedNeurons(population)
-    if population.kind == "count":
-        return CountingNeurons(population)
-    if population.current is not None:
-        return SynapticNeurons(population, reach=_reach_of(population, sums))
-    return Neurons(population, reach=_reach_of(population, sums))
-
-
-def _reach_of(population: Population, sums: Sums) -> float:
-    """Return the largest magnitude of what drives a potential, from that of a timestep's sums."""
-    reach = int(sums.max(initial=0)) << population.frac
-    if population.current is not None:
-        reach = -numerics.V_MIN  # currents saturate
-    return float(reach + np.abs(population.bias.astype(np.int64)).max(initial=0))

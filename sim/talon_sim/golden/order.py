@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from talon.compiler.network import IntNetwork
+from talon.compiler.network import IntNetwork, Population
+
+Plan = list[tuple[list[Population], bool]]
+"""Populations stage by stage, and whether those of a stage feed each other: they then advance
+together, timestep by timestep."""
+
+
+def plan_of(network: IntNetwork) -> Plan:
+    """Return the stages of a network in an order in which they may run."""
+    populations = {population.name: population for population in network.populations}
+    return [
+        ([populations[name] for name in stage], is_cyclic(network, stage))
+        for stage in stages(network)
+    ]
 
 
 def stages(network: IntNetwork) -> list[list[str]]:

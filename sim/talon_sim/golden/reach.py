@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from talon.arch import numerics
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import InputPort, IntNetwork, Population
+from talon.compiler.sparse import SparseMatrix
 from talon.errors import ImageError
 
 Sums = NDArray[np.int64]
@@ -45,6 +46,19 @@ def accumulator_reach(network: IntNetwork) -> dict[str, Sums]:
     return {name: np.maximum(high, -low) for name, (low, high) in accumulator_span(network).items()}
 
 
+def drive_reach(network: IntNetwork) -> dict[str, float]:
+    """Return the largest magnitude of what drives a potential of each population."""
+    sums = accumulator_reach(network)
+    return {p.name: _drive_of(p, sums[p.name]) for p in network.populations}
+
+
+def _drive_of(population: Population, sums: Sums) -> float:
+    reach = int(sums.max(initial=0)) << population.frac
+    if population.current is not None:
+        reach = -numerics.V_MIN  # currents saturate
+    return float(reach + np.abs(population.bias.astype(np.int64)).max(initial=0))
+
+
 def prove_sums(network: IntNetwork) -> None:
     """Prove that no accumulator wraps, nor the sum of one and the offset of a graded neuron.
 
@@ -71,11 +85,18 @@ def _require(name: str, low: Sums, high: Sums, what: str) -> None:
         )
 
 
-def _sums_by_sign(weight: NDArray[Any] | Kernel) -> tuple[Sums, Sums]:
+def _sums_by_sign(weight: NDArray[Any] | Kernel | SparseMatrix) -> tuple[Sums, Sums]:
     """Return for each target the sum of its positive weights, and minus that of its negative."""
     if isinstance(weight, Kernel):
         taps = weight.taps.astype(np.int64)
         up, down = (weight.summed_over_sources(np.maximum(t, 0)) for t in (taps, -taps))
+        return up.astype(np.int64), down.astype(np.int64)
+    if isinstance(weight, SparseMatrix):
+        values = weight.value.astype(np.int16)
+        up, down = (
+            np.bincount(weight.target, np.maximum(part, 0), minlength=weight.shape[0])
+            for part in (values, -values)
+        )
         return up.astype(np.int64), down.astype(np.int64)
     total = weight.sum(axis=1, dtype=np.int64)
     up = np.maximum(weight, 0).sum(axis=1, dtype=np.int64)

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.compiler.sparse import SparseMatrix
+from talon_sim.golden.fanout import FanOut
+
 Currents = NDArray[np.float32] | NDArray[np.float64]
 
 _GATHER_COST = 200
@@ -21,34 +24,26 @@ _GATHER_COST = 200
 class Synapses:
     """The synapses of one matrix, ready to turn events into currents."""
 
-    def __init__(self, weight: NDArray[np.int8], *, form: str, frac: int) -> None:
+    def __init__(self, weight: NDArray[np.int8] | SparseMatrix, *, frac: int) -> None:
         self.n_target, self.n_source = weight.shape
-        nonzero = weight != 0
-        self.fan_out = (
-            np.full(self.n_source, self.n_target)
-            if form == "dense"
-            else np.count_nonzero(nonzero, axis=0)
-        )
         self._scale = np.float32(1 << frac)
-        self._one_to_one = np.count_nonzero(nonzero, axis=1).max(initial=0) <= 1
-        self._is_sparse = np.count_nonzero(nonzero) * _GATHER_COST // 4 < weight.size
-        if self._one_to_one:
-            self._sources = nonzero.argmax(axis=1)
-            picked = weight[np.arange(self.n_target), self._sources]
-            self._picked = picked.astype(np.float32) * self._scale
-        elif self._is_sparse:
-            source, self._target = np.nonzero(nonzero.T)
-            self._start = np.searchsorted(source, np.arange(self.n_source + 1))
-            self._value = weight[self._target, source].astype(np.float64) * float(self._scale)
-        else:
+        lists = lists_of(weight)
+        self._one_to_one: _OneToOne | None = None
+        self._sparse: FanOut | None = None
+        if lists is None:
+            assert not isinstance(weight, SparseMatrix)
             self._matrix = np.ascontiguousarray(weight.T, np.float32) * self._scale
+        elif np.bincount(lists.target, minlength=1).max() <= 1:
+            self._one_to_one = _OneToOne(lists, self._scale)
+        else:
+            self._sparse = FanOut(lists.start, lists.target, lists.value, n_target=self.n_target)
 
     def currents(self, events: NDArray[Any]) -> Currents:
         """Return the currents, of shape (m, n_target), of payloads of shape (m, n_source)."""
-        if self._one_to_one:
-            return events[:, self._sources] * self._picked
-        if self._is_sparse:
-            return self._gather_synapses(events)
+        if self._one_to_one is not None:
+            return self._one_to_one.currents(events)
+        if self._sparse is not None:
+            return np.multiply(self._sparse.sums(events), float(self._scale), dtype=np.float64)
         if len(events) == 1:
             active = np.flatnonzero(events[0])
             if active.size * 8 < self.n_source:
@@ -63,21 +58,49 @@ class Synapses:
         self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
     ) -> None:
         """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
-        np.add(self.currents(events), base, out=drive)
+        if base.any():
+            np.add(self.currents(events), base, out=drive)
+        elif self._one_to_one is not None:
+            self._one_to_one.write_to(drive, events)
+        else:
+            drive[:] = self.currents(events)
 
     def _gather_rows(self, events: NDArray[Any], active: NDArray[np.intp]) -> Currents:
         payload = events[0, active].astype(np.float32)
         return (payload @ self._matrix[active])[np.newaxis]
 
-    def _gather_synapses(self, events: NDArray[Any]) -> Currents:
-        sample, source = np.nonzero(events)
-        first, count = self._start[source], self._start[source + 1] - self._start[source]
-        before = np.cumsum(count) - count
-        synapse = np.arange(count.sum()) + np.repeat(first - before, count)
-        payload = np.repeat(events[sample, source], count)
-        total: NDArray[np.float64] = np.bincount(
-            np.repeat(sample * self.n_target, count) + self._target[synapse],
-            weights=self._value[synapse] * payload,
-            minlength=len(events) * self.n_target,
-        ).astype(np.float64)  # without events it counts, in integers
-        return total.reshape(-1, self.n_target)
+
+class _OneToOne:
+    """At most one synapse for each target."""
+
+    def __init__(self, lists: SparseMatrix, scale: np.float32) -> None:
+        n_target, n_source = lists.shape
+        self._source = np.zeros(n_target, np.intp)
+        self._source[lists.target] = lists.sources
+        picked = np.zeros(n_target, np.float32)
+        picked[lists.target] = lists.value
+        self._picked = picked * scale
+        self._is_diagonal = np.array_equal(self._source, np.arange(n_source))
+
+    def currents(self, events: NDArray[Any]) -> Currents:
+        if self._is_diagonal:
+            return events * self._picked
+        return events[:, self._source] * self._picked
+
+    def write_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+        np.copyto(drive, events if self._is_diagonal else events[:, self._source])
+        np.multiply(drive, self._picked, out=drive)
+
+
+def lists_of(weight: NDArray[np.int8] | SparseMatrix) -> SparseMatrix | None:
+    """Return the weights as lists where those are faster than a product, else None."""
+    if isinstance(weight, SparseMatrix):
+        return weight
+    n_target = len(weight)
+    n_synapses = np.count_nonzero(weight)
+    is_sparse = n_synapses * _GATHER_COST // 4 < weight.size
+    if is_sparse or (
+        n_synapses <= n_target and np.count_nonzero(weight, axis=1).max(initial=0) <= 1
+    ):
+        return SparseMatrix.of(weight)
+    return None

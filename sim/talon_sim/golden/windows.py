@@ -33,12 +33,12 @@ def send_windows(population: Population, values: Payloads, out: Payloads) -> Non
     maps = values.reshape(*values.shape[:2], *population.shape)
     rows, columns = pool.size
     if pool.kind == "max" and maps.dtype == np.bool_:
-        maps = _combined(np.logical_or, _any_of_columns(maps, columns), rows, 3)
+        maps = combined(np.logical_or, _any_of_columns(maps, columns), rows, 3)
     elif pool.kind == "max":
-        maps = _combined(np.maximum, _combined(np.maximum, maps, rows, 3), columns, 4)
+        maps = combined(np.maximum, combined(np.maximum, maps, rows, 3), columns, 4)
     else:
         maps = maps.astype(np.uint8 if _fits(population) else np.uint16)
-        maps = _combined(np.add, _combined(np.add, maps, rows, 3), columns, 4)
+        maps = combined(np.add, combined(np.add, maps, rows, 3), columns, 4)
         maps = np.minimum(maps, numerics.PAYLOAD_MAX)
     out.reshape(maps.shape)[:] = maps
 
@@ -54,10 +54,10 @@ def _any_of_columns(maps: Payloads, size: int) -> Payloads:
     """Tell for every ``size`` columns whether one of them is true; 2, 4 and 8 are one word."""
     if size in _WORDS and maps.strides[-1] == 1:
         return maps.view(_WORDS[size]) != 0
-    return _combined(np.logical_or, maps, size, 4)
+    return combined(np.logical_or, maps, size, 4)
 
 
-def _combined(operation: np.ufunc, maps: Payloads, size: int, axis: int) -> Payloads:
+def combined(operation: np.ufunc, maps: Payloads, size: int, axis: int) -> Payloads:
     """Combine ``size`` neighbours along an axis."""
     parts = [maps[(slice(None),) * axis + (slice(k, None, size),)] for k in range(size)]
     if size == 1:

@@ -137,7 +137,7 @@ def into_part(projection: Projection, part: Part) -> Projection:
     """Return the synapses of a projection that lead into a part of its target."""
     if part.is_whole:
         return projection
-    weight = projection.weight
+    weight = projection.table
     if isinstance(weight, Kernel):
         cut = replace(
             weight,

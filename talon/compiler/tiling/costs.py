@@ -235,7 +235,7 @@ class MapCosts:
         if projection.form == "rows":
             return feed
         order = tile.order(self.layout.shape(projection.target))
-        block = projection.weight[order[order >= 0], feed.first : feed.last + 1]
+        block = projection.matrix[order[order >= 0], feed.first : feed.last + 1]
         used = np.flatnonzero(block.any(axis=0))
         if not used.size:
             return None

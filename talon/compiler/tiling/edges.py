@@ -162,7 +162,7 @@ def _of_matrix(layout: Layout, feed: Feed, tile: Tile, projection: Projection) -
     shape = layout.sent_shape(projection.source)
     low, high = channels_of(feed, shape)
     n_channels, n_rows = high - low + 1, tile.n_rows
-    weight = projection.weight
+    weight = projection.table
     assert not isinstance(weight, Kernel)
     columns = np.arange(feed.first, feed.last + 1).reshape(n_channels, shape[1], shape[2])
     block = matrix_words(weight, tile, layout.shape(projection.target), columns.transpose(1, 2, 0))

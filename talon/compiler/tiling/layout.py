@@ -122,7 +122,7 @@ class Layout:
             return None
         if self._sent_shapes.get(source) != self._map_shapes[target]:
             return None
-        found = diagonal_of(projection.weight)
+        found = diagonal_of(projection.matrix)
         return int(found[1]) if found is not None and found[0] == 0 else None
 
     def _adapted(self, projection: Projection) -> Projection:
@@ -161,7 +161,7 @@ class Layout:
 
     def _in_order_of_codes(self, projection: Projection) -> Projection:
         shape = self._sent_shapes.get(projection.source)
-        weight = projection.weight
+        weight = projection.table
         if shape is None or self.is_map(projection.source) or isinstance(weight, Kernel):
             return projection
         order = np.arange(weight.shape[1]).reshape(shape).transpose(1, 2, 0).reshape(-1)

@@ -58,3 +58,59 @@ def test_the_workload_is_the_one_described_and_both_entries_agree(tmp_path):
     assert 0.08 < hidden < 0.12
     assert 0.05 < fired / (benchmark.T * benchmark.SIZES[2]) < 0.15
     assert all(result["cpu_us"] > 0 for result in found)
+
+
+def load_speed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return load("golden_workloads"), load("float_workloads")
+
+
+def fired(workloads, name, path):
+    """Return the spikes that the golden model and the oracle count, layer by layer."""
+    from talon_sim.golden import golden_run
+
+    work = workloads.integer_workload(name, str(path))
+    network = workloads.make_network(name, work)
+    trace = golden_run(network, {"in": work["payloads"]}, probe=True)
+    counts = [int(np.count_nonzero(trace.spikes[p.name])) for p in network.populations]
+    return counts, workloads.oracle(name, work)
+
+
+@pytest.mark.parametrize("name", ["W1", "W2", "W3"])
+def test_workloads_of_the_speed_have_the_spikes_of_their_oracle(tmp_path, monkeypatch, name):
+    workloads, floats = load_speed(monkeypatch)
+    path = tmp_path / "work.npz"
+    floats.make_workload(path, name, 1)
+    if name == "W2":
+        workloads.add_multiplier(path)
+    counts, right = fired(workloads, name, path)
+    assert counts == right
+    with np.load(path) as file:
+        of_floats = int(file["counts"][-1])
+    assert abs(counts[-1] - of_floats) <= 0.1 * of_floats + 2
+
+
+def test_the_recurrent_workload_has_the_spikes_of_its_oracle(tmp_path, monkeypatch):
+    workloads, _ = load_speed(monkeypatch)
+    monkeypatch.setattr(workloads, "N", 1500)
+    monkeypatch.setattr(workloads, "W4_STEPS", 60)
+    path = tmp_path / "work.npz"
+    workloads.make_w4(path)
+    counts, right = fired(workloads, "W4", path)
+    assert counts == right
+    assert 0.002 < counts[0] / (1500 * 60) < 0.1
+
+
+def test_the_worker_of_the_speed_measures_what_it_says(tmp_path, monkeypatch):
+    _, floats = load_speed(monkeypatch)
+    path = tmp_path / "work.npz"
+    floats.make_workload(path, "W1", 1)
+    script = BENCHMARKS / "golden_speed.py"
+    command = [sys.executable, script, "--worker", "golden", "--cases", "W1", "--data", path]
+    done = subprocess.run(
+        [*map(str, command), "--seconds", "0"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["us"] > 0
+    assert found["mb"] > 10
+    assert found["counts"][0] > found["counts"][1] > 0

@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import InputPort, IntNetwork, Pool, Population, Projection
+from talon.compiler.network import (
+    InputPort,
+    IntNetwork,
+    OutputPort,
+    Pool,
+    Population,
+    Projection,
+)
 from talon.testing import MapLimits, map_networks, random_map_network, random_map_payloads
 from talon.testing.kernels import (
     conv_kernel,
@@ -23,6 +30,7 @@ from talon.testing.kernels import (
     upsampled_relation,
 )
 from talon_sim.golden import GoldenModel, golden_run
+from talon_sim.golden.edges import fan_out_of
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.reach import NetworkError, accumulator_span
 from talon_sim.golden.scatter import Scatter
@@ -155,7 +163,8 @@ def test_kernel_paths_are_the_matrix_product(seed):
     synapses.write_to(drive, payloads, np.zeros(()))
     np.testing.assert_array_equal(drive, expected)
     fan_out = np.count_nonzero(kernel.dense(), axis=0)
-    np.testing.assert_array_equal(synapses.fan_out, fan_out)
+    projection = Projection(source="a", target="b", delay=0, weight=kernel, form="map")
+    np.testing.assert_array_equal(fan_out_of(projection), fan_out)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -199,7 +208,7 @@ def test_every_way_to_gather_and_to_weigh_is_taken():
     kinds = set()
     for seed in range(60):
         synapses = MapSynapses(geometry(np.random.default_rng(seed)), frac=0)
-        workspace = synapses._workspace()
+        workspace = synapses._workspace(packed=False)
         kinds |= {type(workspace).__name__, type(workspace._gather).__name__}
         kinds |= {name for name in ("merge", "repeat") if getattr(synapses._y, name) is not None}
         if getattr(workspace, "_matrix", np.empty(1)).shape[0] > 1:
@@ -443,6 +452,51 @@ def test_a_broken_network_of_maps_is_refused(change, message):
         network = change
     with pytest.raises(NetworkError, match=message):
         GoldenModel(network)
+
+
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("size", [(1, 3), (2, 2), (3, 1), (4, 2)])
+def test_windows_alone_are_those_of_all_neurons(size, per_neuron):
+    rng = np.random.default_rng(size[0])
+    rows, columns = size
+    shape = (5, 2 * rows, 3 * columns)
+    taps = rng.integers(-9, 10, (3, 3, 2, shape[0]))
+    channel = np.arange(int(np.prod(shape))) // (shape[1] * shape[2])
+    offset = (
+        channel if not per_neuron else np.repeat(rng.integers(-40, 40, 5 * 2 * 3), rows * columns)
+    )
+    if per_neuron:  # one offset a window
+        offset = offset.reshape(5, 2, 3, rows, columns).transpose(0, 1, 3, 2, 4).reshape(-1)
+    network = one_map(taps, shape[1:], padding=1, v_reset=(offset * 3).astype(np.int32))
+    (population,) = network.populations
+    multiplier = np.full(population.n, 9000, np.int32) + (channel * 700).astype(np.int32)
+    population = replace(population, decay=multiplier, pool=Pool(kind="max", size=size))
+    first = IntNetwork(
+        inputs=network.inputs, populations=(population,), projections=network.projections,
+        outputs=network.outputs,
+    )  # fmt: skip
+    reader = Population(
+        name="b", shape=(population.n_sent,), kind="readout", frac=0,
+        threshold=np.full(population.n_sent, 2**23 - 1, np.int32),
+        **{name: np.zeros(population.n_sent, np.int32) for name in ("bias", "v_reset", "decay")},
+        reset="none", reset_next=False, strict=True, v_scale=np.ones(population.n_sent),
+    )  # fmt: skip
+    identity = np.eye(population.n_sent, dtype=np.int8)
+    network = replace(
+        first,
+        populations=(population, reader),
+        projections=(
+            *first.projections,
+            Projection(source=population.name, target="b", delay=0, weight=identity),
+        ),
+        outputs=(OutputPort(name="out", population="b", shape=reader.shape, kind="readout"),),
+    )
+    events = rng.integers(0, 2, (4, 3, network.inputs[0].n)).astype(np.uint8)
+    events[1] = 0
+    with_all, alone = (golden_run(network, {"in": events}, probe=p) for p in (True, False))
+    np.testing.assert_array_equal(alone.potentials["b"], with_all.potentials["b"])
+    assert alone.counters == with_all.counters
+    assert len(np.unique(alone.potentials["b"])) > 4
 
 
 @pytest.mark.parametrize(

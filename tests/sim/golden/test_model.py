@@ -289,7 +289,7 @@ def test_stages_follow_dependence_and_join_cycles():
             {"reset": "soft"},
             r"reset must be 'none', 'zero', 'subtract', 'hold' or 'double', not 'soft'$",
         ),
-        ({"kind": "soft"}, r"kind must be 'spike', 'readout' or 'graded', not 'soft'$"),
+        ({"kind": "soft"}, r"kind must be 'spike', .* or 'count', not 'soft'$"),
         ({"decay": np.full(2, 65537)}, r"decay must be 2 integers between 0 and 65536$"),
         ({"delay": -1}, r"'in' -> 'a' must have a delay of at least 0, not -1$"),
     ],

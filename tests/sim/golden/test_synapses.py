@@ -19,7 +19,7 @@ def test_graded_payloads_weigh_in_every_storage(density, n_rows, rate):
     weight = rng.integers(-127, 128, (90, 400)).astype(np.int8)
     weight[rng.random(weight.shape) >= density] = 0
     payloads = rng.integers(-255, 256, (n_rows, 400)) * (rng.random((n_rows, 400)) < rate)
-    synapses = Synapses(weight, form="dense", frac=3)
+    synapses = Synapses(weight, frac=3)
     expected = payloads.astype(np.int64) @ weight.T.astype(np.int64) << 3
     np.testing.assert_array_equal(synapses.currents(payloads.astype(np.int16)), expected)
 

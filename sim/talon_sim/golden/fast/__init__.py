@@ -1,0 +1,99 @@
+"""Compiled kernels of the golden model: the extra ``[fast]``, equal to NumPy in every bit.
+
+Whether they run is the caller's choice (``GoldenModel(..., fast=)``), else that of the variable
+``TALON_FAST`` (1 or 0), else they run where they save more than loading them takes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from talon.compiler.kernel import Kernel
+from talon.compiler.network import IntNetwork
+from talon.compiler.sparse import SparseMatrix
+from talon_sim.golden.order import Plan
+
+if TYPE_CHECKING:
+    from talon_sim.golden.fast.stages import FastEngine
+
+VARIABLE = "TALON_FAST"
+
+_WORTH_LOADING, _WORTH_COMPILING = 1.0, 20.0
+"""Seconds of NumPy that pay for loading compiled kernels (about half of one), and for compiling."""
+
+_NS_NEURON, _NS_SYNAPSE, _NS_LISTED = 3.0, 0.03, 0.1
+"""What NumPy takes for an update, for a multiply-accumulate, and for a listed synapse at 2 %."""
+
+
+def wants_kernels(choice: bool | None, network: IntNetwork, n_frames: int) -> bool:
+    """Tell whether to run ``n_frames`` timesteps (times samples) with compiled kernels.
+
+    Parameters
+    ----------
+    choice
+        Yes, no, or None: what the variable says, else what is faster.
+
+    Raises
+    ------
+    ImportError
+        They are wanted and Numba is not installed.
+    ValueError
+        The variable is neither 0, 1 nor empty.
+    """
+    if choice is None:
+        given = os.environ.get(VARIABLE, "")
+        if given not in ("", "0", "1"):
+            raise ValueError(f"{VARIABLE} must be 0, 1 or not set, not {given!r}")
+        choice = None if not given else given == "1"
+    if choice is False:
+        return False
+    if choice and not _has_numba():
+        raise ImportError(
+            f"Compiled kernels need Numba: pip install 'talon-snn[fast]', or run without them "
+            f"(fast=None, {VARIABLE} not set)"
+        )
+    if choice:
+        return True
+    if "talon_sim.golden.fast.stages" in sys.modules:
+        return True
+    seconds = _seconds_of_numpy(network, n_frames)
+    if seconds < _WORTH_LOADING or not _has_numba():
+        return False
+    return seconds >= _WORTH_COMPILING or _is_compiled()
+
+
+def fast_engine(network: IntNetwork, plan: Plan) -> FastEngine:
+    """Return the engine that runs compiled kernels; loads Numba."""
+    from talon_sim.golden.fast.stages import FastEngine
+
+    return FastEngine(network, plan)
+
+
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def _seconds_of_numpy(network: IntNetwork, n_frames: int) -> float:
+    """Return about how long NumPy takes."""
+    total = sum(population.n for population in network.populations) * _NS_NEURON
+    for projection in network.projections:
+        weight = projection.weight
+        if isinstance(weight, Kernel):
+            n_places = weight.rows.shape[0] * weight.columns.shape[0]
+            total += weight.taps.size * n_places * _NS_SYNAPSE
+        elif isinstance(weight, SparseMatrix):
+            total += len(weight.value) * _NS_LISTED
+        else:
+            total += weight.size * _NS_SYNAPSE
+    return total * n_frames * 1e-9
+
+
+def _is_compiled() -> bool:
+    """Tell whether kernels are in the cache."""
+    from talon_sim.golden.fast.cache import cache_folder
+
+    folder = cache_folder()
+    return folder is not None and any(folder.glob("*/kernels.*.nbc"))
