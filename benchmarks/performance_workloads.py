@@ -28,6 +28,7 @@ from talon.testing import (
     random_raster,
 )
 from talon.testing.blocks import BLOCKS
+from talon.testing.passes import layers_in_passes, maps_in_passes
 
 Payloads = dict[str, IntArray]
 Array = NDArray[Any]
@@ -58,6 +59,13 @@ def workloads() -> list[Workload]:
     found.append(
         Workload(name="recurrent, zynq_2x2", make=partial(_block, "recurrent", "zynq_2x2"))
     )
+    found += [
+        Workload(name="3 passes, tiny_2x2", make=lambda: of_graph(layers_in_passes(), "tiny_2x2")),
+        Workload(
+            name="3 passes of maps, tiny_2x2_map",
+            make=lambda: of_graph(maps_in_passes(), "tiny_2x2_map"),
+        ),
+    ]
     found.append(Workload(name="MNIST MLP", make=lambda: of_example(MNIST), small=False))
     for hoist in (True, False):
         found.append(
@@ -106,7 +114,7 @@ def of_network(network: IntNetwork, payloads: Payloads, hw: str) -> tuple[Progra
 
 def _graph(seed: int, hw: str) -> tuple[Program, Payloads]:
     graph = random_map_graph(np.random.default_rng(seed))
-    return of_graph(graph, hw, n_steps=10)
+    return of_graph(graph, hw, n_steps=10, passes=1)
 
 
 def _block(name: str, hw: str) -> tuple[Program, Payloads]:

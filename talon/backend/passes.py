@@ -75,11 +75,7 @@ def run_passes(
     known: dict[str, Array] = dict(inputs)
     merged = _Merged(network, probe=probe)
     for number, (one, flow) in enumerate(zip(program.passes, program.flows, strict=True)):
-        held = held_inputs(one.network)
-        taken = {
-            port: _held(known[source]) if port in held else known[source]
-            for port, source in flow.sources.items()
-        }
+        taken = _taken(one, flow, known)
         run = target.run(
             one, taken, probe=probe, progress=_shared(progress, number, len(program.passes))
         )
@@ -89,16 +85,26 @@ def run_passes(
     return merged.trace()
 
 
+def _taken(one: Runnable, flow: Flow, known: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the payloads that enter a pass, of what is known of the whole network."""
+    held = held_inputs(one.network)
+    taken: dict[str, Array] = {}
+    for port, source in flow.sources.items():
+        payloads = known[source]
+        if port in flow.rests:
+            rest = flow.rests[port].within(payloads)
+            payloads = rest.reshape(*payloads.shape[:2], -1)
+        if port in held:
+            payloads = np.broadcast_to(payloads[:1], payloads.shape)
+        taken[port] = payloads
+    return taken
+
+
 def _shared(progress: Progress | None, number: int, n_passes: int) -> Progress | None:
     """Return the progress of one pass of several."""
     if progress is None:
         return None
     return lambda done, total: progress((number * total + done) // n_passes, total)
-
-
-def _held(frames: Array) -> Array:
-    """Return what is sent in timestep 0 as frames that are held."""
-    return np.broadcast_to(frames[:1], frames.shape)
 
 
 def _record(known: dict[str, Array], network: IntNetwork, part: Part, run: Run, name: str) -> None:
@@ -114,8 +120,7 @@ def _record(known: dict[str, Array], network: IntNetwork, part: Part, run: Run, 
     if part.population not in known:
         shape = (*sent.shape[:2], population.n_sent)
         known[part.population] = np.zeros(shape, np.uint8)
-    windows = part if population.pool is None else part.pooled(population.pool.size)
-    _fill(windows, known[part.population], sent)
+    _fill(part.sent(population), known[part.population], sent)
 
 
 def _fill(part: Part, values: Array, own: Array) -> None:
@@ -181,12 +186,12 @@ class _Merged:
         )
 
     def _put(self, arrays: dict[str, Array], part: Part, values: Array) -> None:
-        name, pool = part.population, self._populations[part.population].pool
+        name, population = part.population, self._populations[part.population]
         if part.is_whole:
             arrays[name] = values
             return
-        if pool is not None and values.shape[2] != part.n:
-            part = part.pooled(pool.size)
+        if values.shape[2] != part.n:
+            part = part.sent(population)
         if name not in arrays:
             arrays[name] = np.zeros((*values.shape[:2], math.prod(part.shape)), values.dtype)
         _fill(part, arrays[name], values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -103,6 +103,7 @@ def compile(
     objective: Objective = "latency",
     hoist: Hoist = "auto",
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Program:
     """Compile a graph for an array.
 
@@ -130,6 +131,9 @@ def compile(
         A network that is larger than the array runs in several passes, one after another, with the
         same spikes and potentials: ``"auto"`` takes as few as there can be, a number no more than
         that, so that 1 refuses such networks.
+    host
+        Names of nodes that the host shall compute though the array could, with all that is before
+        or behind them: neurons behind a layer that the array has not, for example.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def compile(
         The graph cannot become a program; the message names the node and the ways out.
     """
     params = _array_of(graph, hw)
-    split = split_graph(graph, **abilities(params))
+    split = split_graph(graph, **abilities(params), host=host)
     for part in (split.prefix, split.suffix):
         if part is not None:
             FloatModel(part)  # refuses a node that the host cannot compute
@@ -174,6 +178,7 @@ def plan(
     objective: Objective = "latency",
     hoist: Hoist = "auto",
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Plan:
     """Return whether a graph fits an array, why or why not, where, and how fast it will run.
 
@@ -181,7 +186,7 @@ def plan(
     """
     params = _array_of(graph, hw)
     try:
-        split = split_graph(graph, **abilities(params))
+        split = split_graph(graph, **abilities(params), host=host)
     except MappingError:
         split = Split(chip=graph)  # the plan says why
         calibration = None
@@ -199,6 +204,7 @@ def plan(
         n_steps=n_steps,
         held=_held(split, samples, hoist),
         passes=passes,
+        host=host,
     )
 
 

@@ -186,12 +186,13 @@ def plan_graph(
     n_steps: int | None = None,
     held: Collection[str] = (),
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Plan:
     """Return the plan of ``graph`` on the array ``params``; one that does not fit says why.
 
     The arguments are those of :func:`talon.compiler.compile.compile_graph`, calibration, ranges and
     held inputs of the part of the graph that is for the array; ``n_steps`` is the number of
-    timesteps of an inference.
+    timesteps of an inference, ``host`` names nodes that the host shall compute.
     """
     graph.validate()
     rates = rounded_rates(calibration)
@@ -204,7 +205,7 @@ def plan_graph(
     unmapped: tuple[Unmapped, ...] = ()
     reason: str | None = None
     try:
-        split = split_graph(graph, **abilities(params))
+        split = split_graph(graph, **abilities(params), host=host)
     except MappingError as error:
         unmapped, reason = tuple(find_unmapped(graph, **abilities(params))), str(error)
     if split is not None:

@@ -37,9 +37,13 @@ class Program:
         """The parts of the program, read and checked; None if it is one image and nothing else."""
         return read_bundle(self.image) if is_bundle(self.image) else None
 
-    @cached_property
+    @property
     def passes(self) -> tuple[Self, ...]:
         """The programs of one image each that run one after another."""
+        return self._passes
+
+    @cached_property
+    def _passes(self) -> tuple[Self, ...]:
         if self.bundle is None:
             return (self,)
         return tuple(type(self)(data) for data in self.bundle.passes)
@@ -78,9 +82,13 @@ class Program:
             return network_from_bytes(self.bundle.network)
         return network_from_bytes(self.contents.network)
 
-    @cached_property
+    @property
     def flows(self) -> tuple[Flow, ...]:
         """What the host does between the passes; empty if there is one pass."""
+        return self._flows
+
+    @cached_property
+    def _flows(self) -> tuple[Flow, ...]:
         if self.bundle is None or len(self.passes) == 1:
             return ()
         inputs = [[port["name"] for port in one.manifest["inputs"]] for one in self.passes]

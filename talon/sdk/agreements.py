@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -95,6 +95,7 @@ def run_all(
     dt: float | None = None,
     lenient: bool = False,
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Agreements:
     """Run a model in floats and in every other way that is asked for, and compare.
 
@@ -139,6 +140,7 @@ def run_all(
                 objective=objective,
                 calibration=calibration,
                 passes=passes,
+                host=host,
             )
             trace = cast("Trace", run_target(console, GOLDEN, program, inputs, probe=True))
             others.append(golden_execution(program, trace))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -78,6 +78,7 @@ def compile_model(
     hoist: Hoist = "auto",
     calibration: Inputs | None = None,
     passes: Passes = "auto",
+    host: Collection[str] = (),
 ) -> Program:
     """Compile for an array; that it takes several passes is said."""
     with console.waiting(f"compiling for {params.name}"):
@@ -88,6 +89,7 @@ def compile_model(
             objective=objective,
             hoist=hoist,
             passes=passes,
+            host=host,
         )
     if len(program.passes) > 1:
         console.say(

@@ -159,6 +159,13 @@ def compiling(function: Function) -> Function:
     """Add the options that steer the compiler."""
     for option in (
         click.option(
+            "--host",
+            multiple=True,
+            metavar="NODE",
+            help="A node that the host shall compute, with all before or behind it; can be given "
+            "more than once.",
+        ),
+        click.option(
             "--passes",
             type=PassCount(),
             default="auto",

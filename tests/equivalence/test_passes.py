@@ -4,14 +4,13 @@ Cuts are at random, also through populations, or those that the compiler chooses
 is too small.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from talon.arch.params import preset
+from talon.backend.performance import performance_of_passes
 from talon.backend.programs import Program
 from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
@@ -19,7 +18,6 @@ from talon.compiler.compile import program_of_passes
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.passes.mapped import map_stages
 from talon.errors import MappingError
-from talon.ir import IF, LIF, Affine, Conv2d, Flatten, Graph, Input, MaxPool2d, Output, ReLU
 from talon.testing import (
     MapLimits,
     random_inputs,
@@ -27,6 +25,7 @@ from talon.testing import (
     random_map_payloads,
     random_stages,
 )
+from talon.testing.passes import layers_in_passes, maps_in_passes
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
 from talon_sim.testing import random_network, random_payloads
@@ -89,53 +88,13 @@ def test_interpreter_is_golden_on_random_cuts(seed, hw, order):
 
 @pytest.mark.slow
 def test_interpreter_is_golden_on_many_random_cuts():
-    @settings(max_examples=600)
+    @settings(max_examples=300)
     @given(seed=seeds, hw=st.sampled_from(HARDWARE))
     def check_examples(seed, hw):
         program, payloads = cut_at_random(seed, hw)
         check_program(program, payloads, get_target("interpreter", seed=seed))
 
     check_examples()
-
-
-def weights(rng, *shape):
-    return rng.normal(0, 2.0 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
-
-
-def deep(rng, sizes):
-    """Return layers of neurons, one of them recurrent, with a skip past the second."""
-    nodes, edges = {"in": Input((sizes[0],))}, []
-    last = "in"
-    for k, (n_in, n) in enumerate(pairwise(sizes), 1):
-        nodes[f"fc{k}"] = Affine(weights(rng, n, n_in), rng.normal(0, 0.1, n).astype(np.float32))
-        full = [np.full(n, value, np.float32) for value in (4, 4, 0, 1)]
-        nodes[f"n{k}"] = LIF(*full) if k % 2 else IF(full[3])
-        edges += [(last, f"fc{k}"), (f"fc{k}", f"n{k}")]
-        last = f"n{k}"
-    nodes["back"] = Affine(weights(rng, sizes[2], sizes[2]), np.zeros(sizes[2], np.float32))
-    nodes["skip"] = Affine(weights(rng, sizes[-1], sizes[1]), np.zeros(sizes[-1], np.float32))
-    nodes["out"] = Output((sizes[-1],))
-    edges += [("n2", "back"), ("back", "n2"), ("n1", "skip"), ("skip", last), (last, "out")]
-    return Graph(nodes, edges, delays={("back", "n2"): 2, ("skip", last): 3})
-
-
-def maps(rng):
-    """Return spiking and graded maps with pools, and a head."""
-    nodes = {
-        "in": Input((2, 12, 12)),
-        "conv1": Conv2d(weights(rng, 4, 2, 3, 3), bias=np.zeros(4, np.float32), padding=1),
-        "relu": ReLU(4),
-        "pool": MaxPool2d(2),
-        "conv2": Conv2d(weights(rng, 6, 4, 3, 3), np.zeros(6, np.float32), padding=1),
-        "lif": LIF(*(np.full((6, 6, 6), value, np.float32) for value in (3, 3, 0, 1))),
-        "conv3": Conv2d(weights(rng, 4, 6, 3, 3), np.zeros(4, np.float32)),
-        "if3": IF(np.ones((4, 4, 4), np.float32)),
-        "flat": Flatten(),
-        "fc": Affine(weights(rng, 8, 64), np.zeros(8, np.float32)),
-        "if": IF(np.ones(8, np.float32)),
-        "out": Output((8,)),
-    }
-    return Graph(nodes, list(pairwise(nodes)))
 
 
 def in_passes(graph, hw, n_passes, *, rate=0.3, seed=0):
@@ -149,13 +108,13 @@ def in_passes(graph, hw, n_passes, *, rate=0.3, seed=0):
 @pytest.mark.parametrize(
     ("make", "hw", "n_passes"),
     [
-        (lambda rng: deep(rng, (100, 100, 40, 110, 110, 10)), "tiny_2x2", 3),
-        (maps, "tiny_2x2_map", 3),
+        (layers_in_passes, "tiny_2x2", 3),
+        (maps_in_passes, "tiny_2x2_map", 3),
     ],
 )
 @pytest.mark.parametrize("name", ["interpreter", pytest.param("cosim", marks=pytest.mark.cosim)])
 def test_networks_larger_than_the_array_are_exact(make, hw, n_passes, name):
-    program, payloads = in_passes(make(np.random.default_rng(3)), hw, n_passes)
+    program, payloads = in_passes(make(), hw, n_passes)
     options = {}
     if name == "cosim":
         options = {"pressure": BackPressure(seed=1, gap_in=0.2, gap_out=0.3, burst=5)}
@@ -164,6 +123,38 @@ def test_networks_larger_than_the_array_are_exact(make, hw, n_passes, name):
     if name == "cosim":
         assert np.array_equal(run.cycles, np.sum([one.cycles for one in run.passes], axis=0))
         assert run.counters["cycles"] == sum(one.counters["cycles"] for one in run.passes)
+
+
+@pytest.mark.cosim
+def test_performance_of_each_pass_is_known_without_rtl():
+    program, payloads = in_passes(maps_in_passes(), "tiny_2x2_map", 3)
+    run = get_target("cosim").run(program, payloads)
+    predicted = performance_of_passes(program, payloads)
+    for found, one in zip(predicted, run.passes, strict=True):
+        assert found.cycles == pytest.approx(one.cycles, rel=0.05)
+        for core, counters in zip(found.cores, one.cores, strict=True):
+            for name in ("events", "rows", "sops", "spikes", "updates"):
+                assert int(getattr(core, name).sum()) == counters[name]
+    assert {core["pass"] for core in run.cores} == {0, 1, 2}
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_trained_network_on_a_smaller_array_is_exact():
+    from talon.backend.inputs import load_inputs, prepare_inputs
+    from talon.ir import read
+    from talon.sdk.examples import CONVSNN
+
+    model, images = CONVSNN.require()
+    graph = read(model)
+    inputs = prepare_inputs(graph, load_inputs(images))
+    program = compile_graph(graph, hw="zynq_2x2_map", calibration=inputs.take(50))
+    assert len(program.passes) > 1
+    few = inputs.take(2)
+    golden = program.run(few)
+    check(golden, program.run(few, target="cosim"))
+    assert (golden.spikes[program.network.outputs[0].population].sum(axis=0) > 0).any()
 
 
 @pytest.mark.cosim

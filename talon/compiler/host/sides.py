@@ -54,7 +54,8 @@ def sides_of(graph: Graph, unmapped: Mapping[str, Unmapped]) -> Sides:
             shown = " -> ".join(repr(step) for step in path)
             raise MappingError(
                 f"{why}. The host computes such nodes before the array or behind it, but this one "
-                f"stands between neurons of the array: {shown}"
+                f"stands between neurons of the array: {shown}; give the host those before it or "
+                "those behind it as well (host, --host)"
             )
         if early or (not late and _computes(graph, ancestors - set(unmapped))):
             behind |= {name, *descendants}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from talon.compiler.host.sides import Sides, is_left, sides_of
@@ -49,7 +49,12 @@ class Split:
 
 
 def split_graph(
-    graph: Graph, *, maps: bool = True, doubles: bool = True, counts: bool = True
+    graph: Graph,
+    *,
+    maps: bool = True,
+    doubles: bool = True,
+    counts: bool = True,
+    host: Collection[str] = (),
 ) -> Split:
     """Return what the host and what the array computes of a graph.
 
@@ -63,14 +68,16 @@ def split_graph(
         Whether its neurons may have the threshold doubled.
     counts
         Whether they may fire several times in a timestep.
+    host
+        Names of further nodes that the host shall compute, with what is before or behind them.
 
     Raises
     ------
     MappingError
         A node can be computed by neither, where it stands; the message says why, and the ways out.
     """
-    unmapped: dict[str, Unmapped] = {}
-    split = Split(chip=graph)
+    unmapped = _given(graph, host)
+    split = _split(graph, unmapped) if unmapped else Split(chip=graph)
     while found := find_unmapped(split.chip, maps=maps, doubles=doubles, counts=counts):
         for one in found:
             if not one.on_host:
@@ -78,12 +85,33 @@ def split_graph(
         # An integrator may read out as soon as the host has what it feeds.
         others = [u for u in found if not isinstance(graph.nodes[u.node], Integrator)]
         unmapped |= {one.node: one for one in others or found}
-        unmapped = {name: unmapped[name] for name in graph.nodes if name in unmapped}
-        sides = sides_of(graph, unmapped)
-        if not is_left(graph, sides):
-            raise MappingError(str(next(iter(unmapped.values()))))
-        split = _Splitting(graph, sides).run()
+        split = _split(graph, unmapped)
     return split
+
+
+def _given(graph: Graph, host: Collection[str]) -> dict[str, Unmapped]:
+    """Return the nodes that the host was given."""
+    found: dict[str, Unmapped] = {}
+    for name in host:
+        node = graph.nodes.get(name)
+        if node is None or isinstance(node, Input | Output):
+            able = sorted(set(graph.nodes) - {*graph.inputs, *graph.outputs})
+            raise MappingError(
+                f"Node {name!r} cannot be given to the host: it must be one of {able}"
+            )
+        kind = type(node).__name__
+        way = "leave it out of what the host is given"
+        found[name] = Unmapped(node=name, type=kind, reason="the host was given it", ways=(way,))
+    return found
+
+
+def _split(graph: Graph, unmapped: Mapping[str, Unmapped]) -> Split:
+    """Return the split in which the host computes some nodes."""
+    ordered = {name: unmapped[name] for name in graph.nodes if name in unmapped}
+    sides = sides_of(graph, ordered)
+    if not is_left(graph, sides):
+        raise MappingError(str(next(iter(ordered.values()))))
+    return _Splitting(graph, sides).run()
 
 
 class _Splitting:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Population, Projection
-from talon.compiler.passes.parts import Part, into_part, part_of
+from talon.compiler.passes.parts import Part, are_all, into_part, out_of_part, part_of, rest_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,14 +24,18 @@ class Pass:
         What each population of the pass is of the whole network; copies are missing.
     sends
         The populations of the pass that the host records for later passes, and what they are.
+    rests
+        Of which part of what its source sends an input is, where it is not of all: the other parts
+        are in the pass.
     origins
-        Number in the whole network of each projection; None for those into copies.
+        Number in the whole network of each projection; None for those into copies, and of parts.
     """
 
     network: IntNetwork
     sources: Mapping[str, str]
     parts: Mapping[str, Part]
     sends: Mapping[str, Part]
+    rests: Mapping[str, Part]
     origins: tuple[int | None, ...]
 
 
@@ -44,7 +48,8 @@ def cut(network: IntNetwork, stages: Sequence[Sequence[Part]]) -> tuple[Pass, ..
         The whole network.
     stages
         What each pass holds. Every neuron must be in one of them, and every source of a population
-        in the same stage or an earlier one; a population that is in parts, in earlier ones.
+        in the same stage or an earlier one. Of a source that is in parts, the stage of what takes
+        its events has none of the parts, or the last ones.
     """
     return tuple(pass_of(network, stage) for stage in stages)
 
@@ -67,6 +72,7 @@ class _Cutting:
         self.projections: list[Projection] = []
         self.origins: list[int | None] = []
         self.sources: dict[str, str] = {}
+        self.rests: dict[str, Part] = {}
         self.copies: dict[str, Population] = {}
 
     def run(self) -> Pass:
@@ -103,6 +109,7 @@ class _Cutting:
             sources={port.name: self.sources[port.name] for port in inputs},
             parts=held,
             sends=sends,
+            rests={port.name: self.rests[port.name] for port in inputs if port.name in self.rests},
             origins=tuple(self.origins),
         )
 
@@ -110,15 +117,35 @@ class _Cutting:
         """Gather the projections into the pass; what comes from elsewhere comes from an input."""
         mixed = self._mixed()
         for number, projection in enumerate(self.network.projections):
+            source = projection.source
+            # An input sends in timestep 0 alone or always, so both need two of them.
+            late = "/held" if projection.hold and source in mixed else ""
             for part in self.parts.get(projection.target, ()):
-                source = projection.source
-                if source not in inside:
-                    # An input sends in timestep 0 alone or always, so both need two of them.
-                    port = f"{source}/held" if projection.hold and source in mixed else source
-                    self.sources[port] = source
-                    source = port
-                self.projections.append(replace(into_part(projection, part), source=source))
-                self.origins.append(number)
+                into = into_part(projection, part)
+                if source in inside:
+                    self._add(into, source, number)
+                elif source not in self.parts:
+                    self.sources[source + late] = source
+                    self._add(into, source + late, number)
+                else:
+                    self._project_parts(into, self.parts[source], late)
+
+    def _add(self, projection: Projection, source: str, number: int | None) -> None:
+        self.projections.append(replace(projection, source=source))
+        self.origins.append(number)
+
+    def _project_parts(self, projection: Projection, parts: Sequence[Part], late: str) -> None:
+        """Gather what comes from parts in the pass, and by an input from those before them."""
+        population = self.populations[projection.source]
+        for part in parts:
+            self._add(out_of_part(projection, part.sent(population)), part.name, None)
+        if are_all(parts):
+            return
+        rest = rest_of(parts)
+        assert rest is not None, "the parts in a pass are the last ones"
+        port = rest.name + late
+        self.sources[port], self.rests[port] = projection.source, rest.sent(population)
+        self._add(out_of_part(projection, self.rests[port]), port, None)
 
     def _mixed(self) -> set[str]:
         """Return the populations of which some projections into the pass hold and some do not."""
@@ -180,6 +207,9 @@ class _Cutting:
             return self.ports[source]
         population = self.populations[source]
         shape = population.sent_shape
+        if name in self.rests:
+            rest = self.rests[name]
+            shape = rest.size if len(shape) == 3 else (rest.n,)
         for projection in self.projections:
             if projection.source == name and isinstance(projection.weight, Kernel):
                 shape = projection.weight.source_shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -42,6 +42,12 @@ class Part:
         return math.prod(self.size)
 
     @property
+    def n_from(self) -> int:
+        """Number of neurons from the first one of the part to the end of the population."""
+        channels, height, width = self.shape
+        return (channels - self.channels[0]) * (height - self.rows[0]) * width
+
+    @property
     def is_whole(self) -> bool:
         """Whether that is all of the population."""
         return self.size == self.shape
@@ -60,8 +66,9 @@ class Part:
         blocks = values.reshape(*values.shape[:-1], *self.shape)
         return blocks[..., slice(*self.channels), slice(*self.rows), :]
 
-    def pooled(self, size: tuple[int, int]) -> Part:
-        """Return the windows of rows and columns that the part has."""
+    def sent(self, population: Population) -> Part:
+        """Return which of the values that the whole population sends are those of the part."""
+        size = (1, 1) if population.pool is None else population.pool.size
         channels, height, width = self.shape
         y0, y1 = self.rows
         return replace(
@@ -142,3 +149,34 @@ def into_part(projection: Projection, part: Part) -> Projection:
     form = "sparse" if projection.form == "identity" else projection.form
     rows = part.within(weight.T).reshape(weight.shape[1], -1).T
     return replace(projection, target=part.name, weight=np.ascontiguousarray(rows), form=form)
+
+
+def out_of_part(projection: Projection, sent: Part) -> Projection:
+    """Return the synapses of a projection that come from a part of what its source sends."""
+    weight = projection.weight
+    if isinstance(weight, Kernel):
+        cut = replace(
+            weight,
+            taps=np.ascontiguousarray(weight.taps[:, :, slice(*sent.channels)]),
+            rows=np.ascontiguousarray(weight.rows[:, slice(*sent.rows)]),
+        )
+        return replace(projection, weight=cut)
+    form = "sparse" if projection.form == "identity" else projection.form
+    columns = sent.within(weight).reshape(len(weight), -1)
+    return replace(projection, weight=np.ascontiguousarray(columns), form=form)
+
+
+def are_all(parts: Sequence[Part]) -> bool:
+    """Tell whether different parts of a population are all of it."""
+    return sum(part.n for part in parts) == math.prod(parts[0].shape)
+
+
+def rest_of(parts: Sequence[Part]) -> Part | None:
+    """Return the neurons before the last parts of a population; None if they are no one part."""
+    first, last = parts[0], parts[-1]
+    c0, y0 = first.channels[0], first.rows[0]
+    if last.channels[1] != first.shape[0] or last.rows[1] != first.shape[1]:
+        return None
+    if (y0 == 0) == (c0 == 0) or sum(p.n for p in parts) != first.n_from:
+        return None
+    return replace(first, channels=(0, c0 or first.shape[0]), rows=(0, y0 or first.shape[1]))

@@ -130,7 +130,7 @@ class _Search:
         return best[units.everything][2]
 
     def _may_fit(self, mask: int) -> bool:
-        if any(mask & bad == bad for bad in (*self.units.apart, *self.too_large)):
+        if any(mask & bad == bad for bad in self.too_large) or not self.units.is_a_pass(mask):
             return False
         if mask.bit_count() == 1 or self._cores(mask) <= self.params.n_cores:
             return True

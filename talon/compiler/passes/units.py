@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from talon.compiler.network import IntNetwork
-from talon.compiler.passes.parts import Part, whole
+from talon.compiler.passes.parts import Part, are_all, rest_of, whole
 from talon.ir.topology import strongly_connected_components
 
 
@@ -39,21 +39,23 @@ class Units:
             for projection in self.network.projections:
                 if projection.target in own:
                     mask |= made_by.get(projection.source, 0)
+            same = made_by[parts[0].population] & ((1 << number) - 1)
+            if not parts[0].is_whole and same:  # parts in their order: the last ones are the latest
+                mask |= 1 << (same.bit_length() - 1)
             found.append(mask & ~(1 << number))
         return tuple(found)
 
-    @cached_property
-    def apart(self) -> tuple[int, ...]:
-        """Sets that are no pass: a part, and what takes events of the whole population."""
-        in_parts = 0
-        for number, parts in enumerate(self.parts):
-            if not parts[0].is_whole:
-                in_parts |= 1 << number
-        return tuple(
-            1 << number | 1 << source
-            for number, mask in enumerate(self.before)
-            for source in numbers_of(mask & in_parts)
-        )
+    def is_a_pass(self, mask: int) -> bool:
+        """Tell whether the network can be cut around a set.
+
+        What takes events of a population may be with its last parts only if those before them are
+        one part.
+        """
+        held: dict[str, list[Part]] = {}
+        for part in self.stage(mask):
+            held.setdefault(part.population, []).append(part)
+        near = {p.source for p in self.network.projections if p.target in held and p.source in held}
+        return all(are_all(held[name]) or rest_of(held[name]) is not None for name in near)
 
     @property
     def everything(self) -> int:

@@ -30,9 +30,15 @@ def group_item(group: Group) -> dict[str, Any]:
 
 
 def input_item(layout: Layout, port: InputPort) -> dict[str, Any]:
-    """Return the further keys of an input: whether it is sent in the first timestep alone."""
+    """Return the further keys of an input: whether it is sent in the first timestep alone.
+
+    A sequence (C, L) whose events name coordinates is a map of one row.
+    """
     held = [p.hold for p in layout.projections if p.source == port.name]
-    return {"once": True} if held and all(held) else {}
+    item: dict[str, Any] = {"once": True} if held and all(held) else {}
+    if len(port.shape) == 2 and layout.is_map(port.name):
+        item["shape"] = list(layout.sent_shape(port.name))
+    return item
 
 
 def route_item(layout: Layout, port: InputPort, route: Route) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def compare_command(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
 ) -> int:
     """Say in what two models differ, or in what executions of one do; the exit status is 1 if so.
 
@@ -117,6 +118,7 @@ def compare_command(
         dt=dt,
         lenient=lenient,
         passes=passes,
+        host=host,
     )
     result = {"model": left, **found.summary()}
     console.emit(result, lambda out: _render(out, result, found))

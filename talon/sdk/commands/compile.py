@@ -49,6 +49,7 @@ def compile_command(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
     steps: int | None,
     no_hoist: bool,
 ) -> None:
@@ -71,6 +72,7 @@ def compile_command(
         hw,
         objective=objective,
         passes=passes,
+        host=host,
         calibration=samples,
         hoist=False if no_hoist else "auto",
     )

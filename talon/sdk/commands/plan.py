@@ -35,6 +35,7 @@ def plan_command(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
     steps: int | None,
 ) -> int:
     """Say whether MODEL fits, what binds and how fast it will be.
@@ -52,7 +53,13 @@ def plan_command(
     if calibrate is not None:
         samples = Feed(path=calibrate, n_steps=steps, n_samples=None).read(graph)
     found = plan(
-        graph, hw=hw, calibration=samples, objective=objective, n_steps=steps, passes=passes
+        graph,
+        hw=hw,
+        calibration=samples,
+        objective=objective,
+        n_steps=steps,
+        passes=passes,
+        host=host,
     )
     console.emit({"model": model, **found.to_dict()}, lambda out: render(out, model, found))
     return 0 if found.fits else 1

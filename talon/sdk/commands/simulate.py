@@ -61,6 +61,7 @@ def simulate_command(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
     probe: bool,
     output: str | None,
     waves: str | None,
@@ -95,6 +96,7 @@ def simulate_command(
             calibrate=calibrate,
             objective=objective,
             passes=passes,
+            host=host,
             probe=probe,
             options=options,
         )
@@ -142,6 +144,7 @@ def _program(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -170,7 +173,7 @@ def _program(
         inputs = feed.read(graph)
         samples = calibration_of(graph, calibrate, feed, inputs)
         program = compile_model(
-            console, graph, hw, objective=objective, passes=passes, calibration=samples
+            console, graph, hw, objective=objective, passes=passes, host=host, calibration=samples
         )
     trace = run_target(console, target, program, inputs, probe=probe, **options)
     found = answers(program, trace)

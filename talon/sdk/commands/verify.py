@@ -51,6 +51,7 @@ def verify_command(
     calibrate: str | None,
     objective: Objective,
     passes: Passes,
+    host: tuple[str, ...],
     backpressure: float,
     without: tuple[str, ...],
 ) -> int:
@@ -80,6 +81,7 @@ def verify_command(
         hw,
         objective=objective,
         passes=passes,
+        host=host,
         calibration=calibration_of(graph, calibrate, feed, inputs),
     )
     found = verify(

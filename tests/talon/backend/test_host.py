@@ -8,12 +8,15 @@ import pytest
 import talon
 from talon.backend.cpu.simulator import simulate_float
 from talon.backend.host import output_values
+from talon.errors import TalonError
 from talon.ir import (
     IF,
+    LI,
     LIF,
     NMS,
     Affine,
     ChannelSplit,
+    Conv1d,
     Conv2d,
     DFLDecode,
     Dist2BBox,
@@ -25,6 +28,7 @@ from talon.ir import (
     Sigmoid,
     Softmax,
 )
+from talon.testing import random_graph_of_primitives
 from talon_sim.trace import compare
 
 STEPS, SAMPLES = 6, 4
@@ -39,8 +43,8 @@ def affine(rng, n_out, n_in):
     return Affine(weight.astype(np.float32), full(n_out, 0))
 
 
-def lif(n, **options):
-    return LIF(full(n, 4), full(n, 4), full(n, 0), full(n, 1), **options)
+def lif(n):
+    return LIF(full(n, 4), full(n, 4), full(n, 0), full(n, 1))
 
 
 def chain(**nodes):
@@ -60,14 +64,15 @@ def classifier(rng):
 
 
 def stateful(rng):
-    """Return a network whose ends have neurons that fire several times, on the host."""
+    """Return a network whose ends have state on the host: an integrator, and neurons."""
     return chain(
         input=Input((12,)),
-        burst=lif(12, max_spikes=3),
+        smooth=LI(full(12, 3), full(12, 3), full(12, 0)),
         fc=affine(rng, 16, 12),
         lif=lif(16),
         fc2=affine(rng, 6, 16),
-        many=lif(6, max_spikes=4),
+        norm=LayerNorm((6,), full(6, 1), full(6, 0)),
+        last=lif(6),
         out=Output((6,)),
     )
 
@@ -107,7 +112,8 @@ def test_ends_are_computed_alike_on_every_target(make, passes, name, tmp_path):
         assert wide < 200
         graph = Graph({key: nodes[key] for key in order}, list(pairwise(order)))
     x = data(rng, graph.inputs["input"].shape)
-    program = talon.compile(graph, hw="tiny_2x2", calibration=x)
+    given = [name for name in ("last",) if name in graph.nodes]
+    program = talon.compile(graph, hw="tiny_2x2", calibration=x, host=given)
     assert (len(program.passes) > 1) is passes
     program.save(tmp_path / "p.talon")
     program = talon.load(tmp_path / "p.talon")
@@ -179,6 +185,28 @@ def detector(rng):
     )
 
 
+@pytest.mark.parametrize("first", ["norm", None])
+def test_a_sequence_enters_a_convolution(first):
+    rng = np.random.default_rng(7)
+    nodes = {
+        "input": Input((4, 9)),
+        "norm": LayerNorm((9,), full(9, 1), full(9, 0)),
+        "conv": Conv1d(rng.normal(0, 0.4, (3, 4, 3)).astype(np.float32), full(3, 0)),
+        "if": IF(full((3, 7), 1)),
+        "flat": Flatten(),
+        "fc": affine(rng, 4, 21),
+        "soft": Softmax(4),
+        "out": Output((4,)),
+    }
+    if first is None:
+        del nodes["norm"]
+    graph = chain(**nodes)
+    x = data(rng, (4, 9))
+    program = talon.compile(graph, hw="tiny_2x2_map", calibration=x)
+    golden = run_all(program, x, ("golden", "interpreter"))
+    assert golden.spikes["if"].any()
+
+
 @pytest.mark.parametrize("name", ["interpreter", pytest.param("cosim", marks=pytest.mark.cosim)])
 def test_a_detector_ends_on_the_host(name):
     rng = np.random.default_rng(4)
@@ -239,3 +267,20 @@ def test_the_host_holds_one_input_that_only_it_takes():
     expected = simulate_float(program.host.suffix, {"lif": golden.spikes["lif"], "bias": x["bias"]})
     np.testing.assert_array_equal(golden.outputs["out"], expected.outputs["out"])
     assert normed.shape == golden.outputs["out"].shape
+
+
+def test_random_graphs_of_all_primitives_have_equal_ends():
+    n_with_host = 0
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        graph = random_graph_of_primitives(rng)
+        x = {n: data(rng, shape, steps=3) for n, shape in graph.input_type.items()}
+        try:
+            program = talon.compile(graph, hw="zynq_2x2_map", calibration=x)
+        except TalonError:
+            continue
+        n_with_host += program.bundle is not None
+        golden = run_all(program, x, ("golden", "interpreter"))
+        read = {port.name for port in program.network.outputs}
+        assert set(graph.outputs) <= read | set(golden.outputs)
+    assert n_with_host >= 4

@@ -138,6 +138,35 @@ def test_neurons_that_the_array_has_not_may_be_the_end():
     assert [n for n, side in places(graph).items() if side == "behind"] == ["many", "out"]
 
 
+def between():
+    """Return a network with a node that the array has not between layers of neurons."""
+    return chain(
+        input=Input((4,)),
+        fc=affine(3, 4),
+        lif=lif(3),
+        norm=norm(3),
+        fc2=affine(2, 3),
+        last=lif(2),
+        out=Output((2,)),
+    )
+
+
+def test_neurons_may_be_given_to_the_host():
+    split = split_graph(between(), host=["last"])
+    assert split.sides.behind == {"norm", "fc2", "last", "out"} and split.prefix is None
+    split = split_graph(between(), host=["lif"])
+    assert split.sides.before == {"input", "fc", "lif", "norm"} and split.suffix is None
+    assert plan(between(), hw="tiny_2x2", host=["last"]).fits
+    for name in ("nobody", "out"):
+        with pytest.raises(MappingError, match=rf"^Node '{name}' cannot be given to the host"):
+            split_graph(between(), host=[name])
+    with pytest.raises(MappingError, match="leave it out of what the host is given"):
+        split_graph(
+            chain(input=Input((4,)), fc=affine(3, 4), lif=lif(3), out=Output((3,))),
+            host=["fc", "lif"],
+        )
+
+
 def test_neurons_that_another_array_has_are_not_for_the_host():
     graph = chain(input=Input((4,)), fc=affine(3, 4), lif=lif(3, max_spikes=3), out=Output((3,)))
     assert "behind" not in places(graph).values()
@@ -185,19 +214,11 @@ def test_outputs_of_a_split_keep_their_number_across_the_cut():
 
 
 def test_between_neurons_there_is_no_place_and_the_path_is_named():
-    graph = chain(
-        input=Input((4,)),
-        fc=affine(3, 4),
-        lif=lif(3),
-        norm=norm(3),
-        fc2=affine(2, 3),
-        last=lif(2),
-        out=Output((2,)),
-    )
+    graph = between()
     message = (
         r"^Node 'norm' \(LayerNorm\) cannot be mapped: .*The host computes such nodes before the "
         r"array or behind it, but this one stands between neurons of the array: "
-        r"'lif' -> 'norm' -> 'fc2' -> 'last'$"
+        r"'lif' -> 'norm' -> 'fc2' -> 'last'; give the host those .*$"
     )
     with pytest.raises(MappingError, match=message):
         compile_graph(graph, TINY)
@@ -214,7 +235,7 @@ def test_a_loop_through_such_a_node_is_between_neurons():
     }
     edges = [("input", "lif"), ("lif", "curve"), ("curve", "lif"), ("lif", "out")]
     graph = Graph(nodes, edges, delays={("curve", "lif"): 1})
-    with pytest.raises(MappingError, match=r"'lif' -> 'curve' -> 'lif'$"):
+    with pytest.raises(MappingError, match=r"'lif' -> 'curve' -> 'lif'; "):
         split_graph(graph, maps=True)
 
 

@@ -141,6 +141,18 @@ def test_a_layer_larger_than_the_array_is_divided():
     assert all(port.name in ("in", "n1") for one in passes for port in one.network.inputs)
 
 
+def test_what_takes_a_divided_layer_may_be_with_its_last_part():
+    network = network_of(layers(100, 96, 8))
+    stages = stages_of(network, replace(TINY, weight_words=512))
+    assert names(stages) == [["n1/0-47"], ["n1/48-95", "n2"]]
+    _, last = cut(network, stages)
+    assert {(p.source, p.weight.shape) for p in last.network.projections if p.target == "n2"} == {
+        ("n1/0-47", (8, 48)),
+        ("n1/48-95", (8, 48)),
+    }
+    assert set(last.rests) == {"n1/0-47"} and not last.sends
+
+
 def test_number_of_passes_may_be_limited():
     network = network_of(layers(16, 48, 4, 48, 4))
     params = replace(TINY, weight_words=64)
@@ -209,9 +221,9 @@ def test_passes_that_are_not_the_network_are_refused(program):
     for passes, message in (
         (flows[1:], "must have .* flows, one a pass"),
         (lacking, "must hold all of population"),
-        ([{**flow, "sends": {}} for flow in flows], "which no earlier pass sends whole|"),
+        ([{**flow, "sends": {}} for flow in flows], "which no earlier pass sends|"),
         ([{**flows[0], "sources": {}}, *flows[1:]], "must name the sources"),
-        ([{"sources": {}}, *flows[1:]], "must have sources, parts and sends"),
+        ([{"sources": {}}, *flows[1:]], "must have sources, parts, sends and rests"),
         (
             [{**flows[0], "sends": {"x": ["nobody", 0, 1, 0, 1]}}, *flows[1:]],
             "must name a population",
