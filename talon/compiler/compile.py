@@ -96,7 +96,7 @@ def compile_graph(
     MappingError, QuantizationError, ModelError
         The graph cannot become a program; the message names the node and the ways out.
     """
-    split = split if split is not None else split_graph(graph, **abilities(params))
+    split = split if split is not None else split_graph(graph, **abilities(params), host=())
     check_ranges(split, calibration, input_range)
     network, lowered, layers = quantize_graph(
         split.chip, params, calibration=calibration, input_range=input_range, held=held
