@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from talon.errors import BackendError
 
-_PORT = re.compile(r"^\s*(input|output)\s+(?:\[(\d+):0\]\s*)?(\w+);", re.MULTILINE)
+# A name that is a keyword of SystemVerilog (``event``) is written with a backslash and a space.
+_PORT = re.compile(r"^\s*(input|output)\s+(?:\[(\d+):0\]\s*)?(?:(\w+)|\\(\w+)\s);", re.MULTILINE)
 
 
 _RESET_OFF = "1'b0"
@@ -36,8 +37,8 @@ def module_ports(verilog: str, module: str) -> list[Port]:
     if found is None:
         return []
     return [
-        Port(name=name, width=int(high or 0) + 1, is_input=direction == "input")
-        for direction, high, name in _PORT.findall(found[2])
+        Port(name=name or escaped, width=int(high or 0) + 1, is_input=direction == "input")
+        for direction, high, name, escaped in _PORT.findall(found[2])
     ]
 
 

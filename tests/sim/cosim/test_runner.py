@@ -116,8 +116,22 @@ def test_signals_inside_are_shown_on_request(tmp_path):
     )
     text = verilog.convert(Accumulator(), name="accumulator")
     assert run_cocotb("accumulator", text, bench, internals=True).tests == ("total_is_there",)
-    with pytest.raises(AssertionError, match=r"(?s)total_is_there .*no object.*total"):
+    with pytest.raises(AssertionError, match=r"(?s)total_is_there .*no child object named total"):
         run_cocotb("accumulator", text, bench)
+
+
+def test_a_port_with_the_name_of_a_keyword_is_shown(tmp_path):
+    bench = tmp_path / "cocotb_keyword.py"
+    bench.write_text(
+        "import cocotb\nfrom cocotb.triggers import Timer\n\n\n@cocotb.test()\n"
+        "async def event_follows(dut):\n    for value in (5, 9):\n        dut.i.value = value\n"
+        "        await Timer(1, 'ns')\n        assert int(dut.event.value) == value\n"
+    )
+    text = (
+        "module top(i, \\event );\n  input [3:0] i;\n  output [3:0] \\event ;\n"
+        "  assign \\event  = i;\nendmodule\n"
+    )
+    assert run_cocotb("top", text, bench).tests == ("event_follows",)
 
 
 def test_waves_are_recorded_on_request(tmp_path, monkeypatch):
