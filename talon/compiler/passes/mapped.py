@@ -8,7 +8,7 @@ from typing import Literal
 
 from talon.arch.params import ArrayParams
 from talon.compiler.mapping import Mapping, check_limits, map_network
-from talon.compiler.network import IntNetwork, Projection
+from talon.compiler.network import IntNetwork, Projection, with_tables
 from talon.compiler.passes.cut import Pass, cut
 from talon.compiler.passes.parts import Part
 from talon.compiler.passes.stages import TooFewPassesError, stages_of
@@ -56,6 +56,7 @@ def map_passes(
     """
     check_passes(passes)
     check_limits(network, params)
+    network = with_tables(network)
     try:
         mapping = map_network(network, params, objective=objective, rates=rates)
     except MappingError as error:

@@ -153,7 +153,7 @@ def into_part(projection: Projection, part: Part) -> Projection:
 
 def out_of_part(projection: Projection, sent: Part) -> Projection:
     """Return the synapses of a projection that come from a part of what its source sends."""
-    weight = projection.weight
+    weight = projection.table
     if isinstance(weight, Kernel):
         cut = replace(
             weight,

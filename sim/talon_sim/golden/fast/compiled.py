@@ -24,13 +24,14 @@ def compiled(function: Function) -> Function:
     several processes, versions and machines may share the folder.
     """
     folder = _writable_folder()
-    before = config.CACHE_DIR
-    config.CACHE_DIR = folder  # Numba reads it here and now, for this function
+    settings: Any = config  # its attributes are made at run time
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = folder  # Numba reads it here and now, for this function
     try:
         make = numba.njit(nogil=True, cache=bool(folder), fastmath=_FLAGS, error_model="numpy")
         return make(function)  # type: ignore[no-any-return]
     finally:
-        config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 def _writable_folder() -> str:
