@@ -142,13 +142,16 @@ class _Builder:
             self._grow(f"pool{k}", MaxPool2d(2))
             self._add(f"relu{k}", ReLU(self._shape[0]))
             return
+        is_binary = False
         if is_spiking:
-            self._add(f"spiking{k}", self._neurons(self._shape[0]))
+            neurons = self._neurons(self._shape[0])
+            is_binary = getattr(neurons, "max_spikes", 1) == 1
+            self._add(f"spiking{k}", neurons)
         else:
             self._add(f"relu{k}", ReLU(self._shape[0]))
         if self._chance(0.2):
             self._add(f"drop{k}", Dropout(self._shape[0]))
-        if pools and is_spiking and self._chance(0.3):
+        if pools and is_binary and self._chance(0.3):
             self._grow(f"pool{k}", MaxPool2d(3, stride=self._draw(1, 2), padding=1))
         elif pools:
             self._grow(f"pool{k}", MaxPool2d((2, self._draw(1, 2))))

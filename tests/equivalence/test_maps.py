@@ -154,11 +154,11 @@ def test_rtl_is_golden_on_networks_that_count():
         target = CosimTarget(pressure=pressure)
         golden = get_target("golden").run(program, payloads, probe=True)
         check(golden, target.run(program, payloads, probe=True), program)
+        n_counts += any(s.dtype == np.uint8 and s.max() > 1 for s in golden.spikes.values())
         # How often neurons fire is seen at outputs.
         golden, received = (t.run(program, payloads) for t in (get_target("golden"), target))
         assert set(received.spikes) == set(golden.spikes)
         assert compare(golden, received).equal
-        n_counts += max((int(s.max(initial=0)) for s in golden.spikes.values()), default=0) > 1
 
     check_examples()
     assert n_counts

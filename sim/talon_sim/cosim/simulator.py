@@ -36,13 +36,13 @@ def build_cocotb(
         (part.name, part.read_text()) if isinstance(part, Path) else (f"part{i}.v", part)
         for i, part in enumerate(parts)
     ]
-    if internals or waves:
+    whole = "\n".join(text for _, text in texts)
+    # Ports are found as Amaranth writes them; of other Verilog everything is visible.
+    if internals or waves or not module_ports(whole, toplevel):
         visible = ["--public-flat-rw"]
     else:
         visible = []
-        texts.insert(
-            0, ("ports.vlt", _visible_ports("\n".join(text for _, text in texts), toplevel))
-        )
+        texts.insert(0, ("ports.vlt", _visible_ports(whole, toplevel)))
     args = [*_ARGS, *visible, *verilator.wave_options(waves), *build_args]
     key = digest(
         toplevel,

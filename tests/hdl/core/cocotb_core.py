@@ -305,6 +305,7 @@ async def core_does_what_the_contract_says(dut):
         for run in range(2):
             probing = bench.rng.random() < 0.5
             rows = random_reset_rows(bench.rng, program, PARAMS)
+            rows = rows if trial else 0
             bench.configure(ConfigOp.CONTROL, int(probing) | (run == 0) << 1 | rows << 16)
             bench.gap = bench.rng.choice([0.0, 0.0, 0.3]) if run else 0.0
             bench.stall = bench.rng.choice([0.0, 0.3, 0.9])

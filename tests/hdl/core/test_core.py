@@ -18,11 +18,11 @@ each_core = pytest.mark.parametrize(
     ("params", "position", "trials"),
     [
         (preset("tiny_1x1"), (0, 0), 5),
-        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 2),
-        (SMALL, (1, 0), 4),
-        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 3),
+        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
+        (SMALL, (1, 0), 7),
+        (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 5),
         (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 3),
-        (replace(preset("tiny_2x2_syn"), double_threshold=True), (1, 1), 3),
+        (replace(preset("tiny_2x2_syn"), double_threshold=True), (1, 1), 6),
     ],
     ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents", "currents-doubles"],
 )
