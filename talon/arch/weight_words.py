@@ -49,7 +49,7 @@ def unpack_weights(words: NDArray[np.uint8], params: ArrayParams) -> NDArray[np.
     signed = stored.view(np.int8)
     if params.weight_width == 8:
         return signed
-    pairs = np.empty((*words.shape, 2), np.int8)
+    pairs: Any = np.empty((*words.shape, 2), np.int8)
     pairs[..., 0] = (signed << 4) >> 4
     pairs[..., 1] = signed >> 4
     return pairs.reshape(*words.shape[:-1], params.lanes)
