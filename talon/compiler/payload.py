@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX
 from talon.compiler import weights
-from talon.compiler.borders import CONSTANT, LIMIT
+from talon.compiler.borders import CONSTANT, limit_of_constant
 from talon.compiler.calibration import Calibration, InputRange
 from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.errors import QuantizationError
@@ -133,7 +133,7 @@ def payload_limits(
 def limit_of(synapses: FloatSynapses) -> int:
     """Return the largest integer weight of synapses."""
     if synapses.source == CONSTANT:
-        return LIMIT
+        return limit_of_constant(synapses.bits)
     return max(1, (1 << (synapses.bits - 1)) - 1)
 
 

@@ -12,11 +12,12 @@ from talon.arch.params import preset
 from talon.backend.cpu.simulator import simulate_float
 from talon.backend.inputs import prepare_inputs
 from talon.backend.programs import statistics_of
+from talon.compiler.borders import constants, digits_of, limit_of_constant
 from talon.compiler.compile import quantize_graph
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import lower
-from talon.compiler.network import Pool
+from talon.compiler.network import Pool, Projection
 from talon.compiler.quantize import quantize
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError
@@ -386,6 +387,19 @@ def test_a_bias_before_padding_is_less_at_the_edges(run_integers, run_lowered):
     relu = next(p for p in network.populations if p.name == "n2")
     error = v["n2"] * relu.v_scale - np.maximum(exact["n2"], 0)
     assert np.abs(error).max() < 3 * relu.v_scale[0]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_constants_add_up_to_every_number_of_units(bits):
+    limit = limit_of_constant(bits)
+    units = np.arange(-limit, limit + 1)[:, None].astype(np.int32)
+    payload = {p.name: int(p.threshold[0]) for p, _ in constants(bits)}
+    whole = Projection(source="/constant", target="n", delay=0, weight=units)
+    parts = digits_of(whole, bits)
+    assert len(parts) == len(payload)
+    assert max(int(np.abs(p.values.astype(int)).max()) for p in parts) == 2 ** (bits - 1) - 1
+    total = sum(p.values.astype(np.int64) * payload[p.source] for p in parts)
+    assert np.array_equal(total, units)
 
 
 def test_parameters_that_differ_between_pixels_need_a_vector():
