@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from talon.compiler.unmapped import FIRING, PASSING
 from talon.ir import Graph, MaxPool2d, ReLU
 from talon.ir.types import Edge
@@ -9,7 +11,21 @@ from talon.ir.types import Edge
 
 def commuted(graph: Graph) -> Graph:
     """Return a graph in which a ReLU right behind a MaxPool2d of sums stands before it."""
+    return swapped(graph, commuting(graph))
+
+
+def commuting(graph: Graph) -> list[Edge]:
+    """Return the pairs (MaxPool2d, ReLU) that :func:`commuted` swaps, one after the other."""
+    pairs: list[Edge] = []
     while (pair := _find(graph)) is not None:
+        graph = _swapped(graph, *pair)
+        pairs.append(pair)
+    return pairs
+
+
+def swapped(graph: Graph, pairs: Iterable[Edge]) -> Graph:
+    """Return a graph in which pairs of nodes, one right behind the other, have changed places."""
+    for pair in pairs:
         graph = _swapped(graph, *pair)
     return graph
 
