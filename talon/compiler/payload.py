@@ -8,6 +8,7 @@ chosen is that of the least expected error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ from talon.errors import QuantizationError
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
 """Largest payloads to choose from: each one less than a power of two."""
+
+MOST_SUMMED = 4
+"""Largest number of graded values whose sum a pool sends; each has at most 63 levels then."""
 
 _TYPICAL = 0.3  # root mean square of a graded value, as a share of its largest
 
@@ -104,6 +108,12 @@ def largest_count(population: FloatPopulation, stats: Calibration) -> int:
     return min(most, (1 << (2 * int(max(1.0, seen.max()))).bit_length()) - 1)
 
 
+def summed_in_window(population: FloatPopulation) -> int:
+    """Return how many events a payload adds up: 1, or those of a window of a sum pool."""
+    pool = population.pool
+    return math.prod(pool.size) if pool is not None and pool.kind == "sum" else 1
+
+
 def payload_limits(
     network: FloatNetwork, largest: Mapping[str, float], graded: list[str]
 ) -> dict[str, int]:
@@ -119,14 +129,16 @@ def payload_limits(
         Names of the graded sources, in the order in which they are decided.
     """
     counts = [p.name for p in network.populations if p.kind == "count"]
+    n_summed = {p.name: summed_in_window(p) for p in network.populations}
     limits = dict.fromkeys(graded, PAYLOAD_MAX) | {name: int(largest[name]) for name in counts}
     for source in graded:
+        possible = [levels for levels in LEVELS if levels * n_summed.get(source, 1) <= PAYLOAD_MAX]
         units = {name: value / limits.get(name, 1) for name, value in largest.items()}
         errors = [
             _expected_error(network, source, largest, {**units, source: largest[source] / levels})
-            for levels in LEVELS
+            for levels in possible
         ]
-        limits[source] = LEVELS[int(np.argmin(errors))]
+        limits[source] = possible[int(np.argmin(errors))]
     return limits
 
 

@@ -7,7 +7,6 @@ beyond it, is told in ``docs/reference/quantization.md``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,13 @@ from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSyn
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import largest_count, largest_values, limit_of, payload_limits
+from talon.compiler.payload import (
+    largest_count,
+    largest_values,
+    limit_of,
+    payload_limits,
+    summed_in_window,
+)
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
@@ -95,9 +100,7 @@ def quantize(
     signals = {port.name: _Signal(port.scale, port.payload_max, port.signed) for port in ports}
     for population in network.populations:
         name = population.name
-        most, windows = levels.get(name, 1), 1
-        if population.pool is not None and population.pool.kind == "sum":
-            windows = math.prod(population.pool.size)
+        most, windows = levels.get(name, 1), summed_in_window(population)
         signals[name] = _Signal(
             largest[name] / most,
             most * windows,
@@ -177,7 +180,7 @@ def _quantize_all(
                 population,
                 synapses,
                 unit=signal.unit,
-                payload_max=signal.payload_max,
+                payload_max=signal.payload_max // summed_in_window(population),
                 channels=channels,
             )
             signals[name] = replace(signal, unit=float(result.v_scale[0]))
