@@ -122,7 +122,7 @@ class Decoder(wiring.Component):
         token = view(self._packets.token, packet_2)
         is_spike = packet_2[:3] == Kind.SPIKE
         dense = descriptor.kind == EdgeKind.DENSE
-        position_bits = (params.lanes // 4).bit_length() - 1
+        position_bits = params.pointers_per_word.bit_length() - 1
         neuron = self._neuron(is_spike, shifted, psum.neuron)
         job = Signal(job_layout(params))
         sparse = descriptor.kind == EdgeKind.SPARSE
