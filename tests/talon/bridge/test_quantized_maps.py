@@ -212,8 +212,12 @@ def test_layers_keep_what_they_compute_at_inference(assert_golden, train):
     assert_golden(quantized, inputs)
 
 
-def test_few_bits_of_a_convolutional_network_are_learned(assert_golden):
-    """Fine-tuning at 4 bits lowers the loss, and the array's outputs are the executor's."""
+@pytest.mark.parametrize("hw", [HW, "zynq_us_plus_int4"])
+def test_few_bits_of_a_convolutional_network_are_learned(assert_golden, hw):
+    """Fine-tuning at 4 bits lowers the loss, and the array's outputs are the executor's.
+
+    One array has 4 bits in all weights, on the other the dense layer alone asks for them.
+    """
     rng = np.random.default_rng(6)
     graph = chain(
         ir.Input((1, 10, 10)),
@@ -232,7 +236,7 @@ def test_few_bits_of_a_convolutional_network_are_learned(assert_golden):
     noise = rng.random((48, 1, 10, 10)) * 0.4
     images = (patterns[labels.numpy()] * 0.6 + noise).astype(np.float32)
     x = torch.from_numpy(np.repeat(images[None], 8, axis=0))
-    quantized = quantize_aware_training(graph, x.numpy(), hw=HW, surrogate_slope=5.0).train()
+    quantized = quantize_aware_training(graph, x.numpy(), hw=hw, surrogate_slope=5.0).train()
     optimizer = torch.optim.Adam([p for p in quantized.parameters() if p.requires_grad], 0.01)
     losses = []
     for _ in range(25):
