@@ -32,8 +32,18 @@ def sums_of(weight: NDArray[np.int8] | Kernel) -> Sums:
     """Return what turns events into sums by a matrix (n_target, n_source) or a kernel."""
     if isinstance(weight, Kernel):
         return KernelSums(weight)
-    matrix = exact_tensor(weight).T
-    return lambda events: events @ matrix
+    return MatrixSums(weight)
+
+
+class MatrixSums:
+    """The sums of a matrix."""
+
+    def __init__(self, weight: NDArray[np.int8]) -> None:
+        self._matrix = exact_tensor(weight).T
+
+    def __call__(self, events: Any) -> Any:
+        """Return the sums ``(n_samples, n_target)`` of events ``(n_samples, n_source)``."""
+        return events @ self._matrix
 
 
 class KernelSums:

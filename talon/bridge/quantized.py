@@ -171,13 +171,8 @@ class QuantizedExecutor(GraphExecutor):
     def _shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of what the population of a node has a neuron for each value of."""
         taken, made = self.wiring.in_shapes.get(name), self.wiring.shapes[name]
-        if taken is None or self._is_of_what_is_made(name):
-            return made  # pyright: ignore[reportReturnType]
-        return taken
-
-    def _is_of_what_is_made(self, name: str) -> bool:
-        """Tell whether the population of a node has what it makes, not what reaches it."""
-        return isinstance(self.module_of(name), _POOLS) or name in self._read.values()
+        is_made = isinstance(self.module_of(name), _POOLS) or name in self._read.values()
+        return made if taken is None or is_made else taken  # pyright: ignore[reportReturnType]
 
     def _step(self, x: Any, state: State | None) -> tuple[dict[str, Any], State]:
         self._now = running = self._current()
@@ -210,9 +205,13 @@ class QuantizedExecutor(GraphExecutor):
             if name in self._ports and name not in self.wiring.inputs:  # the host sends it
                 self._send(name, made)
             return made, new
-        module = self.module_of(name)
-        is_made = self._is_of_what_is_made(name)
-        x = super()._call(name, taken, ())[0] if is_made else _summed(taken)
+        module, inner = self.module_of(name), ()
+        # The population has what reaches the node, or what the node makes of it.
+        is_made = isinstance(module, _POOLS) or cells.rule.name != name
+        if is_made:
+            x, inner = super()._call(name, taken, states[1:])
+        else:
+            x = _summed(taken)
         smooth, learned = x.reshape(len(x), -1).double(), Learned()
         if isinstance(module, Membrane | ThresholdModule):
             gain, added, learned = dynamics_of(module, self._shape(name), cells.cut)
@@ -226,7 +225,7 @@ class QuantizedExecutor(GraphExecutor):
                 _, self._others[key] = other.advance(
                     self._events, smooth, self._others.get(key, ())
                 )
-        return values.to(x.dtype).reshape(x.shape), new
+        return values.to(x.dtype).reshape(x.shape), (*new, *inner)
 
 
 def _summed(parts: list[Any]) -> Any:

@@ -1,5 +1,8 @@
 """The forward pass of quantization-aware training is the golden model's, before and after it."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -157,6 +160,18 @@ def test_integers_are_worked_out_once_a_change(monkeypatch):
     executor.run(torch.from_numpy(raster()))
     executor.train().run(torch.from_numpy(raster()))
     assert len(calls) == 2
+
+
+def test_copies_go_their_own_way():
+    quantized = quantize_aware_training(network(), raster())
+    x = torch.from_numpy(raster())
+    expected = quantized.run(x).outputs["output"]
+    for other in (copy.deepcopy(quantized), pickle.loads(pickle.dumps(quantized))):
+        assert torch.equal(other.run(x).outputs["output"], expected)
+        with torch.no_grad():
+            other.fc1.weight.mul_(-1)
+        assert not torch.equal(other.run(x).outputs["output"], expected)
+    assert torch.equal(quantized.run(x).outputs["output"], expected)
 
 
 def test_few_bits_are_learned(assert_golden):

@@ -141,6 +141,21 @@ def test_every_parameter_of_neurons_with_a_current(kind):
     assert_near(ours, theirs, cosine=0.95, ratio=1.2)
 
 
+def test_neurons_that_the_host_reads():
+    """Their gradient comes from their own potential, whatever the host makes of their spikes."""
+    rng = np.random.default_rng(6)
+    graph = chain(
+        ir.Input((10,)),
+        ir.Affine(array(rng, 8, 10, spread=0.6), full(8, 0.05)),
+        ir.LIF(full(8, 4), full(8, 4), full(8, 0.05), full(8, 0.5), v_reset=full(8, -0.1)),
+        ir.LayerNorm((8,), rng.normal(1, 0.3, 8).astype(np.float32), full(8, 0.1)),
+        ir.Affine(array(rng, 3, 8), full(3, 0.1)),
+        ir.Output((3,)),
+    )
+    x = (rng.random((8, 64, 10)) < 0.4).astype(np.float32)
+    assert_near(*both(graph, x, MAPS, 1.0), cosine=0.95, ratio=1.2)
+
+
 def test_spikes_far_above_the_threshold_have_a_gradient_where_they_are_counted():
     """The surrogate is at the nearest threshold: with many spikes a timestep weights learn too."""
     neurons = ir.IF(full(6, 0.05), reset="subtract", max_spikes=255)

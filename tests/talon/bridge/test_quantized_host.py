@@ -115,6 +115,25 @@ def test_ends_of_the_host_are_trained_with_the_array_between_them():
     assert assert_as_compiled(quantized.eval(), x) > 200
 
 
+def test_values_that_are_late_for_the_host():
+    """A Delay has a state of its own beside that of the read-out which brings its values."""
+    rng = np.random.default_rng(2)
+    graph = chain(
+        ir.Input((6,)),
+        affine(rng, 12, 6),
+        lif(12),
+        affine(rng, 5, 12),
+        ir.Delay(np.array([0, 1, 2, 1, 0])),
+        ir.Tanh(5),
+        ir.Output((5,)),
+    )
+    x = {"input0": (rng.random((7, 3, 6)) < 0.5).astype(np.float32)}
+    quantized = quantize_aware_training(graph, x, hw=HW)
+    program, _ = compiled(quantized, x)
+    assert set(program.host.takes) == {"delay4"}
+    assert assert_as_compiled(quantized, x) > 20
+
+
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_compiles_is_trained(seed):

@@ -151,6 +151,41 @@ def test_neurons_that_are_pooled_in_two_ways(assert_golden, train, other):
     assert assert_golden(train(quantized, inputs), inputs) > 500
 
 
+def test_graded_and_counting_maps_that_feed_themselves(assert_golden, train):
+    """Payloads and counts come back late; the rectifier's windows are a population beside it."""
+    rng = np.random.default_rng(8)
+    back, again = conv(rng, 4, 4, padding=1), conv(rng, 3, 3, padding=1)
+    back.weight[...] *= 0.3
+    again.weight[...] *= 0.2
+    nodes = {
+        "input": ir.Input((2, 6, 6)),
+        "conv": conv(rng, 4, 2, padding=1),
+        "relu": ir.ReLU(4),
+        "back": back,
+        "pool": ir.MaxPool2d(2),
+        "conv1": conv(rng, 3, 4, padding=1),
+        "counts": ir.IF(np.full(3, 0.4, np.float32), max_spikes=9, reset="subtract"),
+        "again": again,
+        "map": ir.Output((4, 6, 6)),
+        "late": ir.Output((4, 3, 3)),
+        "output": ir.Output((3, 3, 3)),
+    }
+    edges = [
+        *itertools.pairwise(["input", "conv", "relu", "pool", "conv1", "counts", "output"]),
+        *itertools.pairwise(["relu", "back", "relu", "map"]),
+        *itertools.pairwise(["counts", "again", "counts"]),
+        ("pool", "late"),
+    ]
+    delays = {("relu", "back"): 2, ("counts", "again"): 1, ("pool", "late"): 1}
+    graph = ir.Graph(nodes, edges, delays=delays)
+    inputs = {"input": rng.random((9, 3, 2, 6, 6)).astype(np.float32)}
+    quantized = quantize_aware_training(graph, inputs, hw=HW)
+    kinds = {population.name: population.kind for population in quantized.network.populations}
+    assert (kinds["relu"], kinds["pool/of"], kinds["counts"]) == ("graded", "graded", "count")
+    assert assert_golden(quantized, inputs) > 1000
+    assert assert_golden(train(quantized, inputs), inputs) > 1000
+
+
 def test_layers_keep_what_they_compute_at_inference(assert_golden, train):
     """The array has statistics that do not move, and drops nothing."""
     rng = np.random.default_rng(5)
@@ -177,8 +212,12 @@ def test_layers_keep_what_they_compute_at_inference(assert_golden, train):
     assert_golden(quantized, inputs)
 
 
-def test_few_bits_of_a_convolutional_network_are_learned(assert_golden):
-    """Fine-tuning at 4 bits lowers the loss, and the array's outputs are the executor's."""
+@pytest.mark.parametrize("hw", [HW, "zynq_us_plus_int4"])
+def test_few_bits_of_a_convolutional_network_are_learned(assert_golden, hw):
+    """Fine-tuning at 4 bits lowers the loss, and the array's outputs are the executor's.
+
+    One array has 4 bits in all weights, on the other the dense layer alone asks for them.
+    """
     rng = np.random.default_rng(6)
     graph = chain(
         ir.Input((1, 10, 10)),
@@ -197,7 +236,7 @@ def test_few_bits_of_a_convolutional_network_are_learned(assert_golden):
     noise = rng.random((48, 1, 10, 10)) * 0.4
     images = (patterns[labels.numpy()] * 0.6 + noise).astype(np.float32)
     x = torch.from_numpy(np.repeat(images[None], 8, axis=0))
-    quantized = quantize_aware_training(graph, x.numpy(), hw=HW, surrogate_slope=5.0).train()
+    quantized = quantize_aware_training(graph, x.numpy(), hw=hw, surrogate_slope=5.0).train()
     optimizer = torch.optim.Adam([p for p in quantized.parameters() if p.requires_grad], 0.01)
     losses = []
     for _ in range(25):
