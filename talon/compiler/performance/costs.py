@@ -16,7 +16,7 @@ from talon.compiler.performance.tables import Axis, axis_of
 
 Integers = NDArray[np.int64]
 
-MAP_DECODE = 3
+MAP_DECODE = 2
 """Cycles that the decoder spends on an event of a MAP edge: a table read for each coordinate."""
 
 
