@@ -88,7 +88,7 @@ class Pace:
         row_of: list[int],
         taken: int,
     ) -> Generator[tuple[int, Packet], int, int]:
-        items = self._items(group, lanes, time, fetch, rows, row_of)
+        items = self._items(group, lanes, time, fetch, rows, row_of, taken)
         ready, packet = next(items)
         while packet is not None:
             offered = max(ready, taken + 1)
@@ -107,12 +107,14 @@ class Pace:
         fetch: Fetch,
         rows: _Rows,
         row_of: list[int],
+        taken: int,
     ) -> Generator[tuple[int, Packet | None], tuple[int, int], None]:
         """Give each packet with when it is ready, and get when it is offered, and what is now.
 
         Of a neuron each route is an item, whether it holds the neuron or not: it is ready when the
-        one before it is offered, or dropped. All times are those of packets that nothing holds up.
-        Nothing with the last time of all follows in the end.
+        one before it is offered, or dropped. When the last item of a neuron is ready, the next
+        neuron leaves its beat. All times are those of packets that nothing holds up. Nothing with
+        the last time of all follows in the end.
         """
         n = lanes.size
         takes = [(way, way.taken[lanes].tolist()) for way in group.ways]
@@ -120,14 +122,23 @@ class Pace:
             takes = [(READ_OUT, [True] * n)]
         takes = takes or [(READ_OUT, [False] * n)]
         first, beats = time + self.to_packet, group.beat[lanes].tolist()
-        ready = gone = now = time
-        for k, lane in enumerate(lanes.tolist()):
+        ready = gone = time
+        now = max(time, taken)
+
+        def leave(k: int) -> int:
             row = row_of[k]
-            left = max(first + beats[k] + rows.late(row), ready + 1)  # its beat, for the serializer
+            left = max(first + beats[k] + rows.late(row), ready + 1)
             rows.left(row, left - first)
             fetch(rows.fetches(row_of[k + 1] + self.n_ahead, now))
-            for way, takes_it in takes:
+            return left
+
+        following = leave(0) if n else time
+        for k, lane in enumerate(lanes.tolist()):
+            left = following
+            for j, (way, takes_it) in enumerate(takes, 1):
                 ready = gone = max(left, gone + 1)
+                if j == len(takes) and k + 1 < n:
+                    following = leave(k + 1)
                 if takes_it[k]:
                     gone, now = yield ready, Packet(way, lane)
         yield gone, None

@@ -1,4 +1,4 @@
-"""Cycles of the performance model are those of the gateware, but for three parts in a hundred."""
+"""Cycles of the performance model are those of the gateware, but for five parts in a thousand."""
 
 import itertools
 
@@ -30,7 +30,7 @@ def assert_near(program, payloads):
     for core, counters in zip(found.cores, trace.cores, strict=True):
         for name in COUNTS:
             assert int(getattr(core, name).sum()) == counters[name]
-    assert found.cycles == pytest.approx(trace.cycles, rel=0.03)
+    assert found.cycles == pytest.approx(trace.cycles, rel=0.005)
 
 
 def of_graph(graph, hw, *, rate, **options):
