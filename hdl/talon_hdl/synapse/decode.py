@@ -134,7 +134,7 @@ class Decoder(wiring.Component):
             offset = Mux(is_map, 0, offset)
             of_words, has_row_start = dense | is_map, descriptor.kind != EdgeKind.IDENTITY
             slots = Mux(is_spike, descriptor.slots, params.n_slots.bit_length() - 1)
-            slot = Mux(packet_2[:3] == Kind.TOKEN, slot, mirrored(params, slot, slots))
+            slot = mirrored(params, slot, slots)
         m.d.sync += [
             job.slot.eq(slot),
             job.address.eq(descriptor.base + offset),
@@ -151,7 +151,7 @@ class Decoder(wiring.Component):
         with m.If(packet_2[:3] == Kind.TOKEN):
             m.d.sync += [
                 job.kind.eq(JobKind.TOKEN),
-                job.value.eq(Cat(token.credit, token.group)),
+                job.value.eq(Cat(token.group, token.slot, token.credit)),  # a token_layout
             ]
         with m.Elif(is_spike & of_words):
             m.d.sync += job.kind.eq(JobKind.DENSE)

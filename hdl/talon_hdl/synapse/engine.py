@@ -141,6 +141,7 @@ class SynapseEngine(wiring.Component):
         arrived = Signal()
         m.d.sync += [
             arrived.eq(read.pointer),
+            streamer.lists.payload.token.eq(read.token),
             streamer.lists.payload.address.eq(pointer.address),
             streamer.lists.payload.count.eq(pointer.count),
             streamer.lists.payload.slot.eq(read.slot),

@@ -19,9 +19,6 @@ Integers = NDArray[np.int64]
 MAP_DECODE = 3
 """Cycles that the decoder spends on an event of a MAP edge: a table read for each coordinate."""
 
-LIST_LAG = 7
-"""Cycles from the pointer of a SPARSE event to the first row of its list."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PacketCosts:
@@ -29,14 +26,14 @@ class PacketCosts:
 
     ``rows`` and ``sops`` are what the counters count; ``stream`` the cycles in which the row
     streamer has a pointer or a row of the packet. ``decode`` is the cycles of the decoder and
-    ``lag`` those by which the first row comes later, the same for all.
+    ``pointers`` how many of those of the streamer are for a pointer, the same for all.
     """
 
     rows: Integers
     sops: Integers
     stream: Integers
     decode: int = 1
-    lag: int = 0
+    pointers: int = 0
 
 
 def sum_costs(n: int) -> PacketCosts:
@@ -94,7 +91,7 @@ class EdgeCosts:
         place = (index + entry["offset"]) % (1 << self._params.index_width)
         address, count = self._tables.pointers_at(place, entry["base"])
         sops = self._synapses[address + count] - self._synapses[address]
-        return PacketCosts(rows=count, sops=sops, stream=count + 1, lag=LIST_LAG)
+        return PacketCosts(rows=count, sops=sops, stream=count + 1, pointers=1)
 
     def _map(self, entry: Entry, index: Integers) -> PacketCosts:
         axis, params = self._axis, self._params
@@ -119,7 +116,7 @@ class EdgeCosts:
                 address = first[here] + j * entry["y_weight"] + i * entry["x_weight"]
                 sops[here] += self._words(address, n_c[here])
         rows = n_y * n_x * n_c
-        return PacketCosts(rows=rows, sops=sops, stream=rows, decode=MAP_DECODE, lag=0)
+        return PacketCosts(rows=rows, sops=sops, stream=rows, decode=MAP_DECODE)
 
     def _words(self, address: Integers, count: Integers | int) -> Integers:
         """Return the weights that are not zero in runs of words."""
