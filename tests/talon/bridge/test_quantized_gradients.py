@@ -123,6 +123,20 @@ def test_every_parameter_of_neurons_of_maps(kind, most):
     assert_near(ours, theirs, cosine=0.95, ratio=1.2)
 
 
+def test_time_constants_of_integrators():
+    """What a leak leaves is most of the gradient where nothing fires."""
+    rng = np.random.default_rng(7)
+    neurons = ir.LI(rng.uniform(2, 6, 8).astype(np.float32), full(8, 3), full(8, 0.05))
+    graph = chain(
+        ir.Input((10,)),
+        ir.Affine(array(rng, 8, 10, spread=0.6), full(8, 0.05)),
+        neurons,
+        ir.Output((8,)),
+    )
+    x = (rng.random((12, 16, 10)) < 0.4).astype(np.float32)
+    assert_near(*both(graph, x, MAPS), cosine=0.999, ratio=1.02)
+
+
 def currents(kind, **options):
     rng = np.random.default_rng(3)
     more = {} if kind is ir.CubaLI else {"v_threshold": full(8, 0.5), "v_reset": full(8, -0.1)}
@@ -154,6 +168,21 @@ def test_neurons_that_the_host_reads():
     )
     x = (rng.random((8, 64, 10)) < 0.4).astype(np.float32)
     assert_near(*both(graph, x, MAPS, 1.0), cosine=0.95, ratio=1.2)
+
+
+def test_values_that_are_late_for_the_host():
+    """A Delay has a state of its own, beside that of the read-out which brings its values."""
+    rng = np.random.default_rng(8)
+    graph = chain(
+        ir.Input((10,)),
+        ir.Affine(array(rng, 5, 10), full(5, 0.05)),
+        ir.Delay(np.array([0, 1, 2, 3, 1])),
+        ir.LayerNorm((5,), rng.normal(1, 0.3, 5).astype(np.float32), full(5, 0.1)),
+        ir.Output((5,)),
+    )
+    x = rng.random((8, 16, 10)).astype(np.float32)
+    ours, theirs = both(graph, x, MAPS)
+    assert_near(ours, theirs, cosine=0.99, ratio=1.05)
 
 
 def test_spikes_far_above_the_threshold_have_a_gradient_where_they_are_counted():
