@@ -36,6 +36,7 @@ class CoreTables:
     tokens: list[Entry]
     init: list[Entry]
     axis: list[Entry]
+    table: list[Entry]
 
     def group_routes(self, group: int) -> list[Entry]:
         """Return the routes of a group."""
@@ -81,6 +82,7 @@ def decode(image: Image) -> dict[int, CoreTables]:
             tokens=tables[Memory.TOKEN],
             init=tables[Memory.INIT],
             axis=tables.get(Memory.AXIS, []),
+            table=tables.get(Memory.TABLE, []),
         )
     return found
 

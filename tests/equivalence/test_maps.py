@@ -55,7 +55,12 @@ def program_of_network(seed, hw, objective="latency"):
     """Return a random integer network as a program, and payloads; give up one that is too large."""
     rng = np.random.default_rng(seed)
     params = preset(hw)
-    limits = MapLimits(counts=0.6 * params.multi_spike, doubles=0.4 * params.double_threshold)
+    limits = MapLimits(
+        counts=0.6 * params.multi_spike,
+        doubles=0.4 * params.double_threshold,
+        tables=0.7 * params.table_activation,
+        graded=0.8 if params.table_activation else 0.4,
+    )
     network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
     try:
@@ -118,7 +123,7 @@ def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
 @settings(max_examples=80)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi"]),
+    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi", "tiny_2x2_table"]),
     objective=st.sampled_from(["latency", "cores"]),
     order=st.integers(0, 2**31),
 )
@@ -162,6 +167,25 @@ def test_rtl_is_golden_on_networks_that_count():
 
     check_examples()
     assert n_counts
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_networks_with_tables():
+    n_negative = 0
+
+    @settings(max_examples=25)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    def check_examples(seed, objective, pressure):
+        nonlocal n_negative
+        program, payloads = program_of_network(seed, "tiny_2x2_table", objective)
+        target = CosimTarget(pressure=pressure)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        check(golden, target.run(program, payloads, probe=True), program)
+        with_table = [p.name for p in program.network.populations if p.table is not None]
+        n_negative += any(golden.potentials[name].min(initial=0) < 0 for name in with_table)
+
+    check_examples()
+    assert n_negative
 
 
 @pytest.mark.cosim

@@ -75,9 +75,10 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weig
     [
         (preset("tiny_2x2_map"), 16),
         (preset("tiny_2x2_multi"), 14),
+        (preset("tiny_2x2_table"), 16),
         pytest.param(MAP, 14, marks=pytest.mark.slow),
     ],
-    ids=["tiny", "tiny-counting", "16-lanes"],
+    ids=["tiny", "tiny-counting", "tiny-tables", "16-lanes"],
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")
