@@ -45,7 +45,9 @@ pressures = st.builds(
 def program_of_graph(seed, hw):
     """Return a random graph as a program, calibrated or not, and its payloads."""
     rng = np.random.default_rng(seed)
-    graph = random_map_graph(rng, counts=0.6 * preset(hw).multi_spike)
+    params = preset(hw)
+    options = {"curves": 0.7, "spikes": 0.3} if params.table_activation else {}
+    graph = random_map_graph(rng, counts=0.6 * params.multi_spike, **options)
     raster = random_inputs(rng, graph, 5, 2, rate=0.3)
     program = compile_graph(graph, hw=hw, calibration=raster if seed % 2 else None)
     return program, quantize_inputs(program.network, raster)
@@ -82,7 +84,7 @@ def check(golden, other, program):
 @settings(max_examples=60)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["zynq_us_plus_map", "zynq_us_plus_multi"]),
+    hw=st.sampled_from(["zynq_us_plus_map", "zynq_us_plus_multi", "zynq_us_plus_table"]),
     order=st.integers(0, 2**31),
 )
 def test_interpreter_is_golden_on_graphs(seed, hw, order):
@@ -186,6 +188,21 @@ def test_rtl_is_golden_on_networks_with_tables():
 
     check_examples()
     assert n_negative
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_rtl_is_golden_on_graphs_of_functions():
+    n_tables = 0
+    for seed in range(16):
+        program, payloads = program_of_graph(seed, "zynq_2x2_table")
+        n_tables += sum(p.table is not None for p in program.network.populations)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
+        rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
+        assert compare(golden, rtl).equal
+    assert n_tables > 10
 
 
 @pytest.mark.cosim

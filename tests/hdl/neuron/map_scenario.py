@@ -114,7 +114,10 @@ def random_program(rng, params):
         groups=[{} for _ in range(params.n_groups)],
         records=[{} for _ in range(params.n_neurons)],
         init=[{} for _ in range(params.n_groups * params.n_slots)],
-        tables=[0] * (params.n_groups * TABLE_ENTRIES * params.table_activation),
+        tables=[
+            rng.randint(-255, 255)
+            for _ in range(params.n_groups * TABLE_ENTRIES * params.table_activation)
+        ],
     )
     layouts = MemoryLayouts(params)
     taken, n_records = set(), 0

@@ -253,6 +253,16 @@ def test_tables_are_one_a_group_and_run_like_golden():
     runs_like_golden(net, made, np.random.default_rng(2))
 
 
+def test_a_table_stands_at_the_number_of_its_group():
+    rng = np.random.default_rng(3)
+    net = network(rng)
+    last = population("second", (8, 6, 6), "graded", table=np.arange(-128, 128, dtype=np.int16))
+    net = replace(net, populations=(net.populations[0], last, net.populations[2]))
+    made, placed = program(net, PRESETS["zynq_2x2_table"], "cores")
+    assert {g.number for g in placed.wiring.groups if g.piece.population == "second"} == {1}
+    runs_like_golden(net, made, rng)
+
+
 @pytest.mark.parametrize(
     ("memory", "change", "rule"),
     [
