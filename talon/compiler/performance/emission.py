@@ -32,6 +32,9 @@ SKIPPED = 3
 CURRENT = 4
 """Further cycles of an update where cores have synaptic currents."""
 
+LOOKUP = 1
+"""The same where graded groups may have tables."""
+
 MAPS = 1
 """Further cycles from a start to packets and tokens where cores have feature maps."""
 
@@ -257,7 +260,7 @@ class _Rows:
 def pace_of(params: ArrayParams) -> Pace:
     """Return the pace of the cores of an array."""
     beats = max(1, params.lanes // params.update_lanes)
-    extra = CURRENT if params.synaptic_current else 0
+    extra = (CURRENT if params.synaptic_current else 0) + LOOKUP * params.table_activation
     if not params.has_maps:
         return Pace(
             per_row=beats,

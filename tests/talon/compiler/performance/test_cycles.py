@@ -15,7 +15,7 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.compiler.performance import estimate
 from talon.ir import LIF, Affine, Conv2d, Flatten, Graph, Input, MaxPool2d, Output, ReLU
-from talon.testing import random_map_network, random_map_payloads, random_raster
+from talon.testing import MapLimits, random_map_network, random_map_payloads, random_raster
 
 pytestmark = pytest.mark.cosim
 
@@ -42,13 +42,15 @@ def of_graph(graph, hw, *, rate, **options):
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map"])
+@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map", "tiny_2x2_table"])
 def test_random_networks_of_maps(seed, hw, request):
     if (hw, seed) == ("zynq_us_plus_map", 5):
         reason = "651 cycles, not 517: something before a sparse projection is not understood yet"
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     rng = np.random.default_rng(seed)
-    network = random_map_network(rng)
+    has_tables = preset(hw).table_activation
+    limits = MapLimits(graded=0.8, tables=0.8) if has_tables else MapLimits()
+    network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=10, n_samples=2)
     image = program_of(map_network(network, preset(hw)), graph_hash=bytes(32), report={}).image
     assert_near(Program(image), payloads)
