@@ -12,6 +12,9 @@ from enum import IntEnum
 from talon.arch.layout import Field, Layout
 from talon.arch.params import ArrayParams, bits_for
 
+TABLE_ENTRIES = 256
+"""Payloads in the table of a graded group: one for each unsigned byte."""
+
 
 class Memory(IntEnum):
     """Memories that a SELECT command names. All but STATUS and COUNTER must be committed."""
@@ -24,6 +27,7 @@ class Memory(IntEnum):
     TOKEN = 5
     INIT = 6
     AXIS = 7  # where the array has feature maps
+    TABLE = 8  # where graded groups have tables
     STATUS = 14  # read only
     COUNTER = 15  # read only
 
@@ -42,7 +46,8 @@ LOADED = (
 
 def loaded(params: ArrayParams) -> tuple[Memory, ...]:
     """Return the memories that an image for this array fills, in the order in which it does so."""
-    return (*LOADED, Memory.AXIS) if params.has_maps else LOADED
+    has = {Memory.AXIS: params.has_maps, Memory.TABLE: params.table_activation}
+    return (*LOADED, *(memory for memory, is_there in has.items() if is_there))
 
 
 class EdgeKind(IntEnum):
@@ -263,7 +268,18 @@ class MemoryLayouts:
                 Field("count", 6, doc="taps, or rows of channels; zero: no target"),
             ),
         )
-        self._has_maps = params.has_maps
+        self.table = Layout(
+            "table",
+            (
+                Field(
+                    "payload",
+                    params.payload_width,
+                    signed=True,
+                    doc="entry 256 g + i: what group g sends for index i; not -256",
+                ),
+            ),
+        )
+        self._has_maps, self._has_tables = params.has_maps, params.table_activation
 
     @property
     def of_memory(self) -> dict[Memory, Layout]:
@@ -276,6 +292,7 @@ class MemoryLayouts:
             Memory.TOKEN: self.token,
             Memory.INIT: self.init,
             **({Memory.AXIS: self.axis} if self._has_maps else {}),
+            **({Memory.TABLE: self.table} if self._has_tables else {}),
         }
 
 
@@ -320,6 +337,11 @@ def _scan(params: ArrayParams) -> tuple[Field, ...]:
         Field("y_index", index, doc="added to the position when y advances, modulo 2^16"),
         Field("x_index", index, doc="the same for x; when c advances it is the lanes"),
         Field("record_start", bits_for(params.n_rows), doc="row of records of c = 0"),
+        *(
+            (Field("table", 1, doc="GRADED: payloads are entries of the table of the group"),)
+            if params.table_activation
+            else ()
+        ),
     )
 
 
@@ -337,6 +359,7 @@ def depth_of(memory: Memory, params: ArrayParams) -> int:
         Memory.TOKEN: params.n_tokens,
         Memory.INIT: params.n_groups * params.n_slots,
         Memory.AXIS: params.n_axis,
+        Memory.TABLE: params.n_groups * TABLE_ENTRIES,
         Memory.STATUS: 1,
         Memory.COUNTER: len(Counter),
     }[memory]

@@ -11,7 +11,12 @@ FORMAT_VERSION = 1
 """Version of the contract between compiler, golden model, gateware and driver."""
 
 
-OPTIONS = frozenset({"synaptic_current", "double_threshold", "n_axis", "multi_spike", "int4"})
+OPTIONS = frozenset(
+    {
+        *("synaptic_current", "double_threshold", "n_axis", "multi_spike"),
+        *("int4", "table_activation"),
+    }
+)
 """Fields that :meth:`ArrayParams.facts` leaves out while they are off."""
 
 
@@ -30,7 +35,8 @@ class ArrayParams:
     depths in entries. With ``synaptic_current`` neurons may have a second state variable; with
     ``double_threshold`` their threshold may be twice as high in a timestep that begins above it;
     with ``n_axis`` entries of axis tables, cores hold feature maps: convolutions, graded values,
-    pools; with ``multi_spike`` beside it neurons may fire several times in a timestep. With
+    pools; with ``multi_spike`` beside it neurons may fire several times in a timestep; with
+    ``table_activation`` beside it a group of graded neurons may have a table of 256 payloads. With
     ``int4`` weights have four bits instead of eight, so a word of the same width has twice the
     lanes.
     """
@@ -55,6 +61,7 @@ class ArrayParams:
     n_axis: int = 0
     multi_spike: bool = False
     int4: bool = False
+    table_activation: bool = False
 
     # Fixed by the numeric contract; not parameters, but every layout needs them.
     payload_width = 9
@@ -108,10 +115,11 @@ class ArrayParams:
             self.weight_memory in ("uram", "bram", "generic"),
             "'uram', 'bram' or 'generic'",
         )
-        for name in ("synaptic_current", "double_threshold", "multi_spike"):
+        for name in ("synaptic_current", "double_threshold", "multi_spike", "table_activation"):
             check(name, type(getattr(self, name)) is bool, "True or False")
         check("n_axis", 0 <= self.n_axis <= 4096, "between 0 (no feature maps) and 4096")
-        check("multi_spike", self.has_maps or not self.multi_spike, "False without feature maps")
+        for name in ("multi_spike", "table_activation"):
+            check(name, self.has_maps or not getattr(self, name), "False without feature maps")
         if self.n_axis:
             check("n_neurons", self.n_rows.bit_count() == 1, "a power of two with feature maps")
             check("synaptic_current", not self.synaptic_current, "False with feature maps")
@@ -207,6 +215,11 @@ ZYNQ_US_PLUS = ArrayParams(name="zynq_us_plus")
 ZYNQ_US_PLUS_SYN = ArrayParams(name="zynq_us_plus_syn", columns=9, rows=3, synaptic_current=True)
 """27 cores with synaptic currents: as many as the area budget of the same device has room for."""
 
+ZYNQ_US_PLUS_TABLE = ArrayParams(
+    name="zynq_us_plus_table", columns=5, rows=5, n_axis=1024, table_activation=True
+)
+"""25 cores with feature maps and tables: as many as the area budget has room for in a square."""
+
 TINY = ArrayParams(
     name="tiny_1x1",
     columns=1,
@@ -262,6 +275,9 @@ PRESETS: dict[str, ArrayParams] = {
         replace(ZYNQ_US_PLUS_INT4, name="zynq_2x2_int4", columns=2, rows=2),
         replace(TINY_2X2, name="tiny_2x2_int4", lanes=8, int4=True),
         replace(TINY_2X2, name="tiny_2x2_int4_map", lanes=8, int4=True, n_axis=256),
+        ZYNQ_US_PLUS_TABLE,
+        replace(ZYNQ_US_PLUS_TABLE, name="zynq_2x2_table", columns=2, rows=2),
+        replace(TINY_2X2, name="tiny_2x2_table", n_axis=256, table_activation=True),
     )
 }
 

@@ -37,6 +37,7 @@ class CoreTables:
     tokens: list[Entry]
     init: list[Entry]
     axis: list[Entry]
+    table: list[Entry]
 
     def weights_at(self, address: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the weights of words, one a lane: (*address.shape, lanes)."""
@@ -107,6 +108,7 @@ def decode(image: Image) -> dict[int, CoreTables]:
             tokens=tables[Memory.TOKEN],
             init=tables[Memory.INIT],
             axis=tables.get(Memory.AXIS, []),
+            table=tables.get(Memory.TABLE, []),
         )
     return found
 

@@ -84,6 +84,7 @@ def check_limits(network: IntNetwork, params: ArrayParams) -> None:
     _check_thresholds(network, params)
     _check_weights(network, params)
     _check_maps(network, params)
+    _check_tables(network, params)
 
 
 def _check_weights(network: IntNetwork, params: ArrayParams) -> None:
@@ -125,6 +126,17 @@ def _check_thresholds(network: IntNetwork, params: ArrayParams) -> None:
         raise MappingError(
             f"Population {counting[0]!r} may fire several times in a timestep, but the neurons of "
             f"{params.name!r} once; use an array with multi_spike=True (presets {able})"
+        )
+
+
+def _check_tables(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse graded neurons that have a table where cores have no memory for it."""
+    with_table = [p.name for p in network.populations if p.table is not None]
+    if with_table and not params.table_activation:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.table_activation)
+        raise MappingError(
+            f"Population {with_table[0]!r} has a table of payloads, but the cores of "
+            f"{params.name!r} have none; use an array with table_activation=True (presets {able})"
         )
 
 

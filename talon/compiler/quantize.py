@@ -19,20 +19,22 @@ from talon.compiler import weights
 from talon.compiler.borders import CONSTANT, constants, digits_of
 from talon.compiler.calibration import Calibration, InputRange, input_port
 from talon.compiler.counting import quantize_counting
+from talon.compiler.curves import Span
 from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSynapses
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
 from talon.compiler.payload import (
     largest_count,
-    largest_values,
     limit_of,
     payload_limits,
+    reach_of,
     summed_in_window,
 )
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
+from talon.compiler.tables import quantize_table
 from talon.compiler.weights import IntWeight, Scaled, Weight
 from talon.errors import QuantizationError
 
@@ -89,7 +91,8 @@ def quantize(
     if unknown:
         names = ", ".join(map(repr, limits))
         raise QuantizationError(f"Input range must be of an input ({names}), not {min(unknown)!r}")
-    largest = largest_values(network, limits, stats)
+    reach = reach_of(network, limits, stats)
+    largest = reach.largest
     graded = [name for name, given in limits.items() if given is not None and _is_graded(given)]
     graded += [p.name for p in network.populations if p.kind == "graded" and p.name != CONSTANT]
     levels = payload_limits(network, largest, graded)
@@ -104,14 +107,15 @@ def quantize(
         signals[name] = _Signal(
             largest[name] / most,
             most * windows,
+            signed=name in reach.signed,
             exact=population.kind in ("graded", "count") or windows > 1,
         )
-    done, changed = _quantize_all(network, signals, stats, word)
+    done, changed = _quantize_all(network, signals, stats, reach.spans, word)
     for _ in range(_PASSES):
         if not changed:
             break
         signals |= changed
-        done, changed = _quantize_all(network, signals, stats, word)
+        done, changed = _quantize_all(network, signals, stats, reach.spans, word)
     if changed:
         raise QuantizationError(
             f"Population {min(changed)!r} is graded and on a cycle that makes its values larger "
@@ -156,7 +160,11 @@ _Done = tuple[Population, list[Projection], LayerReport]
 
 
 def _quantize_all(
-    network: FloatNetwork, signals: Mapping[str, _Signal], stats: Calibration, word: _Word
+    network: FloatNetwork,
+    signals: Mapping[str, _Signal],
+    stats: Calibration,
+    spans: Mapping[str, Span],
+    word: _Word,
 ) -> tuple[list[_Done], dict[str, _Signal]]:
     """Return all populations, and signals that were too fine where something else has seen them."""
     signals = dict(signals)
@@ -174,7 +182,16 @@ def _quantize_all(
         synapses = [_scaled_by(s, signals[s.source]) for s in mine]
         used |= {s.source for s in mine}
         channels = maps[name][0] if name in maps else None
-        if population.kind == "graded":
+        if population.curve is not None:
+            result, integers, report = quantize_table(
+                population,
+                synapses,
+                span=spans[name],
+                unit=signals[name].unit,
+                payload_max=signals[name].payload_max,
+                channels=channels,
+            )
+        elif population.kind == "graded":
             signal = signals[name]
             result, integers, report = quantize_graded(
                 population,

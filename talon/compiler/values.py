@@ -29,7 +29,7 @@ from talon.compiler.kernels import MapShape
 from talon.compiler.maps import map_shape, passed_through
 from talon.compiler.payload import MOST_SUMMED
 from talon.compiler.pools import pooling_matrix
-from talon.compiler.unmapped import FIRING, OVER_MAPS, PASSING, sends_spikes
+from talon.compiler.unmapped import FIRING, GRADED, OVER_MAPS, PASSING, sends_spikes
 from talon.errors import MappingError
 from talon.ir import (
     Affine,
@@ -167,7 +167,7 @@ class Values:
             raise too_large(name, self.graph.nodes[name], error) from None
 
     def _evaluate(self, name: str, node: Node) -> Expression:
-        if isinstance(node, (Input, Integrator, ReLU, *FIRING)):
+        if isinstance(node, (Input, Integrator, *GRADED, *FIRING)):
             return source_expression(name, math.prod(self.shapes[name]))
         if isinstance(node, Affine | SpikingAffine):
             incoming = self._incoming(name)
@@ -235,7 +235,8 @@ class Values:
         """
         key = x.identity_key()
         source = self.graph.nodes.get(key[0]) if key is not None else None
-        if key is None or not isinstance(source, (ReLU, *FIRING)):
+        is_rectified = isinstance(source, ReLU) and not source.negative_slope
+        if key is None or not (is_rectified or isinstance(source, FIRING)):
             return passed_through(node, x, shape)
         if self._are_summed(name, node, key[0], shape):
             size = tuple(node.kernel_size)
@@ -311,7 +312,7 @@ class Values:
         inner = self.windows.get(source)
         is_largest = inner is None or inner.kind == "max"
         of = self.graph.nodes.get(source)
-        is_event = inner is not None or isinstance(of, (ReLU, *FIRING)) or source in self.unions
+        is_event = inner is not None or isinstance(of, (*GRADED, *FIRING)) or source in self.unions
         size = tuple(node.kernel_size)
         shape = self.shapes[name]
         is_plain = tuple(node.stride) == size and node.padding == (0, 0) == tuple(

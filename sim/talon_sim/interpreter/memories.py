@@ -43,7 +43,7 @@ class CoreMemories:
 
     ``weights`` has a row of ``lanes`` weights for each loaded word; ``packed`` shows the same words
     as synapses of 16 bits, ``pointers`` as pointers of 32.
-    ``axis`` is None in an array without feature maps.
+    ``axis`` is None in an array without feature maps, ``table`` in one without tables.
     """
 
     weights: NDArray[np.int8]
@@ -56,6 +56,7 @@ class CoreMemories:
     token: Fields
     init: Fields
     axis: Fields | None = None
+    table: Fields | None = None
 
     @classmethod
     def from_words(

@@ -58,6 +58,7 @@ def split_graph(
     maps: bool = True,
     doubles: bool = True,
     counts: bool = True,
+    tables: bool = True,
     host: Collection[str] = (),
 ) -> Split:
     """Return what the host and what the array computes of a graph.
@@ -72,6 +73,8 @@ def split_graph(
         Whether its neurons may have the threshold doubled.
     counts
         Whether they may fire several times in a timestep.
+    tables
+        Whether graded groups may have tables.
     host
         Names of further nodes that the host shall compute, with what is before or behind them.
 
@@ -82,7 +85,8 @@ def split_graph(
     """
     unmapped = _given(graph, host)
     split = _split(graph, unmapped) if unmapped else Split(chip=graph)
-    while found := find_unmapped(split.chip, maps=maps, doubles=doubles, counts=counts):
+    able = {"maps": maps, "doubles": doubles, "counts": counts, "tables": tables}
+    while found := find_unmapped(split.chip, **able):
         for one in found:
             if not one.on_host:
                 raise MappingError(str(one))

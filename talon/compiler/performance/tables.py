@@ -27,7 +27,7 @@ class Axis:
 
 
 def tables_of(image: Image) -> dict[int, CoreTables]:
-    """Return the tables of every core that the image loads; ``records`` are left out."""
+    """Return the tables of every core that the image loads, but ``records`` and ``table``."""
     params = image.params
     layouts = MemoryLayouts(params).of_memory
     found: dict[int, CoreTables] = {}
@@ -51,6 +51,7 @@ def tables_of(image: Image) -> dict[int, CoreTables]:
             tokens=small[Memory.TOKEN],
             init=small[Memory.INIT],
             axis=small.get(Memory.AXIS, []),
+            table=[],
         )
     return found
 

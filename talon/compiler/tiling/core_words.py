@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind, Emit, Memory
+from talon.arch.memories import TABLE_ENTRIES, EdgeKind, Emit, Memory
 from talon.arch.numerics import DECAY_ONE
 from talon.arch.params import ArrayParams, bits_for
 from talon.arch.weight_words import pack_weights
 from talon.compiler.core_words import SUMMING, CoreWords, Entry, pack_sparse, record_of
 from talon.compiler.forms import diagonal_of
-from talon.compiler.network import IntNetwork, Pool, Population, Projection
+from talon.compiler.network import IntArray, IntNetwork, Pool, Population, Projection
 from talon.compiler.pieces import Feed
 from talon.compiler.schedule import Plan, Route
 from talon.compiler.tiling.costs import MapCosts
@@ -48,7 +48,24 @@ class MapCoreWords(CoreWords):
         """Return the words of every memory."""
         found = super().words()
         found[Memory.AXIS] = self.pack(Memory.AXIS, self.axis or [{}])
+        if self.params.table_activation:
+            found[Memory.TABLE] = self.pack(Memory.TABLE, self.payload_tables() or [{}])
         return found
+
+    def payload_tables(self) -> list[Entry]:
+        """Return the tables of the groups, up to that of the last group that has one."""
+        found: list[Entry] = []
+        for group in self.groups:
+            table = self.table_of(group)
+            if table is not None:
+                found += [{}] * (group.number * TABLE_ENTRIES - len(found))
+                found += [{"payload": payload} for payload in table.tolist()]
+        return found
+
+    def table_of(self, group: Group) -> IntArray | None:
+        """Return the table of a group, if it has one."""
+        population = self.layout.populations[group.piece.population]
+        return None if group.piece.partial else population.table
 
     def records(self) -> list[Entry]:
         """Return the records, lane by lane: one row for each row of channels of a group."""
@@ -163,6 +180,7 @@ class MapCoreWords(CoreWords):
             "hold": not partial and _holds(self.layout.projections, population.name),
             "record_start": group.record_start,
             "pool_sum": not partial and _pools_by_sum(population),
+            **({"table": 1} if self.table_of(group) is not None else {}),
         }
 
     def route(self, group: Group, route: Route) -> Entry:

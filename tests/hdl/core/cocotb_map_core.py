@@ -14,7 +14,7 @@ from cocotb_core import (
     check_read_back,
 )
 from map_program import MapReference, MapStimulus, map_program
-from map_scenario import LOOPS, rows_in_use
+from map_scenario import LOOPS, TABLE_BINS, rows_in_use
 
 from talon.arch.memories import Counter, EdgeKind, Emit, Memory, emits
 from talon.arch.packet import ConfigOp, Kind
@@ -44,6 +44,7 @@ OF_GROUPS = (
     "slot of a partial sum is cut",
     *(f"{emit.name} packet with a payload above one" for emit in EVENTS),
     *(("count between one and its most",) if PARAMS.multi_spike else ()),
+    *(TABLE_BINS if PARAMS.table_activation else ()),
     "value to the host for a window whose last row has none",
 )
 OF_EVENTS = (

@@ -33,6 +33,7 @@ class Program:
     init: list
     pointers: dict = field(default_factory=dict)  # edge: number of pointers
     axis: list = field(default_factory=list)  # with feature maps
+    tables: list = field(default_factory=list)  # payloads of graded groups
 
 
 def random_reset_rows(rng, program, params):
@@ -55,6 +56,7 @@ def sections(program, params):
             for k in range(params.pointers_per_word)
         ]
     }
+    payloads = [{"payload": payload} for payload in program.tables]
     for memory, entries in (
         (Memory.RECORD, program.records),
         (Memory.EDGE, program.edges),
@@ -63,6 +65,7 @@ def sections(program, params):
         (Memory.TOKEN, program.tokens),
         (Memory.INIT, program.init),
         *(((Memory.AXIS, program.axis),) if params.has_maps else ()),
+        *(((Memory.TABLE, payloads),) if params.table_activation else ()),
     ):
         layout = layouts.of_memory[memory]
         words[memory] = [w for entry in entries for w in layout.to_words(entry)]

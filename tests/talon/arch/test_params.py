@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from talon.arch.memories import Emit, MemoryLayouts, emits
+from talon.arch.memories import (
+    Emit,
+    Memory,
+    MemoryLayouts,
+    depth_of,
+    emits,
+    loaded,
+    words_per_entry,
+)
 from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, preset
 
 
@@ -32,6 +40,7 @@ from talon.arch.params import PRESETS, ZYNQ_US_PLUS, ArrayParams, bits_for, pres
         ),
         ({"double_threshold": 0}, r"double_threshold must be True or False, not 0$"),
         ({"multi_spike": True}, r"multi_spike must be False without feature maps, not True$"),
+        ({"table_activation": True}, r"table_activation must be False without feature maps, not"),
         ({"weight_memory": "dram"}, r"weight_memory must be 'uram', 'bram' or 'generic', not 'dra"),
     ],
 )
@@ -76,7 +85,7 @@ def test_an_option_that_is_off_changes_neither_hash_nor_facts():
     assert ZYNQ_US_PLUS.hardware_hash == 0x7F418EF9
     assert preset("tiny_2x2").hardware_hash == 0x20B0109B
     assert preset("tiny_2x2_map").hardware_hash == 0x404A338D
-    options = {"synaptic_current", "double_threshold", "multi_spike", "int4"}
+    options = {"synaptic_current", "double_threshold", "multi_spike", "int4", "table_activation"}
     assert not options & ZYNQ_US_PLUS.facts().keys()
     facts = preset("tiny_2x2_syn").facts()
     assert facts["synaptic_current"] is True
@@ -127,6 +136,16 @@ def test_weights_of_four_bits_halve_a_word_or_double_its_lanes():
         replace(wide, int4=True, lanes=4)
     with pytest.raises(ValueError, match=r"lanes must be 4, 8 or 16, not 32"):
         replace(wide, lanes=32)
+
+
+def test_tables_are_of_arrays_that_have_the_option():
+    plain, with_tables = preset("tiny_2x2_map"), preset("tiny_2x2_table")
+    assert set(loaded(with_tables)) - set(loaded(plain)) == {Memory.TABLE}
+    assert depth_of(Memory.TABLE, with_tables) == 4 * 256
+    assert words_per_entry(Memory.TABLE, with_tables) == 1
+    names = [{f.name for f in MemoryLayouts(p).group.fields} for p in (plain, with_tables)]
+    assert names[1] - names[0] == {"table"}
+    assert with_tables.hardware_hash != plain.hardware_hash
 
 
 def test_the_full_array_is_the_documented_one():

@@ -253,6 +253,53 @@ def test_a_wrong_program_is_refused(memory, change, rule):
         check_program(damaged(made.contents, memory, change), placed.network)
 
 
+def tabled():
+    """Return the network whose first map has a table, and its program."""
+    net = network(np.random.default_rng(9), pool=2)
+    table = np.arange(-128, 128, dtype=np.int16)
+    first = replace(net.populations[0], table=table, v_reset=np.full(24 * 36, 300, np.int32))
+    net = replace(net, populations=(first, *net.populations[1:]))
+    return net, *program(net, PRESETS["zynq_2x2_table"])
+
+
+def test_tables_are_one_a_group_and_run_like_golden():
+    net, made, placed = tabled()
+    groups = [g for g in placed.wiring.groups if g.piece.population == "first"]
+    assert len(groups) > 1
+    runs_like_golden(net, made, np.random.default_rng(2))
+
+
+def test_a_table_stands_at_the_number_of_its_group():
+    rng = np.random.default_rng(3)
+    net = network(rng)
+    last = population("second", (8, 6, 6), "graded", table=np.arange(-128, 128, dtype=np.int16))
+    net = replace(net, populations=(net.populations[0], last, net.populations[2]))
+    made, placed = program(net, PRESETS["zynq_2x2_table"], "cores")
+    assert {g.number for g in placed.wiring.groups if g.piece.population == "second"} == {1}
+    runs_like_golden(net, made, rng)
+
+
+@pytest.mark.parametrize(
+    ("memory", "change", "rule"),
+    [
+        (Memory.TABLE, {"payload": lambda n: n + 1}, "must send -?[0-9]+ for index [0-9]+ of its"),
+        (Memory.GROUP, {"table": lambda n: 1 - n}, "must have table=1, not 0"),
+        (Memory.RECORD, {"threshold": lambda n: n // 2}, "Record"),
+    ],
+)
+def test_a_wrong_table_is_refused(memory, change, rule):
+    _, made, placed = tabled()
+    check_program(made.contents, placed.network)
+    with pytest.raises(ImageError, match=rule):
+        check_program(damaged(made.contents, memory, set_to(**change)), placed.network)
+
+
+def test_an_array_without_tables_is_refused_by_name():
+    net, _, _ = tabled()
+    with pytest.raises(MappingError, match=r"'first' has a table .*\(presets 'zynq_us_plus_ta"):
+        program(net)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_equal_networks_give_equal_bytes(seed):
     net = random_map_network(np.random.default_rng(seed))
