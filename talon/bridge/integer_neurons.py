@@ -195,22 +195,28 @@ class CountingNeurons(_Membrane):
 
 
 class GradedNeurons:
-    """Rectified and requantized sums, which have no state.
+    """Rectified and requantized sums, or what a table makes of them, which have no state.
 
-    The gradient is that of the float rectifier, also beyond the largest payload.
+    The gradient is that of the float rectifier, also beyond the largest payload; behind a table it
+    is that of the sum, since only the node knows its function.
     """
 
     def __init__(self, population: Population) -> None:
         self._unit = exact_tensor(population.v_scale)
         self._offset = exact_tensor(population.v_reset)
         self._multiplier = exact_tensor(population.decay) / DECAY_ONE
-        self._most = population.largest
+        table = population.table
+        self._most = population.largest if table is None else len(table) - 1
+        self._table = None if table is None else exact_tensor(table)
 
     def advance(self, drive: Drive, states: Any, learned: Learned) -> tuple[Any, Any, Any]:
         """Advance by one timestep."""
         del states, learned
         total = drive.sums + self._offset
         payloads = (total * self._multiplier + 0.5).floor().clamp(0, self._most)
+        if self._table is not None:
+            payloads = self._table[payloads.long()]
+            return through(payloads * self._unit, drive.smooth), payloads, ()
         return through(payloads * self._unit, drive.smooth * (total > 0)), payloads, ()
 
 

@@ -219,6 +219,9 @@ class QuantizedExecutor(GraphExecutor):
         values, new = cells.advance(self._events, smooth, states, learned)
         if is_made and cells.rule.kind == "spike":  # spikes of windows, which x is already
             values = through(values.detach(), smooth)
+        if cells.rule.table is not None:
+            made, _ = super()._call(name, taken, ())
+            values = through(values.detach(), made.reshape(len(x), -1).double())
         with torch.no_grad():
             for other in self._now.others.get(name, ()):
                 key = other.rule.name

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 import talon  # noqa: E402
 from talon import ir  # noqa: E402
-from talon.bridge import quantize_aware_training  # noqa: E402
+from talon.bridge import from_ir, quantize_aware_training  # noqa: E402
 from talon.errors import QuantizationError, TalonError  # noqa: E402
 from talon.testing import GraphLimits, random_graph, random_inputs, random_map_graph  # noqa: E402
 from talon.testing.blocks import BLOCKS  # noqa: E402
@@ -46,13 +46,13 @@ def lif(n, threshold=0.6, **options):
     return ir.LIF(tau, tau.copy(), 0 * tau, np.full(n, threshold, np.float32), **options)
 
 
-def made(graph, inputs):
+def made(graph, inputs, hw=HW):
     """Return the executor of a random network; what is refused is no network to compile either."""
     try:
-        return quantize_aware_training(graph, inputs, hw=HW)
+        return quantize_aware_training(graph, inputs, hw=hw)
     except TalonError as error:  # delays that add up to too many, thresholds too small to count
         with pytest.raises(type(error)):
-            talon.compile(graph, hw=HW, calibration=inputs)
+            talon.compile(graph, hw=hw, calibration=inputs)
         assume(False)
 
 
@@ -83,6 +83,38 @@ def test_random_networks_over_maps(assert_golden, train, seed, n_layers, graded,
     if graded:
         inputs = {name: rng.normal(size=x.shape).astype(np.float32) for name, x in inputs.items()}
     assert_golden_throughout(made(graph, inputs), inputs, assert_golden, train)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_networks_of_functions(assert_golden, train, seed):
+    rng = np.random.default_rng(seed)
+    graph = random_map_graph(rng, curves=0.7)
+    inputs = as_float(random_inputs(rng, graph, 5, 2))
+    quantized = made(graph, inputs, "zynq_us_plus_table")
+    assert_golden_throughout(quantized, inputs, assert_golden, train)
+
+
+@pytest.mark.parametrize(
+    "node", [ir.Tanh(6), ir.Sigmoid(6), ir.GELU(6), ir.ELU(6), ir.ReLU(6, negative_slope=0.1)]
+)
+def test_gradients_of_functions_are_those_of_the_float_network(node):
+    rng = np.random.default_rng(0)
+    graph = chain(ir.Input((4,)), dense(rng, 6, 4), node, dense(rng, 3, 6), ir.Output((3,)))
+    inputs = {"input0": rng.normal(size=(6, 5, 4)).astype(np.float32)}
+    quantized = quantize_aware_training(graph, inputs, hw="zynq_us_plus_table").train()
+    named = from_ir(graph)
+    x = torch.from_numpy(inputs["input0"])
+    (out,) = quantized.run({"input0": x}).outputs.values()
+    out.square().sum().backward()
+    names = list(graph.nodes)
+    hidden = named[names[2]](named[names[1]](x.reshape(-1, 4)))
+    named[names[3]](hidden).square().sum().backward()
+    for name in (names[1], names[3]):
+        ours, theirs = quantized.module_of(name).weight.grad, named[name].weight.grad
+        error = (ours - theirs).abs().max() / theirs.abs().max()
+        assert float(theirs.abs().max()) > 0
+        assert float(error) < 0.05
 
 
 @settings(max_examples=15)
