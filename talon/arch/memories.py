@@ -1,7 +1,7 @@
 """The configuration memories of a core, and the layout of their entries.
 
 A configuration section fills one memory from entry 0 on. An entry travels as ``Layout.n_words``
-32-bit words, least significant first; a weight word as ``lanes / 4`` of them. The CRC-32 of a
+32-bit words, least significant first; a weight word as ``word_bytes / 4`` of them. The CRC-32 of a
 section (ISO-HDLC, that of ``zlib.crc32``) runs over its words in little-endian byte order.
 """
 
@@ -11,6 +11,9 @@ from enum import IntEnum
 
 from talon.arch.layout import Field, Layout
 from talon.arch.params import ArrayParams, bits_for
+
+TABLE_ENTRIES = 256
+"""Payloads in the table of a graded group: one for each unsigned byte."""
 
 
 class Memory(IntEnum):
@@ -24,6 +27,7 @@ class Memory(IntEnum):
     TOKEN = 5
     INIT = 6
     AXIS = 7  # where the array has feature maps
+    TABLE = 8  # where graded groups have tables
     STATUS = 14  # read only
     COUNTER = 15  # read only
 
@@ -42,7 +46,8 @@ LOADED = (
 
 def loaded(params: ArrayParams) -> tuple[Memory, ...]:
     """Return the memories that an image for this array fills, in the order in which it does so."""
-    return (*LOADED, Memory.AXIS) if params.has_maps else LOADED
+    has = {Memory.AXIS: params.has_maps, Memory.TABLE: params.table_activation}
+    return (*LOADED, *(memory for memory, is_there in has.items() if is_there))
 
 
 class EdgeKind(IntEnum):
@@ -108,6 +113,9 @@ class Counter(IntEnum):
     BLOCKED = 7  # cycles in which an output packet waited for the NoC
 
 
+_SYNAPSE_BITS = 16
+
+
 class MemoryLayouts:
     """Layouts of the entries of every memory for one array.
 
@@ -124,6 +132,7 @@ class MemoryLayouts:
         index = params.index_width
         # With feature maps it is the position in the scan of the group, not the neuron.
         position = index if params.has_maps else neuron
+        part = bits_for(params.lanes // params.synapses_per_word)
         mask = (Field("xmask", params.columns), Field("ymask", params.rows))
         self.edge = Layout(
             "edge",
@@ -155,8 +164,8 @@ class MemoryLayouts:
             "synapse",
             (
                 Field("weight", params.weight_width, signed=True, doc="zero: no synapse"),
-                Field("row", 7, doc="accumulator row"),
-                Field("half", 1, doc="entry k is for lane k (0) or lane k + lanes/2 (1)"),
+                Field("row", _SYNAPSE_BITS - params.weight_width - part, doc="accumulator row"),
+                Field("part", part, doc="entry k of n is for lane k + part * n"),
             ),
         )
         self.neuron = Layout(
@@ -259,7 +268,18 @@ class MemoryLayouts:
                 Field("count", 6, doc="taps, or rows of channels; zero: no target"),
             ),
         )
-        self._has_maps = params.has_maps
+        self.table = Layout(
+            "table",
+            (
+                Field(
+                    "payload",
+                    params.payload_width,
+                    signed=True,
+                    doc="entry 256 g + i: what group g sends for index i; not -256",
+                ),
+            ),
+        )
+        self._has_maps, self._has_tables = params.has_maps, params.table_activation
 
     @property
     def of_memory(self) -> dict[Memory, Layout]:
@@ -272,6 +292,7 @@ class MemoryLayouts:
             Memory.TOKEN: self.token,
             Memory.INIT: self.init,
             **({Memory.AXIS: self.axis} if self._has_maps else {}),
+            **({Memory.TABLE: self.table} if self._has_tables else {}),
         }
 
 
@@ -316,6 +337,11 @@ def _scan(params: ArrayParams) -> tuple[Field, ...]:
         Field("y_index", index, doc="added to the position when y advances, modulo 2^16"),
         Field("x_index", index, doc="the same for x; when c advances it is the lanes"),
         Field("record_start", bits_for(params.n_rows), doc="row of records of c = 0"),
+        *(
+            (Field("table", 1, doc="GRADED: payloads are entries of the table of the group"),)
+            if params.table_activation
+            else ()
+        ),
     )
 
 
@@ -333,6 +359,7 @@ def depth_of(memory: Memory, params: ArrayParams) -> int:
         Memory.TOKEN: params.n_tokens,
         Memory.INIT: params.n_groups * params.n_slots,
         Memory.AXIS: params.n_axis,
+        Memory.TABLE: params.n_groups * TABLE_ENTRIES,
         Memory.STATUS: 1,
         Memory.COUNTER: len(Counter),
     }[memory]
@@ -341,7 +368,7 @@ def depth_of(memory: Memory, params: ArrayParams) -> int:
 def words_per_entry(memory: Memory, params: ArrayParams) -> int:
     """Return the number of 32-bit configuration words of one entry of ``memory``."""
     if memory is Memory.WEIGHT:
-        return params.lanes // 4
+        return params.word_bytes // 4
     if memory in (Memory.STATUS, Memory.COUNTER):
         return 1
     return MemoryLayouts(params).of_memory[memory].n_words

@@ -8,6 +8,7 @@ bit-accurate Loihi model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from talon.arch.memories import Reset
@@ -209,3 +210,13 @@ def graded(acc: int, params: GradedParams) -> int:
     """
     value = ((acc + params.offset) * params.multiplier + (DECAY_ONE >> 1)) >> 16
     return max(0, min(params.payload_max, value))
+
+
+def looked_up(acc: int, params: GradedParams, table: Sequence[int]) -> int:
+    """Return the payload of one graded neuron that has a table.
+
+    What :func:`graded` gives, with ``payload_max`` 255, is not the payload but the number of the
+    entry that is: the offset says which sum is entry 0, and what lies beyond the table has its
+    first or last entry. Payloads are ``PAYLOAD_MIN`` to ``PAYLOAD_MAX``; zero is no event.
+    """
+    return table[graded(acc, params)]

@@ -155,7 +155,7 @@ class ArrayBackend(BackendBase):
 
     def get_capabilities(self) -> BackendCapabilities:
         """Tell what the compiler maps onto the array."""
-        mapped = mapped_types()
+        mapped = mapped_types(tables=self._params.table_activation)
         return BackendCapabilities(
             supported_primitives=[
                 n for n in list_primitives(extensions=True) if issubclass(str_to_node(n), mapped)

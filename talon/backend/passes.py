@@ -119,7 +119,7 @@ def _record(known: dict[str, Array], network: IntNetwork, part: Part, run: Run, 
         return
     if part.population not in known:
         shape = (*sent.shape[:2], population.n_sent)
-        known[part.population] = np.zeros(shape, np.uint8)
+        known[part.population] = np.zeros(shape, sent.dtype)
     _fill(part.sent(population), known[part.population], sent)
 
 
@@ -132,7 +132,7 @@ def _fill(part: Part, values: Array, own: Array) -> None:
 def _payloads(population: Population, received: Array) -> Array:
     """Return what a population sends: of windows, if the host received what its neurons do."""
     pool = population.pool
-    values = received.astype(np.uint8)
+    values = received.astype(np.int16 if population.signed else np.uint8)
     if pool is None or received.shape[2] != population.n:
         return values
     channels, height, width = population.shape
@@ -143,7 +143,7 @@ def _payloads(population: Population, received: Array) -> Array:
         windows = blocks.max(axis=(4, 6))
     else:
         windows = np.minimum(blocks.sum(axis=(4, 6), dtype=np.uint16), PAYLOAD_MAX)
-    return windows.astype(np.uint8).reshape(*values.shape[:2], population.n_sent)
+    return windows.astype(values.dtype).reshape(*values.shape[:2], population.n_sent)
 
 
 class _Merged:

@@ -19,14 +19,15 @@ from talon.backend.trace import as_trace
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
 from talon.compiler.compile import compile_graph
+from talon.compiler.curves import curve_of
 from talon.compiler.host.split import Split, split_graph
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.passes.mapped import Passes
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
-from talon.compiler.unmapped import abilities
+from talon.compiler.unmapped import GRADED, abilities
 from talon.errors import MappingError
-from talon.ir import AvgPool2d, Graph, Input, Node, Output, ReLU, SumPool2d
+from talon.ir import AvgPool2d, Graph, Input, Node, Output, SumPool2d
 from talon.ir.types import Dims
 
 Hoist: TypeAlias = Literal["auto"] | bool
@@ -153,7 +154,7 @@ def compile(
     data = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-    samples = _entering(split, data)
+    samples = entering(split, data)
     program = compile_graph(
         graph,
         params,
@@ -193,7 +194,7 @@ def plan(
     samples = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-        samples = _entering(split, data)
+        samples = entering(split, data)
         n_steps = data.n_steps
     return plan_graph(
         graph,
@@ -208,8 +209,8 @@ def plan(
     )
 
 
-def _entering(split: Split, data: Inputs | None) -> Inputs | None:
-    """Return what enters the array of some samples."""
+def entering(split: Split, data: Inputs | None) -> Inputs | None:
+    """Return what enters the array of some samples, if there are any."""
     if data is None:
         return None
     _, values = array_inputs(split.prefix, split.feeds, data.values)
@@ -251,18 +252,20 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
     """Return what a float simulation of samples tells the compiler."""
-    graded = (ReLU, AvgPool2d, SumPool2d)
+    graded = (*GRADED, AvgPool2d, SumPool2d)
     peaks = [
         name
         for name, node in graph.nodes.items()
         if isinstance(node, graded) or getattr(node, "max_spikes", 1) > 1
     ]
-    trace = simulate_float(graph, inputs, record=Record(peaks=peaks))
+    spans = [name for name, node in graph.nodes.items() if curve_of(node) is not None]
+    trace = simulate_float(graph, inputs, record=Record(peaks=peaks, spans=spans))
     return calibrate(
         inputs=inputs.values,
         potentials={**trace.potentials, **trace.outputs},
         spikes=trace.spikes,
         peaks=trace.peaks,
+        spans=trace.spans,
     )
 
 

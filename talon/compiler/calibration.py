@@ -29,12 +29,14 @@ class Calibration:
     """Statistics of a float simulation over samples.
 
     ``v_max`` is the largest potential by population, one a neuron, of graded neurons and of those
-    that count the largest value; ``rates`` the mean number of events of a neuron or input line in
+    that count the largest value; ``spans`` the least and the greatest value that reached a node
+    whose function becomes a table; ``rates`` the mean number of events of a neuron or input line in
     a timestep.
     """
 
     inputs: Mapping[str, InputRange] = field(default_factory=dict)
     v_max: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -44,6 +46,7 @@ def calibrate(
     potentials: Mapping[str, NDArray[Any]],
     spikes: Mapping[str, NDArray[Any]],
     peaks: Mapping[str, tuple[NDArray[Any], float]] | None = None,
+    spans: Mapping[str, tuple[float, float]] | None = None,
 ) -> Calibration:
     """Return the statistics of a float run.
 
@@ -54,6 +57,8 @@ def calibrate(
     peaks
         Of graded nodes and of those that count the largest values, as (*shape), and the share that
         is not zero.
+    spans
+        The least and the greatest input of nodes whose function becomes a table.
     """
     peaks = peaks or {}
     return Calibration(
@@ -63,6 +68,7 @@ def calibrate(
             for name, v in potentials.items()
         }
         | {name: v.astype(np.float64).reshape(-1) for name, (v, _) in peaks.items()},
+        spans=dict(spans or {}),
         rates={
             **{name: float(np.count_nonzero(x) / x.size) for name, x in inputs.items()},
             **{name: float(np.count_nonzero(s) / s.size) for name, s in spikes.items()},

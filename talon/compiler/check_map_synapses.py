@@ -210,7 +210,7 @@ def _synapses(
             f"Edge {edge} of core {tables.core} must read its {len(tables.weights)} weight words, "
             f"not word {int(rows.address.max())}"
         )
-    weight = tables.weights[rows.address].view(np.int8).astype(np.int64).reshape(-1)
+    weight = tables.weights_at(rows.address).reshape(-1)
     lane = np.arange(params.lanes)
     accumulator = (rows.row[:, None] * params.lanes + lane).reshape(-1)
     return np.repeat(rows.event, params.lanes), accumulator, weight
@@ -239,7 +239,7 @@ def _compare(subject: Subject, found: Synapses) -> None:
 def _check_bounds(subject: Subject) -> None:
     """Require that no sum can leave 24 bits; the synapses are those of the network by now."""
     network = subject.network
-    signed = {port.name for port in network.inputs if port.signed}
+    signed = {end.name for end in (*network.inputs, *network.populations) if end.signed}
     payload = {p.name: p.payload_max for p in (*network.inputs, *network.populations)}
     for population in network.populations:
         high, low = np.zeros(population.n), np.zeros(population.n)

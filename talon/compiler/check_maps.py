@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import Emit
+from talon.arch.memories import TABLE_ENTRIES, Emit
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.compiler.check_subject import GroupId, Subject, targets
+from talon.compiler.decode import CoreTables
 from talon.compiler.network import RESETS, Population
 from talon.compiler.scan import ScanRows, addresses, scan_rows
 from talon.errors import ImageError
@@ -78,6 +79,7 @@ def check_places(subject: Subject) -> None:
             raise ImageError(f"{who} must have a tile of the neurons that its scan updates")
         np.add.at(held[population.name], neuron[neuron >= 0], 1)
         _check_flags(subject, who, entry, population)
+        _check_table(subject.cores[group[0]], group[1], population)
     for name, count in held.items():
         if (count != 1).any():
             neuron_number = int(np.flatnonzero(count != 1)[0])
@@ -99,6 +101,23 @@ def _check_flags(subject: Subject, who: str, entry: dict[str, int], population: 
             f"{who} must have pool rows, pool columns, pool_sum, once and hold {wanted}, "
             f"not {found}"
         )
+
+
+def _check_table(tables: CoreTables, number: int, population: Population) -> None:
+    """Require the table of a graded group to be that of its population."""
+    who = f"Group {number} of core {tables.core}"
+    has, wanted = tables.groups[number].get("table", 0), population.table
+    if has != (wanted is not None):
+        raise ImageError(f"{who} must have table={int(wanted is not None)}, not {has}")
+    if wanted is None:
+        return
+    entries = tables.table[number * TABLE_ENTRIES : (number + 1) * TABLE_ENTRIES]
+    found = [entry["payload"] for entry in entries]
+    if len(found) != TABLE_ENTRIES:
+        raise ImageError(f"{who} must have a table of {TABLE_ENTRIES} entries, not {len(found)}")
+    for index, (ours, theirs) in enumerate(zip(wanted.tolist(), found, strict=True)):
+        if ours != theirs:
+            raise ImageError(f"{who} must send {ours} for index {index} of its table, not {theirs}")
 
 
 def check_records(subject: Subject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,14 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.network import Pool
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A function of one value, elementwise on float64; ``rises`` if it never falls."""
+
+    value: Callable[[FloatArray], FloatArray]
+    rises: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +37,8 @@ class FloatPopulation:
 
     ``V <- decay * V + synapses + bias``, or, with a synaptic current,
     ``I <- i_decay * I + synapses + i_bias; V <- decay * V + I + bias``. What is graded sends
-    ``max(0, synapses + bias)``; with a pool a map sends the windows' values.
+    ``max(0, synapses + bias)``, or with a ``curve`` that function of the sum; with a pool a map
+    sends the windows' values.
 
     What counts fires up to ``max_spikes`` times in a timestep, and sends how often.
 
@@ -52,6 +62,7 @@ class FloatPopulation:
     node: str | None = None
     within: tuple[int, ...] | None = None
     max_spikes: int = 1
+    curve: Curve | None = None
 
     @property
     def current(self) -> tuple[FloatArray, FloatArray] | None:

@@ -15,6 +15,7 @@ import numpy as np
 from talon.compiler import kernels
 from talon.compiler.borders import CONSTANT
 from talon.compiler.commute import commuted
+from talon.compiler.curves import curve_of
 from talon.compiler.dynamics import population_of
 from talon.compiler.expression import ONE, Expression, Term, TooLargeError, scaled
 from talon.compiler.float_network import (
@@ -30,10 +31,10 @@ from talon.compiler.kernels import MapShape
 from talon.compiler.network import Pool
 from talon.compiler.placement import placement_of
 from talon.compiler.sharing import shared
-from talon.compiler.unmapped import FIRING, find_unmapped
+from talon.compiler.unmapped import FIRING, GRADED, find_unmapped
 from talon.compiler.values import Values, Windows, too_large
 from talon.errors import MappingError, QuantizationError
-from talon.ir import Graph, ReLU
+from talon.ir import Graph
 from talon.ir.integrators import Integrator
 from talon.ir.population import Population
 
@@ -53,6 +54,7 @@ def lower(
     maps: bool = False,
     doubles: bool = True,
     counts: bool = True,
+    tables: bool = True,
 ) -> FloatNetwork:
     """Return the populations and synapses of ``graph``.
 
@@ -68,6 +70,8 @@ def lower(
         Whether its neurons may have the threshold doubled.
     counts
         Whether they may fire several times in a timestep.
+    tables
+        Whether graded populations may have tables.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def lower(
         A weight, bias, threshold or reset value is too large.
     """
     graph.validate()
-    unmapped = find_unmapped(graph, maps=maps, doubles=doubles, counts=counts)
+    unmapped = find_unmapped(graph, maps=maps, doubles=doubles, counts=counts, tables=tables)
     if unmapped:
         raise MappingError(str(unmapped[0]))
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
@@ -112,7 +116,7 @@ class _Lowering:
         for name in order:
             self.values.value_of(name)
         made = self.values.means | self.values.unions
-        is_population = (*FIRING, ReLU, Integrator)
+        is_population = (*FIRING, *GRADED, Integrator)
         named = [n for n in order if isinstance(nodes[n], is_population) or n in made]
         currents = {
             name: made[name] if name in made else self.values.input_of(name)
@@ -177,8 +181,9 @@ class _Lowering:
         """Return a population and the gain that its synapses take in."""
         name, node = part.name, self.graph.nodes[part.node]
         shape = self.shapes[part.node]
-        if isinstance(node, ReLU) or part.node in self.values.means:
-            population, gain = _plain("graded", name, shape, constant), np.ones(constant.shape)
+        if isinstance(node, GRADED) or part.node in self.values.means:
+            population = replace(_plain("graded", name, shape, constant), curve=curve_of(node))
+            gain = np.ones(constant.shape)
         elif part.node in self.values.unions:
             population = replace(
                 _plain("spike", name, shape, constant), threshold=np.full(constant.shape, 0.5)
@@ -270,8 +275,12 @@ class _Lowering:
         self, term: Term, source: str, n: int, target: MapShape | None
     ) -> FloatArray | Kernel:
         """Return the synapses of a term: a kernel wherever it can be one."""
-        is_vector = source not in self.graph.inputs and self._sent_map(source) is None
-        kernel = None if term.matrix is None and is_vector else term.kernel(target)
+        if source in self.graph.inputs:
+            # An input without coordinates is whatever map it meets.
+            sent = self.values.map_shape(self.shapes[source]) or target
+        else:
+            sent = self._sent_map(source)
+        kernel = None if term.matrix is None and sent != target else term.kernel(target)
         if kernel is not None:
             return kernel
         matrix = term.dense(n)

@@ -67,6 +67,8 @@ class Population:
     multiplier, ``v_reset`` as offset and ``threshold`` as largest payload (one number); ``v_scale``
     is the value of a payload of 1. Other parameters are zero or ``"none"``. Its V, where one is
     recorded, is its payload before the pool, and a payload that is not zero is its spike.
+    With a ``table``, int16 of shape (256,) from -255 to 255, that payload is the number of the
+    entry that is the payload; the largest one is 255 then, and a pool is ``"max"``.
 
     The neurons of one that counts may fire several times in a timestep, and how often is the
     payload of their events: ``talon.arch.numerics.update_counting`` with ``gain``, which others
@@ -95,6 +97,7 @@ class Population:
     pool: Pool | None = None
     once: bool = False
     gain: IntArray | None = None
+    table: IntArray | None = None
 
     @property
     def n(self) -> int:
@@ -116,19 +119,26 @@ class Population:
 
     @property
     def largest(self) -> int:
-        """Largest payload of a neuron: 1 for spikes."""
+        """Largest magnitude of a payload of a neuron: 1 for spikes."""
         if self.kind not in ("graded", "count"):
             return 1
+        if self.table is not None:
+            return max(1, int(np.abs(self.table).max(initial=0)))
         most = int(self.threshold.max(initial=1))
         return most // COUNT_ONE if self.kind == "count" else most
 
     @property
     def payload_max(self) -> int:
-        """Largest payload of its events."""
+        """Largest magnitude of a payload of its events."""
         largest = self.largest
         if self.pool is not None and self.pool.kind == "sum":
             largest = min(PAYLOAD_MAX, largest * self.pool.size[0] * self.pool.size[1])
         return largest
+
+    @property
+    def signed(self) -> bool:
+        """Whether payloads may be negative."""
+        return self.table is not None and int(self.table.min(initial=0)) < 0
 
     @property
     def current(self) -> tuple[IntArray, IntArray] | None:
@@ -163,6 +173,13 @@ class Projection:
     def table(self) -> NDArray[np.int8] | Kernel:
         """The weights, sparse ones as the matrix that they list."""
         return self.weight.dense() if isinstance(self.weight, SparseMatrix) else self.weight
+
+    @property
+    def values(self) -> NDArray[np.int8]:
+        """The weights that are kept, wherever they act: of the matrix, the taps or the lists."""
+        if isinstance(self.weight, Kernel):
+            return self.weight.taps
+        return self.weight.value if isinstance(self.weight, SparseMatrix) else self.weight
 
     @property
     def matrix(self) -> NDArray[np.int8]:

@@ -58,7 +58,7 @@ _RULES: dict[str, dict[str, Rule]] = {
     "outputs": {"name": NAME, "population": NAME, "shape": SHAPE, "kind": one_of(*_KINDS)},
 }
 _OPTIONAL: dict[str, dict[str, Rule]] = {
-    "populations": {"current": _TRUE, "once": _TRUE, "pool": OBJECT},
+    "populations": {"current": _TRUE, "once": _TRUE, "pool": OBJECT, "table": _TRUE},
     "projections": {"hold": _TRUE, "targets": _SIDES, "sources": _SIDES},
 }
 _POOL: dict[str, Rule] = {"kind": one_of("max", "sum"), "size": _SIDES}
@@ -110,6 +110,8 @@ def _check_population(item: dict[str, Any]) -> None:
         stray += ["current"] if "current" in item else []
         if stray:
             raise ImageError(f"{where} is graded and has no state, so it must have no {stray[0]}")
+    elif "table" in item:
+        raise ImageError(f"{where} has a table, so it must be graded, not {item['kind']!r}")
     if item["kind"] == "count":
         at_once = item["reset"] in ("none", "zero", "subtract") and not item["reset_next"]
         if not at_once or item["frac"] or "current" in item:
@@ -122,6 +124,8 @@ def _check_population(item: dict[str, Any]) -> None:
         raise ImageError(f"{where} is read out, so it must have no pool")
     pool = item["pool"]
     _check_item(f"{where} pool", pool, _POOL, {})
+    if "table" in item and pool["kind"] != "max":
+        raise ImageError(f"{where} has a table, so its pool must be 'max', not {pool['kind']!r}")
     sides = item["shape"][1:]
     if len(item["shape"]) != 3 or any(n % k for n, k in zip(sides, pool["size"], strict=True)):
         raise ImageError(

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.numerics import COUNT_ONE, DECAY_ONE, GAIN_MAX, PAYLOAD_MAX, V_MAX, V_MIN
+from talon.arch.memories import TABLE_ENTRIES
+from talon.arch.numerics import (
+    COUNT_ONE,
+    DECAY_ONE,
+    GAIN_MAX,
+    PAYLOAD_MAX,
+    PAYLOAD_MIN,
+    V_MAX,
+    V_MIN,
+)
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import (
     InputPort,
@@ -34,6 +43,7 @@ _POPULATION_ARRAYS = {
     "v_scale": "<f8",
 }
 _CURRENT_ARRAYS = {"i_decay": "<i4", "i_bias": "<i4"}
+_TABLE_TYPE = "<i2"
 _MAX_NEURONS = 1 << 24
 _RANGES = {
     "threshold": (V_MIN, V_MAX),
@@ -43,6 +53,7 @@ _RANGES = {
     "i_decay": (0, DECAY_ONE),
     "i_bias": (V_MIN, V_MAX),
     "gain": (0, GAIN_MAX),
+    "table": (PAYLOAD_MIN, PAYLOAD_MAX),
 }
 
 
@@ -57,6 +68,8 @@ def network_to_bytes(network: IntNetwork) -> bytes:
     for population in network.populations:
         for name, dtype in _arrays_of(population.current is not None, population.kind).items():
             store(getattr(population, name), dtype)
+        if population.table is not None:
+            store(population.table, _TABLE_TYPE)
         populations.append(
             {
                 **_extras_of_population(population),
@@ -166,6 +179,8 @@ def _build(header: dict[str, Any], data: bytes, position: int) -> IntNetwork:
         fields: dict[str, Any] = {**item, "shape": shape}
         arrays = _arrays_of(fields.pop("current", False), item["kind"])
         fields |= {name: take((n,), dtype) for name, dtype in arrays.items()}
+        if fields.pop("table", False):
+            fields["table"] = take((TABLE_ENTRIES,), _TABLE_TYPE)
         if "pool" in fields:
             kind, size = fields["pool"]["kind"], _shape(fields["pool"]["size"])
             fields["pool"] = Pool(kind=kind, size=(size[0], size[1]))
@@ -204,6 +219,8 @@ def _extras_of_population(population: Population) -> dict[str, Any]:
         extras["current"] = True
     if population.once:
         extras["once"] = True
+    if population.table is not None:
+        extras["table"] = True
     if population.pool is not None:
         extras["pool"] = {"kind": population.pool.kind, "size": list(population.pool.size)}
     return extras
@@ -258,6 +275,11 @@ def _check_ranges(name: str, fields: dict[str, Any]) -> None:
             raise ImageError(
                 f"Network section: graded population {name!r} must have no bias, and for threshold "
                 f"one largest payload, one less than a power of two from 1 to {PAYLOAD_MAX}"
+            )
+        if "table" in fields and top != PAYLOAD_MAX:
+            raise ImageError(
+                f"Network section: population {name!r} has a table, so its threshold, the largest "
+                f"index, must be {PAYLOAD_MAX}, not {top}"
             )
 
     if fields["kind"] == "count":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from talon.compiler.curves import curve_of
 from talon.compiler.float_network import FloatOutput, Placed
-from talon.compiler.unmapped import FIRING, LINEAR, WEIGHTED
+from talon.compiler.unmapped import FIRING, GRADED, LINEAR, WEIGHTED
 from talon.compiler.values import Values
-from talon.ir import Affine, Input, Node, Output, ReLU, SpikingAffine
+from talon.ir import Affine, Input, Node, Output, SpikingAffine
 from talon.ir.integrators import Integrator
 
 
@@ -26,8 +27,9 @@ def _place(values: Values, name: str, outputs: Sequence[FloatOutput]) -> Placed:
         where, detail = "host", f"{n} input lines"
     elif isinstance(node, FIRING):
         where, detail = "chip", f"{n} neurons"
-    elif isinstance(node, ReLU) or name in values.means:
-        where, detail = "chip", f"{n} graded neurons"
+    elif isinstance(node, GRADED) or name in values.means:
+        how = "" if curve_of(node) is None else " with a table"
+        where, detail = "chip", f"{n} graded neurons{how}"
     elif name in values.unions:
         where, detail = "chip", f"{n} neurons, each for a window of spikes"
     elif isinstance(node, Integrator):
@@ -65,7 +67,7 @@ def _has_synapses(values: Values, name: str) -> bool:
     while pending:
         successor = pending.pop()
         node = graph.nodes[successor]
-        if isinstance(node, (*FIRING, ReLU, Integrator, Output)):
+        if isinstance(node, (*FIRING, *GRADED, Integrator, Output)):
             return True
         if successor not in seen and isinstance(node, LINEAR) and not isinstance(node, WEIGHTED):
             seen.add(successor)

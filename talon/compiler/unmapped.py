@@ -73,9 +73,12 @@ LINEAR = (
 FIRING = (LIF, IF, CubaLIF, Threshold)
 """Nodes that become populations that send spikes."""
 
-_NEED_MAPS = (*_CONVOLUTIONS, AvgPool2d, Upsample, BatchNorm2d, MaxPool2d, ReLU)
-_MAPPED = (*LINEAR, MaxPool2d, ReLU, *FIRING, *Integrator.__subclasses__(), Input, Output)
 _CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU)
+GRADED = (ReLU, *_CURVED)
+"""Nodes that become populations that send graded values, but for ReLU by a table."""
+
+_NEED_MAPS = (*_CONVOLUTIONS, AvgPool2d, Upsample, BatchNorm2d, MaxPool2d, ReLU)
+_MAPPED = (*LINEAR, MaxPool2d, *GRADED, *FIRING, *Integrator.__subclasses__(), Input, Output)
 _REFERENCE = "run the graph on the target 'reference'"
 _ELSEWHERE = (
     "let it stand at the beginning or the end of the graph, where the host computes it",
@@ -104,9 +107,9 @@ class Unmapped:
         )
 
 
-def mapped_types() -> tuple[type[Node], ...]:
-    """Return the types of the nodes that the array can execute."""
-    return _MAPPED
+def mapped_types(*, tables: bool = True) -> tuple[type[Node], ...]:
+    """Return the types of the nodes that an array, with or without tables, can execute."""
+    return tuple(kind for kind in _MAPPED if tables or kind not in _CURVED)
 
 
 class Abilities(TypedDict):
@@ -115,6 +118,7 @@ class Abilities(TypedDict):
     maps: bool
     doubles: bool
     counts: bool
+    tables: bool
 
 
 def abilities(params: ArrayParams) -> Abilities:
@@ -123,11 +127,17 @@ def abilities(params: ArrayParams) -> Abilities:
         "maps": params.has_maps,
         "doubles": params.double_threshold,
         "counts": params.multi_spike,
+        "tables": params.table_activation,
     }
 
 
 def find_unmapped(
-    graph: Graph, *, maps: bool = True, doubles: bool = True, counts: bool = True
+    graph: Graph,
+    *,
+    maps: bool = True,
+    doubles: bool = True,
+    counts: bool = True,
+    tables: bool = True,
 ) -> list[Unmapped]:
     """Return the nodes that the array cannot execute, by their type or by where they stand.
 
@@ -141,25 +151,49 @@ def find_unmapped(
         Whether its neurons may have the threshold doubled.
     counts
         Whether they may fire several times in a timestep.
+    tables
+        Whether graded groups may have tables.
     """
     found = [
-        _judge(graph, name, node, maps=maps)
+        _judge_curve(name, node, tables=maps and tables)
+        or _judge(graph, name, node, maps=maps)
         or _judge_neuron(name, node, doubles=doubles, counts=counts)
         for name, node in graph.nodes.items()
     ]
     return [unmapped for unmapped in found if unmapped is not None]
 
 
-def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | None:
+def _judge_curve(name: str, node: Node, *, tables: bool) -> Unmapped | None:
+    """Judge a function of one value, which is a table or nothing."""
+    is_leaky = isinstance(node, ReLU) and bool(node.negative_slope)
+    if not isinstance(node, _CURVED) and not is_leaky:
+        return None
     kind = type(node).__name__
-    if isinstance(node, _CURVED) or (isinstance(node, ReLU) and node.negative_slope):
-        what = "with a negative_slope " if isinstance(node, ReLU) else ""
+    if not tables:
+        able = ", ".join(repr(p.name) for p in PRESETS.values() if p.table_activation)
+        what = "with a negative_slope " if is_leaky else ""
         return Unmapped(
             node=name,
             type=kind,
             reason=f"{what}it is a function that the array has not: graded values are rectified",
-            ways=("train with ReLU in its place", *_ELSEWHERE),
+            ways=(
+                f"use an array with table_activation=True (presets {able})",
+                "train with ReLU in its place",
+                *_ELSEWHERE,
+            ),
         )
+    if isinstance(node, PReLU) and node.weight.size > 1:
+        return Unmapped(
+            node=name,
+            type=kind,
+            reason=f"it has {node.weight.size} slopes, but all neurons of a group share one table",
+            ways=("train with one slope (num_parameters=1)", *_ELSEWHERE),
+        )
+    return None
+
+
+def _judge(graph: Graph, name: str, node: Node, *, maps: bool) -> Unmapped | None:
+    kind = type(node).__name__
     if not isinstance(node, _MAPPED):
         known = ", ".join(sorted(kind.__name__ for kind in _MAPPED))
         ways = ("express it with these", *_ELSEWHERE)

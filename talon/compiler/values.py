@@ -27,8 +27,9 @@ from talon.compiler.expression import (
 from talon.compiler.float_network import FloatArray
 from talon.compiler.kernels import MapShape
 from talon.compiler.maps import map_shape, passed_through
+from talon.compiler.payload import MOST_SUMMED
 from talon.compiler.pools import pooling_matrix
-from talon.compiler.unmapped import FIRING, OVER_MAPS, PASSING, sends_spikes
+from talon.compiler.unmapped import FIRING, GRADED, OVER_MAPS, PASSING, sends_spikes
 from talon.errors import MappingError
 from talon.ir import (
     Affine,
@@ -166,7 +167,7 @@ class Values:
             raise too_large(name, self.graph.nodes[name], error) from None
 
     def _evaluate(self, name: str, node: Node) -> Expression:
-        if isinstance(node, (Input, Integrator, ReLU, *FIRING)):
+        if isinstance(node, (Input, Integrator, *GRADED, *FIRING)):
             return source_expression(name, math.prod(self.shapes[name]))
         if isinstance(node, Affine | SpikingAffine):
             incoming = self._incoming(name)
@@ -227,13 +228,15 @@ class Values:
     def _averaged(
         self, name: str, node: AvgPool2d | SumPool2d, x: Expression, shape: MapShape
     ) -> Expression:
-        """Return the means or sums of windows: of spikes by a pool, else by a kernel.
+        """Return the means or sums of windows: by a pool where they are sent, else by a kernel.
 
-        Spikes of windows side by side are added up where they are sent, if nothing else is sent.
+        A pool adds up spikes, or up to four graded values, of windows side by side, if nothing else
+        is sent.
         """
         key = x.identity_key()
         source = self.graph.nodes.get(key[0]) if key is not None else None
-        if key is None or not isinstance(source, (ReLU, *FIRING)):
+        is_rectified = isinstance(source, ReLU) and not source.negative_slope
+        if key is None or not (is_rectified or isinstance(source, FIRING)):
             return passed_through(node, x, shape)
         if self._are_summed(name, node, key[0], shape):
             size = tuple(node.kernel_size)
@@ -263,10 +266,7 @@ class Values:
             for n_out, k, n in zip(self.shapes[name][1:], size, shape[1:], strict=True)
         )
         plain = tuple(node.stride) == size and tuple(node.padding) == (0, 0)
-        neuron = self.graph.nodes[source]
-        largest = neuron.max_spikes if isinstance(neuron, Neuron) else 1
-        is_whole = isinstance(neuron, FIRING) and largest * math.prod(size) <= PAYLOAD_MAX
-        if not (fits and plain and is_whole):
+        if not (fits and plain and self._is_whole(source, math.prod(size))):
             return False
         while source != name:
             takers = self.graph.successors(source)
@@ -276,6 +276,17 @@ class Values:
                 return False
             source = takers[0]
         return True
+
+    def _is_whole(self, source: str, n: int) -> bool:
+        """Tell whether a payload holds the sum of ``n`` events of a source.
+
+        Graded values have fewer levels then; with four of them a mean has as many as before.
+        """
+        node = self.graph.nodes[source]
+        if isinstance(node, ReLU):
+            return n <= MOST_SUMMED
+        largest = node.max_spikes if isinstance(node, Neuron) else 1
+        return isinstance(node, FIRING) and largest * n <= PAYLOAD_MAX
 
     def _meets_matrix(self, name: str) -> bool:
         """Tell whether an Affine takes the values of a node as they are."""
@@ -301,7 +312,7 @@ class Values:
         inner = self.windows.get(source)
         is_largest = inner is None or inner.kind == "max"
         of = self.graph.nodes.get(source)
-        is_event = inner is not None or isinstance(of, (ReLU, *FIRING)) or source in self.unions
+        is_event = inner is not None or isinstance(of, (*GRADED, *FIRING)) or source in self.unions
         size = tuple(node.kernel_size)
         shape = self.shapes[name]
         is_plain = tuple(node.stride) == size and node.padding == (0, 0) == tuple(

@@ -7,6 +7,8 @@ from typing import Any, cast
 import numpy as np
 
 from talon.ir import (
+    ELU,
+    GELU,
     IF,
     LIF,
     Affine,
@@ -23,13 +25,16 @@ from talon.ir import (
     MaxPool2d,
     Node,
     Output,
+    PReLU,
     ReLU,
     Scale,
     SConv,
     SDConv,
     SepConv2d,
+    Sigmoid,
     Skip,
     SumPool2d,
+    Tanh,
     Threshold,
     Upsample,
 )
@@ -56,6 +61,7 @@ def random_map_graph(
     spikes: float = 0.5,
     delays: float = 0.2,
     counts: float = 0.0,
+    curves: float = 0.0,
 ) -> Graph:
     """Return a random valid network over maps (C, H, W), which ends in a vector.
 
@@ -71,20 +77,28 @@ def random_map_graph(
         Share of layers whose input is late.
     counts
         Share of neurons that may fire several times in a timestep.
+    curves
+        Share of graded layers that have another function than ReLU.
     """
-    return _Builder(rng, spikes, delays, counts).build(n_layers)
+    return _Builder(rng, spikes, delays, counts, curves).build(n_layers)
 
 
 class _Builder:
     """Grow a network; ``_at`` is the end of its trunk and ``_shape`` the map there."""
 
     def __init__(
-        self, rng: np.random.Generator, spikes: float, delays: float, counts: float
+        self,
+        rng: np.random.Generator,
+        spikes: float,
+        delays: float,
+        counts: float,
+        curves: float,
     ) -> None:
         self._rng = rng
         self._spikes = spikes
         self._late = delays
         self._counts = counts
+        self._curves = curves
         self._nodes: dict[str, Node] = {}
         self._edges: list[tuple[str, str]] = []
         self._delays: dict[tuple[str, str], int] = {}
@@ -140,7 +154,7 @@ class _Builder:
         is_spiking = self._chance(self._spikes)
         if pools and not is_spiking and self._chance(0.4):
             self._grow(f"pool{k}", MaxPool2d(2))
-            self._add(f"relu{k}", ReLU(self._shape[0]))
+            self._add(f"relu{k}", self._graded(self._shape[0], behind_pool=True))
             return
         is_binary = False
         if is_spiking:
@@ -148,13 +162,31 @@ class _Builder:
             is_binary = getattr(neurons, "max_spikes", 1) == 1
             self._add(f"spiking{k}", neurons)
         else:
-            self._add(f"relu{k}", ReLU(self._shape[0]))
+            self._add(f"relu{k}", self._graded(self._shape[0]))
         if self._chance(0.2):
             self._add(f"drop{k}", Dropout(self._shape[0]))
         if pools and is_binary and self._chance(0.3):
             self._grow(f"pool{k}", MaxPool2d(3, stride=self._draw(1, 2), padding=1))
         elif pools:
-            self._grow(f"pool{k}", MaxPool2d((2, self._draw(1, 2))))
+            kind = AvgPool2d if self._chance(0.3) else MaxPool2d
+            self._grow(f"pool{k}", kind((2, self._draw(1, 2))))
+
+    def _graded(self, channels: int, *, behind_pool: bool = False) -> Node:
+        """Return a function of each value, which rises where it stands behind a pool of sums."""
+        if not self._curves or not self._chance(self._curves):
+            return ReLU(channels)
+        slope = float(self._rng.uniform(0.05, 0.5))
+        slopes = np.full(1, slope, np.float32)
+        choices: list[Any] = [
+            Sigmoid(channels),
+            Tanh(channels),
+            ELU(channels, alpha=2 * slope),
+            PReLU(channels, slopes),
+            ReLU(channels, negative_slope=slope),
+        ]
+        if not behind_pool:
+            choices += [GELU(channels, approximate=self._chance(0.5)), PReLU(channels, -slopes)]
+        return choices[int(self._rng.integers(len(choices)))]
 
     def _neurons(self, channels: int) -> Node:
         def each(low: float, high: float) -> Any:

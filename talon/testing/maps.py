@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch import numerics
+from talon.arch.memories import TABLE_ENTRIES
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import (
     InputPort,
@@ -67,6 +68,8 @@ class MapLimits:
         Share of spiking populations whose threshold doubles.
     counts
         Share of spiking populations that fire several times in a timestep.
+    tables
+        Share of graded populations that have a table of payloads.
     per_neuron
         Share of maps whose parameters differ between positions: an array shares the records of a
         channel, so only the golden model runs these.
@@ -88,6 +91,7 @@ class MapLimits:
     odd: float = 0.2
     doubles: float = 0.0
     counts: float = 0.0
+    tables: float = 0.0
     per_neuron: float = 0.0
 
 
@@ -284,9 +288,14 @@ class _Builder:
         feeds_itself = any(p.source == name for p in self._projections)
         pool = None if feeds_itself else self._random_pool(shape)
         group = self._graded(name, shape) if is_graded else self._spiking(name, shape, "spike")
+        if is_graded and self._limits.tables and self._chance(self._limits.tables):
+            group = self._with_table(group)
+            pool = pool and replace(pool, kind="max")
         group = replace(group, pool=pool, once=once)
         self._populations.append(group)
-        self._nodes.append(_Node(name, group.sent_shape, group.payload_max, once=once))
+        self._nodes.append(
+            _Node(name, group.sent_shape, group.payload_max, signed=group.signed, once=once)
+        )
 
     def _random_pool(self, shape: tuple[int, int, int]) -> Pool | None:
         sizes = [[k for k in range(1, n + 1) if n % k == 0 and k <= 4] for n in shape[1:]]
@@ -453,6 +462,27 @@ class _Builder:
             reset_next=False,
             strict=False,
             v_scale=np.full(n, 0.25),
+        )
+
+    def _with_table(self, group: Population) -> Population:
+        """Return the population with a table; most sums meet entries from one end to the other."""
+        rng, spread = self._rng, self._spread(group.name, group.n)
+        gain = min(1.0, numerics.PAYLOAD_MAX / spread * rng.uniform(0.1, 1.0))
+        multiplier = np.full(group.n, max(1, round(gain * numerics.DECAY_ONE)))
+        middle = rng.integers(0, TABLE_ENTRIES, group.n) / gain
+        low, high = ((-255, 255), (0, 255), (-255, -1), (-3, 3), (-60, 255))[rng.integers(5)]
+        if self._chance(0.5):
+            table = np.rint(np.linspace(low, high, TABLE_ENTRIES)).astype(np.int16)
+        else:
+            table = rng.integers(low, high + 1, TABLE_ENTRIES).astype(np.int16)
+        if self._chance(0.7):
+            table[rng.random(TABLE_ENTRIES) < 0.1] = 0
+        return replace(
+            group,
+            threshold=np.full(group.n, numerics.PAYLOAD_MAX, np.int32),
+            decay=self._per_channel(group.shape, multiplier),
+            v_reset=self._per_channel(group.shape, np.clip(middle, 0, 1 << 21).astype(np.int64)),
+            table=table,
         )
 
     def _counting(self, name: str, shape: Shape) -> Population:

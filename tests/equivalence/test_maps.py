@@ -21,6 +21,7 @@ from talon.compiler.performance.tables import tables_of
 from talon.errors import MappingError
 from talon.testing import (
     MapLimits,
+    narrowed,
     random_inputs,
     random_map_graph,
     random_map_network,
@@ -45,7 +46,9 @@ pressures = st.builds(
 def program_of_graph(seed, hw):
     """Return a random graph as a program, calibrated or not, and its payloads."""
     rng = np.random.default_rng(seed)
-    graph = random_map_graph(rng, counts=0.6 * preset(hw).multi_spike)
+    params = preset(hw)
+    options = {"curves": 0.7, "spikes": 0.3} if params.table_activation else {}
+    graph = random_map_graph(rng, counts=0.6 * params.multi_spike, **options)
     raster = random_inputs(rng, graph, 5, 2, rate=0.3)
     program = compile_graph(graph, hw=hw, calibration=raster if seed % 2 else None)
     return program, quantize_inputs(program.network, raster)
@@ -55,11 +58,16 @@ def program_of_network(seed, hw, objective="latency"):
     """Return a random integer network as a program, and payloads; give up one that is too large."""
     rng = np.random.default_rng(seed)
     params = preset(hw)
-    limits = MapLimits(counts=0.6 * params.multi_spike, doubles=0.4 * params.double_threshold)
+    limits = MapLimits(
+        counts=0.6 * params.multi_spike,
+        doubles=0.4 * params.double_threshold,
+        tables=0.7 * params.table_activation,
+        graded=0.8 if params.table_activation else 0.4,
+    )
     network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
     try:
-        placed = map_network(network, params, objective=objective)
+        placed = map_network(narrowed(network, params), params, objective=objective)
     except MappingError:
         assume(False)
         raise
@@ -78,7 +86,7 @@ def check(golden, other, program):
 @settings(max_examples=60)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["zynq_us_plus_map", "zynq_us_plus_multi"]),
+    hw=st.sampled_from([f"zynq_us_plus_{option}" for option in ("map", "multi", "int4", "table")]),
     order=st.integers(0, 2**31),
 )
 def test_interpreter_is_golden_on_graphs(seed, hw, order):
@@ -126,7 +134,9 @@ def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
 @settings(max_examples=80)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi"]),
+    hw=st.sampled_from(
+        ["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi", "zynq_2x2_int4", "tiny_2x2_table"]
+    ),
     objective=st.sampled_from(["latency", "cores"]),
     order=st.integers(0, 2**31),
 )
@@ -138,11 +148,12 @@ def test_interpreter_is_golden_on_networks(seed, hw, objective, order):
 
 
 @pytest.mark.cosim
-def test_rtl_is_golden_on_networks():
-    @settings(max_examples=25)
+@pytest.mark.parametrize(("hw", "n_examples"), [("tiny_2x2_map", 25), ("tiny_2x2_int4_map", 12)])
+def test_rtl_is_golden_on_networks(hw, n_examples):
+    @settings(max_examples=n_examples)
     @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
     def check_examples(seed, objective, pressure):
-        program, payloads = program_of_network(seed, "tiny_2x2_map", objective)
+        program, payloads = program_of_network(seed, hw, objective)
         golden = get_target("golden").run(program, payloads, probe=True)
         rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
         check(golden, rtl, program)
@@ -170,6 +181,49 @@ def test_rtl_is_golden_on_networks_that_count():
 
     check_examples()
     assert n_counts
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_graphs_with_weights_of_four_bits():
+    for seed in (1, 2):
+        program, payloads = program_of_graph(seed, "zynq_2x2_int4")
+        golden = get_target("golden").run(program, payloads, probe=True)
+        pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
+        check(golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program)
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_networks_with_tables():
+    n_negative = 0
+
+    @settings(max_examples=25)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    def check_examples(seed, objective, pressure):
+        nonlocal n_negative
+        program, payloads = program_of_network(seed, "tiny_2x2_table", objective)
+        target = CosimTarget(pressure=pressure)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        check(golden, target.run(program, payloads, probe=True), program)
+        with_table = [p.name for p in program.network.populations if p.table is not None]
+        n_negative += any(golden.potentials[name].min(initial=0) < 0 for name in with_table)
+
+    check_examples()
+    assert n_negative
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_rtl_is_golden_on_graphs_of_functions():
+    n_tables = 0
+    for seed in range(16):
+        program, payloads = program_of_graph(seed, "zynq_2x2_table")
+        n_tables += sum(p.table is not None for p in program.network.populations)
+        golden = get_target("golden").run(program, payloads, probe=True)
+        pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
+        rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
+        assert compare(golden, rtl).equal
+    assert n_tables > 10
 
 
 @pytest.mark.cosim

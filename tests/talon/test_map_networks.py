@@ -68,6 +68,17 @@ def test_neurons_that_count_occur_in_every_form():
     assert any(o.kind == "count" for network in networks for o in network.outputs)
 
 
+def test_tables_occur_in_every_form():
+    limits = MapLimits(graded=0.8, tables=0.7)
+    networks = [random_map_network(np.random.default_rng(seed), limits) for seed in range(200)]
+    tabled = [p for n in networks for p in n.populations if p.table is not None]
+    assert {p.once for p in tabled} == {True, False}
+    assert {p.pool and p.pool.kind for p in tabled} == {None, "max"}
+    assert {p.signed for p in tabled} == {True, False}
+    assert any(p.table.max() < 0 for p in tabled)
+    assert any(p.kind == "graded" and p.table is None for n in networks for p in n.populations)
+
+
 def test_edges_fit_and_records_are_shared_by_positions(networks):
     for network in networks:
         ends = {s.name: s for s in (*network.inputs, *network.populations)}

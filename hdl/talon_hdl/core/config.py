@@ -67,6 +67,7 @@ class ConfigUnit(wiring.Component):
     token: ConfigPort
     init: ConfigPort
     axis: ConfigPort
+    table: ConfigPort
     core: Signal
     unarmed: Signal
     armed: Signal

@@ -103,6 +103,8 @@ class NeuronCore(wiring.Component):
     ) -> None:
         if self._params.has_maps:
             wiring.connect(m, config.axis, synapses.axis)
+        if self._params.table_activation:
+            wiring.connect(m, config.table, neurons.tables)
         for port, memory in (
             (config.weight, synapses.weights),
             (config.edge, synapses.edges),

@@ -36,6 +36,8 @@ class NeuronEngine(wiring.Component):
         Number of this core.
     records, groups, routes, tokens, grants : :class:`~talon_hdl.core.table.ConfigPortSignature`
         The memories RECORD, GROUP, ROUTE, TOKEN and INIT.
+    tables : :class:`~talon_hdl.core.table.ConfigPortSignature`
+        The memory TABLE, where the array has one.
     o : :py:`Out(stream.Signature(packet width))`
         Packets.
     closed : :py:`Out(1)`
@@ -60,6 +62,7 @@ class NeuronEngine(wiring.Component):
     routes: ConfigPort
     tokens: ConfigPort
     grants: ConfigPort
+    tables: ConfigPort
     o: stream.Interface
     closed: Signal
     idle: Signal
@@ -88,6 +91,11 @@ class NeuronEngine(wiring.Component):
                 "routes": In(ConfigPortSignature(layouts.route.width)),
                 "tokens": In(ConfigPortSignature(layouts.token.width)),
                 "grants": In(ConfigPortSignature(layouts.init.width)),
+                **(
+                    {"tables": In(ConfigPortSignature(layouts.table.width))}
+                    if params.table_activation
+                    else {}
+                ),
                 "o": Out(stream.Signature(PacketLayouts(params).width)),
                 "closed": Out(1),
                 "idle": Out(1),
@@ -108,6 +116,8 @@ class NeuronEngine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.groups), scheduler.groups)
         wiring.connect(m, wiring.flipped(self.grants), scheduler.grants)
         wiring.connect(m, wiring.flipped(self.records), update.records)
+        if self._params.table_activation:
+            wiring.connect(m, wiring.flipped(self.tables), update.tables)
         wiring.connect(m, wiring.flipped(self.routes), serializer.routes)
         wiring.connect(m, wiring.flipped(self.tokens), serializer.tokens)
         wiring.connect(m, update.o, serializer.i)

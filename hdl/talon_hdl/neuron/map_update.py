@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, memory
+from amaranth.lib import data, memory, wiring
 
 from talon.arch.memories import Emit
 from talon.arch.params import ArrayParams, bits_for
-from talon_hdl.neuron import lane
-from talon_hdl.neuron.pool import PAYLOAD_BITS, WindowPool, shown
+from talon_hdl.neuron import lane, lookup
+from talon_hdl.neuron.pool import WindowPool, shown, window_bits
 from talon_hdl.neuron.scan import RowScan, cycles_per_row
 from talon_hdl.neuron.update import BEATS, UpdateEngine, popcount
 from talon_hdl.stream import Queue
@@ -34,7 +34,7 @@ def queued_layout(params: ArrayParams) -> data.StructLayout:
             "send": lanes,
             "emit": lanes,
             "spikes": lanes,
-            "windows": data.ArrayLayout(PAYLOAD_BITS, lanes),
+            "windows": data.ArrayLayout(window_bits(params), lanes),
             "v": data.ArrayLayout(signed(params.v_width), lanes),
         }
     )
@@ -56,6 +56,9 @@ class MapUpdateEngine(UpdateEngine):
     What a row needs when its accumulators come is delayed as long as these take: a row of the scan
     holds still until all its beats have begun. What the serializer needs to know of a row waits in
     a table with an entry for each row that may be under way.
+
+    With tables of payloads everything behind the lanes comes as much later as a lookup takes;
+    potentials are written when the lanes give them, in any array.
     """
 
     def elaborate(self, platform) -> Module:
@@ -78,21 +81,33 @@ class MapUpdateEngine(UpdateEngine):
         self._scan(m, scan, returned)
 
         late = lane.latency(params)
-        stages = range(1, FETCH_LATENCY + late + 1)
+        later = late + (lookup.LATENCY if params.table_activation else 0)
+        stages = range(1, FETCH_LATENCY + later + 1)
         facts = [scan.o, *(Signal(scan.o.shape(), name=f"row_{stage}") for stage in stages)]
         m.d.sync += [after.eq(before) for before, after in pairwise(facts)]
         index, walking = self._walk(m)
         arrived = [walking]
-        for stage in range(1, late + 1):
+        for stage in range(1, later + 1):
             arrived.append(Signal(name=f"walking_{stage}"))
             m.d.sync += arrived[stage].eq(arrived[stage - 1])
         tag = Signal(tag_layout(params))  # of the beat at the end of the lanes
         with m.If(arrived[late]):
             m.d.sync += tag.eq(tag.as_value() + 1)
-        self._update_rows(
-            m, queue, returned, index, tag, came=facts[FETCH_LATENCY], left=facts[-1],
-            valid=arrived[late],
-        )  # fmt: skip
+        came, written = facts[FETCH_LATENCY], facts[FETCH_LATENCY + late]
+        lanes, active = self._advance(
+            m, index, tag, came=came, written=written, valid=arrived[late]
+        )
+        if params.table_activation:
+            m.submodules.lookup = tables = lookup.TableLookup(params)
+            wiring.connect(m, wiring.flipped(self.tables), tables.config)
+            m.d.comb += tables.group.eq(self.run.group)
+            tabled = self._graded & self.run.descriptor.table
+            lanes = lookup.looked_up(m, tables, lanes, tabled)
+            active = lookup.late(m, active, "active_late")
+            tag = lookup.late(m, tag, "tag_late")
+        self._send(
+            m, queue, returned, lanes, active, tag, last=facts[-1].last, valid=arrived[later]
+        )
         self._take(m, queue, scan, tag)
         return m
 
@@ -128,14 +143,19 @@ class MapUpdateEngine(UpdateEngine):
         """Return a row and a beat in it as one number."""
         return Cat(index[: (self._beats_per_row - 1).bit_length()], row)
 
-    def _update_rows(self, m: Module, queue, returned, index, tag, *, came, left, valid) -> None:
-        """Lanes and windows; ``came`` and ``left`` are the row at their start and at their end."""
+    def _advance(
+        self, m: Module, index, tag, *, came, written, valid: Value
+    ) -> tuple[list[lookup.Advanced], Signal]:
+        """Run the lanes; ``came`` and ``written`` are the row at their start and at their end.
+
+        Return what they give, and which of them stand for a neuron.
+        """
         params, n, emit = self._params, self._lanes, self.run.descriptor.emit
         active = Signal(n)
-        m.d.comb += active.eq(self._active(tag, left.last_channels) & valid.replicate(n))
-        row, written = (row_in_page(params, facts.row) for facts in (came, left))
+        m.d.comb += active.eq(self._active(tag, written.last_channels) & valid.replicate(n))
+        row, end = (row_in_page(params, facts.row) for facts in (came, written))
         has_state = self._fires | (emit == Emit.READOUT)
-        w_addr, w_en = self._writing(self._beat_of(written, tag.index), active, has_state)
+        w_addr, w_en = self._writing(self._beat_of(end, tag.index), active, has_state)
         ports = [
             {
                 "addr": self._beat_of(row, index),
@@ -147,8 +167,20 @@ class MapUpdateEngine(UpdateEngine):
             }
             for i in range(n)
         ]
-        lanes = self._make_lanes(m, index, ports)
+        lanes = [
+            lookup.Advanced(
+                v=part.v,
+                spike=part.spike,
+                saturated=part.saturated,
+                count=part.count if params.multi_spike else None,
+            )
+            for part in self._make_lanes(m, index, ports)
+        ]
+        return lanes, active
 
+    def _send(self, m: Module, queue, returned, lanes, active, tag, *, last, valid) -> None:
+        """Count neurons, put them into windows, and queue what there is to send."""
+        params, n, emit = self._params, self._lanes, self.run.descriptor.emit
         nonzero = Cat(part.v != 0 for part in lanes)
         spikes = Mux(self._graded, nonzero, Cat(part.spike for part in lanes))
         counted = active & spikes & (self._fires | self._graded).replicate(n)
@@ -168,7 +200,7 @@ class MapUpdateEngine(UpdateEngine):
             before.tag.eq(tag),
             before.spikes.eq(spikes),
             *(before.v[i].eq(part.v) for i, part in enumerate(lanes)),
-            emits.eq(active & (left.last & (emit != Emit.PSUM)).replicate(n)),
+            emits.eq(active & (last & (emit != Emit.PSUM)).replicate(n)),
             sends[0].eq(always),
             result_valid.eq(before_valid),
             result.eq(before),
@@ -178,7 +210,7 @@ class MapUpdateEngine(UpdateEngine):
             self.n_spikes.eq(popcount(counted)),
             self.n_saturations.eq(popcount(saturated)),
         ]
-        windows = self._pool(m, lanes, valid=valid, last=left.last, index=tag.index)
+        windows = self._pool(m, lanes, valid=valid, last=last, index=tag.index)
         add = self.run.descriptor.pool_sum
         wanted, emitting = Signal(n), Signal(n)
         taken = self.o.valid & self.o.ready
@@ -201,7 +233,9 @@ class MapUpdateEngine(UpdateEngine):
             m.d.sync += first_next.eq(last)
         windows = []
         for i, part in enumerate(lanes):
-            m.submodules[f"pool_{i}"] = pool = WindowPool(n_beats=self._beats_per_row)
+            m.submodules[f"pool_{i}"] = pool = WindowPool(
+                n_beats=self._beats_per_row, n_bits=window_bits(self._params)
+            )
             windows.append(pool.held)
             m.d.sync += pool.payload.eq(part.v)
             with m.If(~self._graded):

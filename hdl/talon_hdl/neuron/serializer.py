@@ -1,6 +1,6 @@
 """From beats of updated neurons to packets: probes, routes, read-outs, partial sums, tokens."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.packet import Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature, Table
-from talon_hdl.neuron.pool import PAYLOAD_BITS, shown
+from talon_hdl.neuron.pool import shown, window_bits
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.neuron.update import beat_layout
 from talon_hdl.shapes import packed, view
@@ -69,6 +69,8 @@ class Serializer(wiring.Component):
         self._params = params
         self._layouts = layouts = MemoryLayouts(params)
         self._packets = PacketLayouts(params)
+        # With tables the bit above those of a payload is its sign.
+        self._payload = (signed if params.table_activation else unsigned)(window_bits(params))
         self._neuron = bits_for(params.n_accumulators)
         self._slot = bits_for(params.n_slots)
         super().__init__(
@@ -99,7 +101,7 @@ class Serializer(wiring.Component):
         return m
 
     def _item_layout(self) -> data.StructLayout:
-        maps = {"position": self._params.index_width, "payload": PAYLOAD_BITS}
+        maps = {"position": self._params.index_width, "payload": self._payload}
         return data.StructLayout(
             {
                 "item": Item,
@@ -153,7 +155,7 @@ class Serializer(wiring.Component):
     def _pick_payload(self, m: Module, source, pending, number, ready) -> Value:
         """Take the neuron's payload and position along; return whether there is a payload."""
         beat, params = self.i.payload, self._params
-        window, emits = Signal(PAYLOAD_BITS), Signal()
+        window, emits = Signal(len(source.payload)), Signal()
         for i in reversed(range(params.update_lanes)):
             with m.If(pending[i]):
                 m.d.comb += [window.eq(beat.windows[i]), emits.eq(beat.emit[i])]
@@ -290,7 +292,7 @@ class Serializer(wiring.Component):
                 fields = {**sender, "neuron": item.neuron}
                 m.d.comb += packet.eq(_of(packets, Kind.HOST_SPIKE, fields))
             with m.Case(Item.SPIKE):
-                payload = item.value[:PAYLOAD_BITS] if has_maps else 1
+                payload = item.value[: self._payload.width] if has_maps else 1
                 fields = {**target, "edge": route.edge, "index": index, "payload": payload}
                 m.d.comb += packet.eq(_of(packets, Kind.SPIKE, fields))
             with m.Case(Item.HOST_TOKEN):

@@ -8,7 +8,7 @@ from talon.arch.memories import Emit, MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.core.table import ConfigPort, ConfigPortSignature
 from talon_hdl.neuron import lane
-from talon_hdl.neuron.pool import PAYLOAD_BITS
+from talon_hdl.neuron.pool import window_bits
 from talon_hdl.neuron.scheduler import run_layout
 from talon_hdl.shapes import combined, resized
 from talon_hdl.stream import Queue
@@ -28,7 +28,7 @@ def beat_layout(params: ArrayParams) -> data.StructLayout:
     maps = {
         "position": params.index_width,
         "emit": lanes,
-        "windows": data.ArrayLayout(PAYLOAD_BITS, lanes),
+        "windows": data.ArrayLayout(window_bits(params), lanes),
     }
     return data.StructLayout(
         {
@@ -56,8 +56,8 @@ class UpdateEngine(wiring.Component):
         Its accumulators; held until the next one.
     probe : :py:`In(1)`
         Every neuron sends its potential.
-    records : :class:`~talon_hdl.core.table.ConfigPortSignature`
-        The neuron records.
+    records, tables : :class:`~talon_hdl.core.table.ConfigPortSignature`
+        The neuron records, and the tables of graded groups where the array has some.
     sweep, sweep_addr : :py:`In`
         Clear the potentials at that address.
     o : :py:`Out(stream.Signature(beat_layout))`
@@ -75,6 +75,7 @@ class UpdateEngine(wiring.Component):
     fetched_stb: Signal
     probe: Signal
     records: ConfigPort
+    tables: ConfigPort
     sweep: Signal
     sweep_addr: Signal
     o: stream.Interface
@@ -91,6 +92,7 @@ class UpdateEngine(wiring.Component):
         self._beat_bits = bits_for(params.n_neurons // params.update_lanes)
         self._record = MemoryLayouts(params).record
         count = range(self._lanes + 1)
+        tables = {"tables": In(ConfigPortSignature(params.payload_width))}
         super().__init__(
             {
                 "run": In(run_layout(params)),
@@ -100,6 +102,7 @@ class UpdateEngine(wiring.Component):
                 "fetched_stb": In(1),
                 "probe": In(1),
                 "records": In(ConfigPortSignature(self._record.width)),
+                **(tables if params.table_activation else {}),
                 "sweep": In(1),
                 "sweep_addr": In(self._beat_bits),
                 "o": Out(stream.Signature(beat_layout(params))),

@@ -25,8 +25,8 @@ class Arrays:
     sent
         What inputs and populations send: payloads, bool for spikes, after the pool.
     own
-        Spikes (bool) or payloads (uint8) of all neurons, where they are kept: those of populations
-        without a pool are what is sent.
+        Spikes (bool) or payloads (uint8, of tables int16) of all neurons, where kept: populations
+        without a pool send them as they are.
     potentials
         Potentials of the populations that are observed and have some, int32.
     """

@@ -8,8 +8,16 @@ from collections import Counter
 import numpy as np
 
 from talon.arch import numerics
+from talon.arch.memories import TABLE_ENTRIES
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import RESETS, InputPort, IntNetwork, Population, Projection
+from talon.compiler.network import (
+    RESETS,
+    InputPort,
+    IntArray,
+    IntNetwork,
+    Population,
+    Projection,
+)
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.reach import NetworkError, prove_sums
 
@@ -169,6 +177,8 @@ def _check_population(population: Population) -> None:
             )
     if population.kind == "graded":
         _check_graded(where, population)
+    elif population.table is not None:
+        raise NetworkError(f"{where} has a table, so it must be graded, not {population.kind!r}")
     if (population.kind == "count") != (population.gain is not None):
         raise NetworkError(f"{where} must have gains if it counts, and only then")
     if population.kind == "count":
@@ -199,6 +209,31 @@ def _check_graded(where: str, population: Population) -> None:
     ]
     if stray:
         raise NetworkError(f"{where} is graded and has no state, so it must have no {stray[0]}")
+    if population.table is not None:
+        _check_table(where, population, population.table)
+
+
+def _check_table(where: str, population: Population, table: IntArray) -> None:
+    """Require a payload for each index, and no pool that would add up what may be negative."""
+    if table.shape != (TABLE_ENTRIES,) or table.dtype.kind != "i":
+        raise NetworkError(
+            f"{where} table must be {TABLE_ENTRIES} signed integers, not {table.dtype} of shape "
+            f"{table.shape}"
+        )
+    if table.min() < numerics.PAYLOAD_MIN or table.max() > numerics.PAYLOAD_MAX:
+        raise NetworkError(
+            f"{where} table must hold payloads from {numerics.PAYLOAD_MIN} to "
+            f"{numerics.PAYLOAD_MAX}, not {table.min()} to {table.max()}"
+        )
+    if population.threshold[0] != numerics.PAYLOAD_MAX:
+        raise NetworkError(
+            f"{where} has a table, so threshold, the largest index, must be "
+            f"{numerics.PAYLOAD_MAX}, not {population.threshold[0]}"
+        )
+    if population.pool is not None and population.pool.kind != "max":
+        raise NetworkError(
+            f"{where} has a table, so its pool must be 'max', not {population.pool.kind!r}"
+        )
 
 
 def _check_counting(where: str, population: Population) -> None:

@@ -74,6 +74,7 @@ class GradedWindows:
         pool = population.pool
         return (
             population.kind == "graded"
+            and population.table is None
             and pool is not None
             and pool.kind == "max"
             and all(

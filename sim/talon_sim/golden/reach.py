@@ -33,7 +33,7 @@ def accumulator_span(network: IntNetwork) -> dict[str, tuple[Sums, Sums]]:
     for projection in network.projections:
         source = sources[projection.source]
         up, down = _sums_by_sign(projection.weight)
-        if isinstance(source, InputPort) and source.signed:
+        if source.signed:
             up = down = up + down
         low, high = span[projection.target]
         low -= down * source.payload_max

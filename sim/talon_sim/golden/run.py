@@ -14,6 +14,7 @@ from talon_sim.golden.counting import CountingNeurons
 from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, edges_of, is_held
 from talon_sim.golden.graded import GradedNeurons, GradedWindows
+from talon_sim.golden.lookup import TableNeurons
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.neurons import Neurons, Potentials
 from talon_sim.golden.order import Plan
@@ -233,6 +234,8 @@ class Engine:
 
 def _neurons_of(population: Population, reach: float) -> AnyNeurons:
     """Return the neurons of a population, ready to start."""
+    if population.table is not None:
+        return TableNeurons(population)
     if population.kind == "graded":
         return GradedNeurons(population)
     if population.kind == "count":

@@ -16,7 +16,12 @@ _WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def own_type(population: Population) -> type[np.generic]:
-    """Return the type of what neurons do: bool for spikes, uint8 for payloads and counts."""
+    """Return the type of what neurons do: bool for spikes, uint8 for payloads and counts.
+
+    Payloads of a table may be negative: they are int16.
+    """
+    if population.table is not None:
+        return np.int16
     return np.uint8 if population.kind in ("graded", "count") else np.bool_
 
 

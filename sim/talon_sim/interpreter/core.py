@@ -99,7 +99,9 @@ class Core:
     def _advance(self, group: Group, acc: Values) -> tuple[Values, NDArray[Any]]:
         if group.emit is Emit.GRADED:
             payloads = grade(acc, group.record)
-            return payloads, payloads > 0
+            if group.table is not None:
+                payloads = group.table[payloads]
+            return payloads, payloads != 0
         # Partial sums have no state: they may stand where no potentials are.
         at = group.numbers
         if group.emit is Emit.COUNT:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import Emit, Reset, emits
-from talon.arch.numerics import COUNT_BITS, PAYLOAD_MAX
+from talon.arch.memories import TABLE_ENTRIES, Emit, Reset, emits
+from talon.arch.numerics import COUNT_BITS, PAYLOAD_MAX, PAYLOAD_MIN
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
 from talon_sim.interpreter.memories import CoreMemories, Fields, entry
@@ -47,6 +47,7 @@ class Group:
         self._n_accumulators = params.n_accumulators
         self._sends: dict[int, tuple[Send, ...]] = {}
         self.n_neurons = 0
+        self.table: NDArray[np.int64] | None = None  # payloads of graded neurons, by index
         if facts["n_y" if params.has_maps else "n_neurons"]:
             self._read_neurons(facts, params, memories, where)
         self.routes = [
@@ -83,10 +84,27 @@ class Group:
             raise ImageError(f"{where} pools, which {self.emit.name} groups cannot")
         if self.emit is Emit.GRADED:
             _check_graded(self.record, where)
+            if facts.get("table", 0):
+                self.table = self._read_table(memories, where)
         if self.emit is Emit.COUNT:
             _check_counting(self.record, where)
         if self.emit is Emit.PSUM and params.has_maps:
             _check_sums(self.record, where)
+
+    def _read_table(self, memories: CoreMemories, where: str) -> NDArray[np.int64]:
+        assert memories.table is not None
+        start = self.number * TABLE_ENTRIES
+        table = memories.table["payload"][start : start + TABLE_ENTRIES]
+        if len(table) < TABLE_ENTRIES:
+            raise ImageError(f"{where} has a table that is not loaded: TABLE ends before it")
+        if table.min() < PAYLOAD_MIN:
+            raise ImageError(f"{where} has a table with a payload below {PAYLOAD_MIN}")
+        if self.pools_by_sum or (self.record["threshold"] != PAYLOAD_MAX).any():
+            raise ImageError(
+                f"{where} has a table, so it must pool the largest payload, and its records must "
+                f"have the threshold {PAYLOAD_MAX}, the largest index"
+            )
+        return table
 
     @property
     def has_state(self) -> bool:

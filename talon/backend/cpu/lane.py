@@ -93,7 +93,7 @@ class Lane:
             if name in self._held:
                 self._held_values[name] = value
         elif self._recorder.keeps_inputs(plan):
-            self._recorder.keep_activity(plan, self._n_steps, self._gather(plan))
+            self._recorder.keep_inputs(plan, self._n_steps, self._gather(plan))
         self._values[name] = value
         self._recorder.keep_values(plan, self._window, value)
         self._recorder.keep_peaks(plan, self._n_steps, value)
@@ -108,7 +108,7 @@ class Lane:
             return self._advance_population(plan, x)
         if plan.kernel is None:
             return self._states.delayed(plan, self._full_length(x))
-        self._recorder.keep_activity(plan, self._n_steps, x)
+        self._recorder.keep_inputs(plan, self._n_steps, x)
         y = plan.kernel(x.reshape(-1, *plan.in_shape))
         return y.reshape(*x.shape[:2], *plan.shape)
 
@@ -208,7 +208,7 @@ class Lane:
             if seen is not None:
                 self._recorder.keep_currents(plan, rule, self._window, flat_view(seen, rule.axes))
         elif seen is not None:
-            self._recorder.keep_activity(plan, self._n_steps, seen)
+            self._recorder.keep_inputs(plan, self._n_steps, seen)
         self._recorder.keep_values(plan, self._window, value)
         self._recorder.keep_peaks(plan, self._n_steps, value)
 

@@ -36,6 +36,8 @@ class Record:
         Names of the nodes of which the above is kept; all if not given.
     peaks
         Names of nodes whose largest values are kept, which takes no memory for each timestep.
+    spans
+        Names of nodes of whose inputs the least and the greatest value are kept; not of neurons.
     """
 
     spikes: bool = True
@@ -47,6 +49,7 @@ class Record:
     latency: bool = False
     nodes: Collection[str] | None = None
     peaks: Collection[str] = ()
+    spans: Collection[str] = ()
 
     @classmethod
     def nothing(cls) -> "Record":
@@ -88,6 +91,8 @@ class FloatTrace:
     peaks
         The largest magnitude of each value of a node, as ``(*shape)``, and the share of its values
         that were not zero.
+    spans
+        The least and the greatest input of a node.
     n_steps, n_samples
         Length of the run and number of samples.
     """
@@ -102,6 +107,7 @@ class FloatTrace:
     activity: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     latency_ns: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, tuple[FloatArray, float]] = field(default_factory=dict)
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     n_steps: int = 0
     n_samples: int = 0
 

@@ -52,6 +52,7 @@ class Recorder:
         self._activity: dict[str, NDArray[np.int64]] = {}
         self._latency_ns: dict[str, float] = {}
         self._peaks: dict[str, tuple[FloatArray, int]] = {}
+        self._spans: dict[str, tuple[float, float]] = {}
         self._rules: dict[str, Rule] = {}
 
     def keeps_values(self, plan: NodePlan) -> bool:
@@ -63,10 +64,11 @@ class Recorder:
     def keeps_inputs(self, plan: NodePlan) -> bool:
         """Tell whether anything of the inputs of a node is kept."""
         if plan.is_population:
-            kept = self.record.currents
-        else:
-            kept = self.record.activity and plan.has_weights
-        return kept and self.record.wants(plan.name)
+            return self.record.currents and self.record.wants(plan.name)
+        return plan.name in self.record.spans or self._counts_activity(plan)
+
+    def _counts_activity(self, plan: NodePlan) -> bool:
+        return self.record.activity and plan.has_weights and self.record.wants(plan.name)
 
     def potentials(self, name: str, rule: Rule, window: Window) -> FloatArray | None:
         """Return where the potentials of a chunk go, if they are kept."""
@@ -104,10 +106,18 @@ class Recorder:
         if self.keeps_inputs(plan):
             self._flat(self._currents, rule, plan.name, self._dtype)[window] = x
 
-    def keep_activity(self, plan: NodePlan, n_steps: int, x: FloatArray) -> None:
-        """Count what is not zero in the inputs of a node, which may be held for ``n_steps``."""
-        if not self.keeps_inputs(plan):
-            return
+    def keep_inputs(self, plan: NodePlan, n_steps: int, x: FloatArray) -> None:
+        """Keep what is wanted of the inputs of a node, which may be held for ``n_steps``."""
+        if self._counts_activity(plan):
+            self._count_activity(plan, n_steps, x)
+        if plan.name in self.record.spans and x.size:
+            low, high = float(x.min()), float(x.max())
+            with self.lock:
+                known = self._spans.get(plan.name, (low, high))
+                self._spans[plan.name] = min(low, known[0]), max(high, known[1])
+
+    def _count_activity(self, plan: NodePlan, n_steps: int, x: FloatArray) -> None:
+        """Count what is not zero."""
         repeats = n_steps if len(x) == 1 else 1
         count = repeats * np.count_nonzero(x, axis=(0, 1)).astype(np.int64, copy=False)
         with self.lock:
@@ -162,6 +172,7 @@ class Recorder:
                 name: (largest, count / max(1, math.prod(self._size) * largest.size))
                 for name, (largest, count) in self._peaks.items()
             },
+            spans=self._spans,
             latency_ns=self._latency_ns,
             n_steps=self._size[0],
             n_samples=self._size[1],

@@ -106,7 +106,11 @@ class FloatModel:
         return recorder.trace()
 
     def _check_names(self, record: Record) -> None:
-        for field, names in (("nodes", record.nodes or ()), ("peaks", record.peaks)):
+        for field, names in (
+            ("nodes", record.nodes or ()),
+            ("peaks", record.peaks),
+            ("spans", record.spans),
+        ):
             unknown = [name for name in names if name not in self._plan.nodes]
             if unknown:
                 raise ValueError(f"Record.{field} has names that the graph has not: {unknown}")

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from talon.compiler.unmapped import FIRING, WEIGHTED, Unmapped
+from talon.compiler.unmapped import FIRING, GRADED, WEIGHTED, Unmapped
 from talon.errors import MappingError
-from talon.ir import Graph, Output, ReLU
+from talon.ir import Graph, Output
 from talon.ir.integrators import Integrator
 
 
@@ -70,7 +70,7 @@ def sides_of(graph: Graph, unmapped: Mapping[str, Unmapped]) -> Sides:
 
 def _computes(graph: Graph, names: Collection[str]) -> bool:
     """Tell whether there is work for the array among some nodes."""
-    working = (*WEIGHTED, ReLU, Integrator)
+    working = (*WEIGHTED, *GRADED, Integrator)
     return any(isinstance(graph.nodes[name], working) for name in names)
 
 

@@ -33,6 +33,9 @@ class Split:
         Where each input of the suffix comes from.
     sides
         Where each node of the graph is.
+    whole
+        The graph that they are parts of: with a node for every output of those nodes that have
+        several and feed both host and array. None where the host computes nothing.
     """
 
     chip: Graph
@@ -41,6 +44,7 @@ class Split:
     feeds: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Origin] = field(default_factory=dict)
     sides: Sides = field(default_factory=lambda: Sides(before=frozenset(), behind=frozenset()))
+    whole: Graph | None = None
 
     @property
     def has_host(self) -> bool:
@@ -54,6 +58,7 @@ def split_graph(
     maps: bool = True,
     doubles: bool = True,
     counts: bool = True,
+    tables: bool = True,
     host: Collection[str] = (),
 ) -> Split:
     """Return what the host and what the array computes of a graph.
@@ -68,6 +73,8 @@ def split_graph(
         Whether its neurons may have the threshold doubled.
     counts
         Whether they may fire several times in a timestep.
+    tables
+        Whether graded groups may have tables.
     host
         Names of further nodes that the host shall compute, with what is before or behind them.
 
@@ -78,7 +85,8 @@ def split_graph(
     """
     unmapped = _given(graph, host)
     split = _split(graph, unmapped) if unmapped else Split(chip=graph)
-    while found := find_unmapped(split.chip, maps=maps, doubles=doubles, counts=counts):
+    able = {"maps": maps, "doubles": doubles, "counts": counts, "tables": tables}
+    while found := find_unmapped(split.chip, **able):
         for one in found:
             if not one.on_host:
                 raise MappingError(str(one))
@@ -142,6 +150,7 @@ class _Splitting:
             feeds={s: leaving[s] for s, d in self.crossing if side[d] == "chip" and s in leaving},
             takes=takes,
             sides=self.sides,
+            whole=self.graph,
         )
 
     def _fresh(self, name: str) -> str:

@@ -215,7 +215,9 @@ class _Cutting:
                 shape = projection.weight.source_shape
         largest = population.payload_max
         scale = float(population.v_scale[0]) if population.kind == "graded" else 1.0
-        return InputPort(name=name, shape=shape, scale=scale, payload_max=largest)
+        return InputPort(
+            name=name, shape=shape, scale=scale, payload_max=largest, signed=population.signed
+        )
 
 
 def is_summed(population: Population) -> bool:

@@ -27,7 +27,7 @@ class Axis:
 
 
 def tables_of(image: Image) -> dict[int, CoreTables]:
-    """Return the tables of every core that the image loads; ``records`` are left out."""
+    """Return the tables of every core that the image loads, but ``records`` and ``table``."""
     params = image.params
     layouts = MemoryLayouts(params).of_memory
     found: dict[int, CoreTables] = {}
@@ -40,7 +40,10 @@ def tables_of(image: Image) -> dict[int, CoreTables]:
         found[core] = CoreTables(
             core=core,
             params=params,
-            weights=words[Memory.WEIGHT].astype("<u4").view(np.uint8).reshape(-1, params.lanes),
+            weights=words[Memory.WEIGHT]
+            .astype("<u4")
+            .view(np.uint8)
+            .reshape(-1, params.word_bytes),
             records=[],
             edges=small[Memory.EDGE],
             groups=small[Memory.GROUP],
@@ -48,6 +51,7 @@ def tables_of(image: Image) -> dict[int, CoreTables]:
             tokens=small[Memory.TOKEN],
             init=small[Memory.INIT],
             axis=small.get(Memory.AXIS, []),
+            table=[],
         )
     return found
 

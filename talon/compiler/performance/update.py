@@ -45,6 +45,9 @@ SCAN = 1
 WINDOWS = 1
 """The same behind its fetches: windows take a stage."""
 
+LOOKUP = 1
+"""The same where graded groups may have tables."""
+
 BEATS = 32
 """Beats of an update that may be under way."""
 
@@ -193,7 +196,8 @@ def pace_of(params: ArrayParams) -> Pace:
             to_packet=TO_PACKET + extra,
             to_token=TO_TOKEN + extra,
         )
-    per_row, extra = max(2, beats), extra + SCAN + WINDOWS
+    per_row = max(2, beats)
+    extra += SCAN + WINDOWS + LOOKUP * params.table_activation
     return Pace(
         per_row=per_row,
         n_ahead=(1 << bits_for(ROW_LATENCY // per_row + 2)) - 1,

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind, Emit, Memory
+from talon.arch.memories import TABLE_ENTRIES, EdgeKind, Emit, Memory
 from talon.arch.numerics import DECAY_ONE
 from talon.arch.params import ArrayParams, bits_for
+from talon.arch.weight_words import pack_weights
 from talon.compiler.core_words import SUMMING, CoreWords, Entry, pack_sparse, record_of
 from talon.compiler.forms import diagonal_of
-from talon.compiler.network import IntNetwork, Pool, Population, Projection
+from talon.compiler.network import IntArray, IntNetwork, Pool, Population, Projection
 from talon.compiler.pieces import Feed
 from talon.compiler.schedule import Plan, Route
 from talon.compiler.tiling.costs import MapCosts
@@ -47,7 +48,24 @@ class MapCoreWords(CoreWords):
         """Return the words of every memory."""
         found = super().words()
         found[Memory.AXIS] = self.pack(Memory.AXIS, self.axis or [{}])
+        if self.params.table_activation:
+            found[Memory.TABLE] = self.pack(Memory.TABLE, self.payload_tables() or [{}])
         return found
+
+    def payload_tables(self) -> list[Entry]:
+        """Return the tables of the groups, up to that of the last group that has one."""
+        found: list[Entry] = []
+        for group in self.groups:
+            table = self.table_of(group)
+            if table is not None:
+                found += [{}] * (group.number * TABLE_ENTRIES - len(found))
+                found += [{"payload": payload} for payload in table.tolist()]
+        return found
+
+    def table_of(self, group: Group) -> IntArray | None:
+        """Return the table of a group, if it has one."""
+        population = self.layout.populations[group.piece.population]
+        return None if group.piece.partial else population.table
 
     def records(self) -> list[Entry]:
         """Return the records, lane by lane: one row for each row of channels of a group."""
@@ -106,7 +124,7 @@ class MapCoreWords(CoreWords):
         shape = self.layout.shape(projection.target)
         sources = np.arange(feed.first, feed.last + 1)
         words = matrix_words(weight, tile, shape, sources).reshape(-1, tile.lanes)
-        base = self.store(words.view(np.uint8))
+        base = self.store(pack_weights(words, self.params))
         return {
             **slots,
             "kind": EdgeKind.DENSE,
@@ -120,7 +138,7 @@ class MapCoreWords(CoreWords):
         """Return the descriptor of a MAP edge, and fill the axis tables."""
         return {
             "kind": EdgeKind.MAP,
-            "base": self.store(edge.words.view(np.uint8)) & self.address_mask,
+            "base": self.store(pack_weights(edge.words, self.params)) & self.address_mask,
             "row_start": group.row_start,
             "y_shift": code.shifts[0],
             "x_shift": code.shifts[1],
@@ -162,6 +180,7 @@ class MapCoreWords(CoreWords):
             "hold": not partial and _holds(self.layout.projections, population.name),
             "record_start": group.record_start,
             "pool_sum": not partial and _pools_by_sum(population),
+            **({"table": 1} if self.table_of(group) is not None else {}),
         }
 
     def route(self, group: Group, route: Route) -> Entry:

@@ -49,9 +49,9 @@ class MapReference(map_scenario.Reference):
         """Return all counters."""
         return {**self.events.counters, **self.counters}
 
-    def _neuron(self, group, row, lane, acc):
+    def _neuron(self, group_number, row, lane, acc):
         acc = (acc + (1 << 23)) % (1 << 24) - (1 << 23)
-        return super()._neuron(group, row, lane, acc)
+        return super()._neuron(group_number, row, lane, acc)
 
 
 class MapStimulus(Stimulus):

@@ -23,6 +23,8 @@ PACKETS = PacketLayouts(PARAMS)
 LAYOUTS = MemoryLayouts(PARAMS)
 GROUP, SLOT = bits_for(PARAMS.n_groups), bits_for(PARAMS.n_slots)
 ACC = PARAMS.acc_width
+PORTS = ("records", "groups", "routes", "tokens", "grants")
+PORTS += ("tables",) if PARAMS.table_activation else ()
 FETCH_LATENCY = 6
 BINS = (
     *(f"emit {emit.name}" for emit in emits(PARAMS)),
@@ -124,8 +126,7 @@ async def start(dut):
     """Start the clock and reset the engine."""
     cocotb.start_soon(Clock(dut.clk, 4, "ns").start())
     for name in ("token_valid", "fetched_stb", "enable", "reset", "probe", "o_ready",
-                 *(f"{port}_{pin}" for port in ("records", "groups", "routes", "tokens", "grants")
-                   for pin in ("en", "w_en"))):  # fmt: skip
+                 *(f"{port}_{pin}" for port in PORTS for pin in ("en", "w_en"))):  # fmt: skip
         getattr(dut, name).value = 0
     dut.core.value = 0
     dut.rst.value = 1

@@ -16,7 +16,7 @@ from talon_sim.cosim.testbench import parameters, record_coverage
 sys.path.insert(0, str(Path(__file__).parent))
 from cocotb_engine import ACC, LAYOUTS, PACKETS, PARAMS, SLOT, EngineBench, start
 from cocotb_engine import Stimulus as AnyStimulus
-from map_scenario import LOOPS, Reference, places_of, random_program, rows_in_use
+from map_scenario import LOOPS, TABLE_BINS, Reference, places_of, random_program, rows_in_use
 
 ROW = bits_for(PARAMS.n_rows)
 BINS = (
@@ -49,6 +49,7 @@ BINS = (
         if emit.sends_events
     ),
     *(("count between one and its most",) if PARAMS.multi_spike else ()),
+    *(TABLE_BINS if PARAMS.table_activation else ()),
     "value to the host for a window whose last row has none",
     *(f"probing {emit.name}" for emit in emits(PARAMS)),
     "not probing",
@@ -56,6 +57,9 @@ BINS = (
     "two groups ready at once",
     "tokens wait during a reset",
 )
+
+
+TABLES = (("tables", LAYOUTS.table),) if PARAMS.table_activation else ()
 
 
 class MapBench(EngineBench):
@@ -114,6 +118,8 @@ async def groups_follow_the_contract(dut):
             ("grants", LAYOUTS.init, program.init),
         ):
             await bench.configure(port, [layout.pack(entry) for entry in entries])
+        for port, layout in TABLES:
+            await bench.configure(port, [layout.pack({"payload": p}) for p in program.tables])
         dut.enable.value = 1
         used = rows_in_use(program, PARAMS)
         dut.sweep_rows.value = rng.choice([0, used % PARAMS.n_rows])

@@ -10,10 +10,18 @@ from itertools import pairwise, product
 from math import prod
 
 from talon.arch import numerics
-from talon.arch.memories import Emit, MemoryLayouts, Reset, emits, resets
+from talon.arch.memories import TABLE_ENTRIES, Emit, MemoryLayouts, Reset, emits, resets
 from talon.arch.packet import Kind, PacketLayouts
 
 LOOPS = ("n_y", "n_x", "n_c", "pool_y", "pool_x")  # outermost first
+TABLE_BINS = (
+    *(f"{part} of a table" for part in ("first entry", "entry between", "last entry")),
+    *(f"table gives {sign}" for sign in ("zero", "a negative payload", "a positive payload")),
+    "window of negative payloads",
+    "packet with a payload below zero",
+    "value to the host below zero",
+)
+"""What a bench of an array with tables has to reach."""
 STEPS = ("y_step", "x_step", "c_step", "pool_y_step", "pool_x_step")
 
 
@@ -26,6 +34,7 @@ class Program:
     init: list
     routes: list = field(default_factory=list)
     tokens: list = field(default_factory=list)
+    tables: list = field(default_factory=list)  # payloads
 
     def used(self):
         """Return the numbers of groups that are in use."""
@@ -105,6 +114,10 @@ def random_program(rng, params):
         groups=[{} for _ in range(params.n_groups)],
         records=[{} for _ in range(params.n_neurons)],
         init=[{} for _ in range(params.n_groups * params.n_slots)],
+        tables=[
+            rng.randint(-255, 255)
+            for _ in range(params.n_groups * TABLE_ENTRIES * params.table_activation)
+        ],
     )
     layouts = MemoryLayouts(params)
     taken, n_records = set(), 0
@@ -132,6 +145,8 @@ def random_program(rng, params):
         else:
             continue
         taken |= places
+        if params.table_activation:
+            _choose_table(rng, program, number, group, emit)
         _fill_records(rng, params, program, group, emit)
         n_records += group["n_c"]
         _random_output(rng, params, program, number, group, emit)
@@ -200,6 +215,19 @@ def _random_scan(rng, params, emit, n_records, *, large):
     return group | {name: step % params.acc_rows for name, step in steps.items()}
 
 
+def _choose_table(rng, program, number, group, emit):
+    """Give a graded group a table or none; the bit says nothing for other groups."""
+    group["table"] = int(rng.random() < 0.7) if emit is Emit.GRADED else rng.getrandbits(1)
+    if emit is not Emit.GRADED or not group["table"]:
+        return
+    group["pool_sum"] = 0
+    low, high = rng.choice([(-255, 255), (-255, 255), (0, 255), (-20, -1), (-1, 1)])
+    start = number * TABLE_ENTRIES
+    program.tables[start : start + TABLE_ENTRIES] = [
+        0 if rng.random() < 0.1 else rng.randint(low, high) for _ in range(TABLE_ENTRIES)
+    ]
+
+
 def _potential(rng):
     return rng.choice(
         [0, 1, -1, numerics.V_MIN, numerics.V_MAX, rng.randint(-500, 500), rng.randint(-9000, 9000)]
@@ -211,6 +239,8 @@ def _fill_records(rng, params, program, group, emit):
         for lane in range(params.lanes):
             neuron = (group["record_start"] + c) * params.lanes + lane
             program.records[neuron] = _random_record(rng, params, emit)
+            if emit is Emit.GRADED and group.get("table"):
+                program.records[neuron]["threshold"] = numerics.PAYLOAD_MAX
 
 
 def _random_record(rng, params, emit):
@@ -307,13 +337,15 @@ class Reference:
         self.program, self.params, self.coverage = program, params, coverage
         self.layouts, self.packets = MemoryLayouts(params), PacketLayouts(params)
         self.counters = dict.fromkeys(("UPDATES", "SPIKES", "SATURATIONS"), 0)
+        layout = self.layouts.group
+        self.groups = {n: layout.unpack(layout.pack(program.groups[n])) for n in program.used()}
         self.v = {}  # by accumulator
         self.acc = {}  # lists of lanes, by page and row
         self.step = dict.fromkeys(program.used(), 0)
 
     def run(self, number, probing):
         """Update a group; return its packets in order."""
-        group = self.layouts.group.unpack(self.layouts.group.pack(self.program.groups[number]))
+        group = self.groups[number]
         step, slot = self.step[number], self.step[number] % self.params.n_slots
         self.step[number] += 1
         sent = []
@@ -321,13 +353,13 @@ class Reference:
         hit("once, the first timestep", group["once"] and not step)
         hit("once, a later timestep", group["once"] and step)
         if not (group["once"] and step):
-            sent += self._update_group(group, slot, probing)
+            sent += self._update_group(number, group, slot, probing)
         first = group["token_start"]
         for token in self.program.tokens[first : first + group["n_tokens"]]:
             sent.append(self._token(token, number, slot))
         return sent
 
-    def _update_group(self, group, slot, probing):
+    def _update_group(self, number, group, slot, probing):
         params, hit = self.params, self.coverage.hit
         rows, window, sent = scan(group, params), {}, []
         self._cover_scan(group, rows)
@@ -337,19 +369,21 @@ class Reference:
             if not group["hold"]:
                 self.acc[place] = [0] * params.lanes
             for lane in range(row.n_lanes):
-                value, own, spike = self._neuron(group, row, lane, sums[lane])
-                before = 0 if row.first else window[lane]
+                value, own, spike = self._neuron(number, row, lane, sums[lane])
+                before = own * (not group["pool_sum"]) if row.first else window[lane]
                 both = before + own if group["pool_sum"] else max(before, own)
                 hit("window beyond 255", both > numerics.PAYLOAD_MAX)
                 window[lane] = min(both, numerics.PAYLOAD_MAX)
                 hit("window keeps an earlier value", row.last and window[lane] > own)
+                self._cover_sign("window of negative payloads", not row.first and both < 0)
                 sent += self._output(
                     group, row, lane, slot, probing, value, spike, window[lane] * row.last
                 )
         return sent
 
-    def _neuron(self, group, row, lane, acc):
+    def _neuron(self, group_number, row, lane, acc):
         """Return what a probe or a read-out shows, the payload and whether the neuron fired."""
+        group = self.groups[group_number]
         number = (group["record_start"] + row.c) * self.params.lanes + lane
         record = self.layouts.record.unpack(self.layouts.record.pack(self.program.records[number]))
         emit = Emit(group["emit"])
@@ -360,8 +394,15 @@ class Reference:
                 multiplier=factor, offset=record["v_reset"], payload_max=record["threshold"]
             )
             payload = numerics.graded(acc, facts)
+            if group.get("table"):
+                self.coverage.hit(f"{_part(payload)} of a table")
+                start = group_number * TABLE_ENTRIES
+                table = self.program.tables[start : start + TABLE_ENTRIES]
+                payload = numerics.looked_up(acc, facts, table)
+                self.coverage.hit(f"table gives {_sign(payload)}")
+            else:
+                self.coverage.hit("graded payload at its top", payload == record["threshold"])
             self.counters["SPIKES"] += payload != 0
-            self.coverage.hit("graded payload at its top", payload == record["threshold"])
             return payload, payload, payload != 0
         neuron = row.row * self.params.lanes + lane
         if emit is Emit.COUNT:
@@ -435,6 +476,7 @@ class Reference:
             )
         if not route["host"]:
             hit(f"{emit.name} packet with a payload above one", payload > 1)
+            self._cover_sign("packet with a payload below zero", payload < 0)
             return self.packets.pack(
                 Kind.SPIKE,
                 **there,
@@ -445,6 +487,7 @@ class Reference:
             )
         if emit in (Emit.GRADED, Emit.COUNT):
             hit("value to the host for a window whose last row has none", not spike)
+            self._cover_sign("value to the host below zero", payload < 0)
             return self.packets.pack(Kind.HOST_VALUE, **sender, value=payload, spike=1)
         return self.packets.pack(Kind.HOST_SPIKE, **sender)
 
@@ -461,6 +504,10 @@ class Reference:
             group=t["group"],
             credit=t["credit"],
         )
+
+    def _cover_sign(self, name, is_hit):
+        if self.params.table_activation:
+            self.coverage.hit(name, is_hit)
 
     def _cover_scan(self, group, rows):
         params, hit = self.params, self.coverage.hit
@@ -483,3 +530,12 @@ class Reference:
             "more rows than the queue has room for",
             len(rows) * params.lanes > 32 * params.update_lanes,
         )
+
+
+def _part(index):
+    """Name where in a table an index is."""
+    return {0: "first entry", TABLE_ENTRIES - 1: "last entry"}.get(index, "entry between")
+
+
+def _sign(payload):
+    return "zero" if payload == 0 else "a negative payload" if payload < 0 else "a positive payload"

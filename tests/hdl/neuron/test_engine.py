@@ -42,8 +42,19 @@ def test_engine_updates_groups_when_their_tokens_are_there(params):
         replace(preset("tiny_2x2_map"), update_lanes=4),
         preset("zynq_us_plus_map"),
         preset("tiny_2x2_multi"),
+        preset("tiny_2x2_table"),
+        replace(preset("tiny_2x2_table"), update_lanes=4),
+        replace(preset("tiny_2x2_table"), multi_spike=True),
     ],
-    ids=["4-lanes", "4-lanes-at-once", "16-lanes", "4-lanes-counting"],
+    ids=[
+        "4-lanes",
+        "4-lanes-at-once",
+        "16-lanes",
+        "4-lanes-counting",
+        "4-lanes-tables",
+        "4-lanes-at-once-tables",
+        "4-lanes-counting-tables",
+    ],
 )
 def test_groups_with_feature_maps_follow_the_contract(params):
     result = run_cocotb(

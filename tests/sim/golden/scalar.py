@@ -117,6 +117,7 @@ class Rectifier:
         self.params = numerics.GradedParams(
             multiplier=int(p.decay[j]), offset=int(p.v_reset[j]), payload_max=int(p.threshold[j])
         )
+        self.table = None if p.table is None else p.table.tolist()
 
     def rest(self) -> None:
         """There is no state."""
@@ -124,6 +125,8 @@ class Rectifier:
     def update(self, acc: int) -> tuple[int, int, bool]:
         """Return the payload, twice, and that nothing saturates."""
         payload = numerics.graded(acc, self.params)
+        if self.table is not None:
+            payload = numerics.looked_up(acc, self.params, self.table)
         return payload, payload, False
 
 

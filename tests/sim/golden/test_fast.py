@@ -45,10 +45,11 @@ def test_random_networks(seed, probe):
 def test_random_maps(seed, probe):
     rng = np.random.default_rng(seed)
     counts = 0.4 if seed % 3 == 0 else 0.0
+    tables = 0.6 if seed % 5 < 2 else 0.0
     limits = (
-        MapLimits(counts=counts)
+        MapLimits(counts=counts, tables=tables)
         if seed % 2
-        else MapLimits(max_channels=6, max_size=9, per_neuron=0.3, counts=counts)
+        else MapLimits(max_channels=6, max_size=9, per_neuron=0.3, counts=counts, tables=tables)
     )
     network = random_map_network(rng, limits)
     inputs = random_map_payloads(rng, network, n_steps=6, n_samples=2)

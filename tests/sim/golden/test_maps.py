@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talon.arch import numerics
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import (
     InputPort,
@@ -42,6 +43,7 @@ _spec.loader.exec_module(scalar)
 
 SMALL = MapLimits(max_channels=4, max_size=5, max_populations=4, per_neuron=0.3)
 COUNTING = replace(SMALL, counts=0.7, doubles=0.5, per_neuron=0.0)
+TABLED = replace(SMALL, graded=0.8, tables=0.7, constant=0.4)
 
 
 def assert_same(golden, expected):
@@ -52,7 +54,7 @@ def assert_same(golden, expected):
     assert golden.counters == expected.counters
 
 
-@pytest.mark.parametrize("limits", [SMALL, COUNTING], ids=["plain", "counting"])
+@pytest.mark.parametrize("limits", [SMALL, COUNTING, TABLED], ids=["plain", "counting", "tables"])
 @pytest.mark.parametrize("seed", range(80))
 def test_golden_equals_the_scalar_contract(seed, limits):
     rng = np.random.default_rng(seed)
@@ -530,3 +532,51 @@ def test_a_population_that_counts_is_checked(change, message):
     broken = replace(network, populations=(replace(population, **change),))
     with pytest.raises(NetworkError, match=message):
         GoldenModel(broken)
+
+
+def with_table(**changes):
+    """Return one map of 8 neurons whose payloads are entries of a table."""
+    network = one_map(np.ones((1, 1, 1, 2)), (2, 2))
+    facts = {
+        "threshold": np.full(8, 255, np.int32),
+        "v_reset": np.full(8, 128, np.int32),
+        "decay": np.full(8, numerics.DECAY_ONE, np.int32),
+        "table": np.arange(-128, 128, dtype=np.int16),
+        **changes,
+    }
+    return replace(network, populations=(replace(network.populations[0], **facts),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": np.zeros(255, np.int16)}, r"'a' table must be 256 signed integers, not int16 o"),
+        ({"table": np.zeros(256, np.uint8)}, r"'a' table must be 256 signed integers, not uint8"),
+        ({"table": np.zeros(256)}, r"'a' table must be 256 signed integers, not float64 of shape"),
+        ({"table": np.full(256, -256)}, r"'a' table must hold payloads from -255 to 255, not -256"),
+        ({"table": np.full(256, 256)}, r"'a' table must hold payloads from -255 to 255, not 256 t"),
+        ({"threshold": np.full(8, 127)}, r"'a' has a table, so threshold, the largest index, must"),
+        ({"pool": Pool(kind="sum", size=(2, 2))}, r"'a' has a table, so its pool must be 'max'"),
+        ({"kind": "readout"}, r"'a' has a table, so it must be graded, not 'readout'$"),
+    ],
+)
+def test_a_population_with_a_table_is_checked(changes, message):
+    GoldenModel(with_table())
+    with pytest.raises(NetworkError, match=message):
+        GoldenModel(with_table(**changes))
+
+
+def test_negative_payloads_count_on_both_sides_of_the_proof():
+    network = with_table()
+    reader = replace(one_map(np.ones((1, 1, 1, 1)), (1, 1)).populations[0], name="b", shape=(1,))
+    weight = np.array([[100, 0, -27, 0, 0, 0, 0, 0]], np.int8)
+    joined = replace(
+        network,
+        populations=(*network.populations, reader),
+        projections=(
+            *network.projections,
+            Projection(source="a", target="b", delay=0, weight=weight),
+        ),
+    )
+    low, high = accumulator_span(joined)["b"]
+    assert (low.tolist(), high.tolist()) == ([-127 * 128], [127 * 128])

@@ -191,3 +191,42 @@ def test_records_of_neurons_that_count_are_checked(fields, message):
     words[core][Memory.RECORD][: layout.n_words] = layout.to_words({**record, **fields})
     with pytest.raises(ImageError, match=message):
         Interpreter(image.params, words, image.manifest)
+
+
+@pytest.mark.parametrize(
+    ("memory", "fields", "message"),
+    [
+        (Memory.RECORD, {"threshold": 127}, r"its records must have the threshold 255, the larges"),
+        (Memory.GROUP, {"pool_sum": 1}, r"has a table, so it must pool the largest payload"),
+        (Memory.TABLE, {"payload": -256}, r"has a table with a payload below -255"),
+        (Memory.TABLE, None, r"has a table that is not loaded: TABLE ends before it"),
+    ],
+)
+def test_tables_are_checked(memory, fields, message):
+    zeros = np.zeros(3, np.int32)
+    population = Population(
+        name="a", shape=(3,), kind="graded", frac=0, threshold=zeros + 255, bias=zeros,
+        v_reset=zeros + 128, decay=zeros + 65536, reset="none", reset_next=False, strict=False,
+        v_scale=np.ones(3), table=np.arange(255, -257, -2, dtype=np.int16),
+    )  # fmt: skip
+    weight = np.array([[3, 3], [-3, -3], [100, 100]], np.int8)
+    network = IntNetwork(
+        inputs=(InputPort(name="in", shape=(2,), scale=1.0, payload_max=1),),
+        populations=(population,),
+        projections=(Projection(source="in", target="a", delay=0, weight=weight),),
+        outputs=(OutputPort(name="out", population="a", shape=(3,), kind="graded"),),
+    )
+    image = read_image(compiled(network, "tiny_2x2_table").image)
+    words = memories(image.sections)
+    ones = {"in": np.ones((2, 1, 2), np.int8)}
+    found = Interpreter(image.params, words, image.manifest).run(ones)
+    assert found.potentials["a"].tolist() == [[[-13, 11, -255]]] * 2
+    (core,) = words
+    if fields is None:
+        words[core][memory] = words[core][memory][:255]
+    else:
+        layout = MemoryLayouts(image.params).of_memory[memory]
+        first = layout.from_words(words[core][memory][: layout.n_words].tolist())
+        words[core][memory][: layout.n_words] = layout.to_words({**first, **fields})
+    with pytest.raises(ImageError, match=message):
+        Interpreter(image.params, words, image.manifest)

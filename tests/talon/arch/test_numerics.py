@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -21,7 +22,9 @@ from talon.arch.numerics import (
     V_MIN,
     CountingParams,
     CurrentParams,
+    GradedParams,
     NeuronParams,
+    looked_up,
     update,
     update_counting,
     update_current,
@@ -262,6 +265,26 @@ def test_a_count_of_one_at_most_is_the_plain_neuron(v, acc, strict):
     plain = NeuronParams(threshold=COUNT_ONE, bias=7, reset=Reset.SUBTRACT, strict=strict)
     found, wanted = update_counting(v, acc, counting), update(v, acc * 100, plain, frac=0)
     assert found == (wanted[0], int(wanted[1]), wanted[2])
+
+
+@given(
+    acc=st.integers(-ACC_MAX, ACC_MAX),
+    multiplier=st.integers(0, DECAY_ONE),
+    offset=potentials,
+    table=st.lists(st.integers(-255, 255), min_size=256, max_size=256),
+)
+def test_tables_follow_the_reference_page(acc, multiplier, offset, table):
+    exact = Fraction(acc + offset) * multiplier / DECAY_ONE
+    index = min(max(math.floor(exact + Fraction(1, 2)), 0), 255)
+    params = GradedParams(multiplier=multiplier, offset=offset)
+    assert looked_up(acc, params, table) == table[index]
+
+
+def test_an_offset_is_the_zero_point_of_a_table():
+    table = [i - 128 for i in range(256)]
+    params = GradedParams(multiplier=DECAY_ONE // 4, offset=4 * 128)
+    found = [looked_up(acc, params, table) for acc in (-1000, -512, -4, 0, 4, 508, 1000)]
+    assert found == [-128, -128, -1, 0, 1, 127, 127]
 
 
 def test_formats_of_the_contract():

@@ -97,9 +97,14 @@ def run_lowered(network, inputs, n_steps, n_samples):
                 reset = p.v_reset if p.reset == "zero" else total - fired * p.threshold
                 total = np.where(fired, reset, total)
             potentials[p.name][t], spikes[p.name][t] = total, fired
-            sent = np.maximum(total, 0) if p.kind == "graded" else fired
+            sent = rectified(p, total) if p.kind == "graded" else fired
             values[p.name][t] = pooled(sent, p)
     return spikes, potentials
+
+
+def rectified(p, total):
+    """Return what a graded population sends of its sums."""
+    return np.maximum(total, 0) if p.curve is None else p.curve.value(total)
 
 
 def counted(p, total):

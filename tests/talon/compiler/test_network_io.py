@@ -309,3 +309,52 @@ def test_a_population_that_counts_is_checked(changes, message):
     data = network_to_bytes(counting(**changes))
     with pytest.raises(ImageError, match=rf"^Network section.* {message}"):
         network_from_bytes(data)
+
+
+TABLE = np.arange(-128, 128, dtype=np.int16)
+
+
+def test_tables_are_kept():
+    network = chain(threshold=np.full(8, 255, np.int32), table=TABLE)
+    data = network_to_bytes(network)
+    found = network_from_bytes(data)
+    np.testing.assert_array_equal(found.populations[0].table, TABLE)
+    assert (found.populations[0].signed, found.populations[0].payload_max) == (True, 128)
+    assert network_to_bytes(found) == data
+    assert b'"table"' not in network_to_bytes(chain())
+
+
+def test_tables_that_are_not_negative_are_unsigned():
+    network = chain(threshold=np.full(8, 255, np.int32), table=np.full(256, 7, np.int16))
+    population = network_from_bytes(network_to_bytes(network)).populations[0]
+    assert (population.signed, population.payload_max) == (False, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": 2 * TABLE}, "table of population 'a' must be from -255 to 255, not -256 to 254"),
+        ({"threshold": np.full(8, 127, np.int32)}, "'a' has a table, so its threshold, the large"),
+    ],
+)
+def test_a_population_with_a_table_is_checked(changes, message):
+    facts = {"threshold": np.full(8, 255, np.int32), "table": TABLE, **changes}
+    with pytest.raises(ImageError, match=message):
+        network_from_bytes(network_to_bytes(chain(**facts)))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (item("populations", 1, table=True), "'b' has a table, so it must be graded, not 'read"),
+        (item("populations", 0, table=False), "table must be true, or not there, not False"),
+        (
+            item("populations", 0, table=True, pool={"kind": "sum", "size": [2, 2]}),
+            "'a' has a table, so its pool must be 'max', not 'sum'",
+        ),
+        (item("populations", 0, table=True), "Network section"),
+    ],
+)
+def test_a_header_with_a_stray_table_is_refused(edit, message):
+    with pytest.raises(ImageError, match=message):
+        network_from_bytes(edited(chain(threshold=np.full(8, 255, np.int32)), edit))

@@ -13,7 +13,9 @@ from talon.compiler.network import IntArray, Population
 from talon_sim.golden.fast import kernels
 from talon_sim.golden.fast.synapses import Layout, Sums
 from talon_sim.golden.graded import GradedWindows, is_even, lowest_sums
+from talon_sim.golden.lookup import table_of
 from talon_sim.golden.neurons import Neurons
+from talon_sim.golden.windows import send_windows
 
 Bytes = NDArray[np.uint8]
 Base = NDArray[np.float64]
@@ -231,6 +233,38 @@ class CountingNeurons:
             out.recorded,
         )
         return int(n_fired), int(n_clamped)
+
+
+class TableNeurons(GradedNeurons):
+    """Graded neurons whose payloads are entries of a table; what is compiled gives the entries."""
+
+    def __init__(self, population: Population, layout: Layout) -> None:
+        super().__init__(population, layout)
+        self._population, self._table = population, table_of(population)
+
+    def advance(
+        self, acc: Sums, ends: tuple[int, int, int, int], base: Base, out: Out
+    ) -> tuple[int, int]:
+        """Write payloads of some timesteps of some samples; return how many are not zero."""
+        t0, t1, b0, b1 = ends
+        own, sent = out.bytes
+        index = np.empty(acc.shape, np.uint8)
+        kernels.grade(
+            acc,
+            *(0, t1 - t0, 0, b1 - b0),
+            base[b0:b1] if len(base) > 1 else base,
+            self._multiplier,
+            self._largest,
+            self._shape,
+            (0, 1, 1),
+            (index, index[:0]),
+        )
+        payloads = self._table.take(index)
+        if own.size:
+            own[t0:t1, b0:b1] = payloads
+        if sent.size:
+            send_windows(self._population, payloads, sent[t0:t1, b0:b1])
+        return int(np.count_nonzero(payloads)), 0
 
 
 AnyNeurons = FiringNeurons | CountingNeurons | GradedNeurons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from talon_sim.golden.fast.neurons import (
     FiringNeurons,
     GradedNeurons,
     Out,
+    TableNeurons,
 )
 from talon_sim.golden.fast.synapses import RUN, Events, Layout, Sums, Windows, synapses_of
 from talon_sim.golden.order import Plan
@@ -37,6 +39,7 @@ class FastEngine:
     def __init__(self, network: IntNetwork, plan: Plan) -> None:
         self._plan = plan
         self._signed = {port.name for port in network.inputs if port.signed}
+        self._signed |= {p.name for p in network.populations if p.table is not None}
         layouts = {p.name: Layout(p, _kernels_into(network, p.name)) for p in network.populations}
         self.edges = edges_of(
             network,
@@ -125,9 +128,10 @@ class Stage:
         self._neurons = neurons.start(self.n_samples, self.n_steps)
         self._events = events
         own, sent = arrays.own.get(name), arrays.sent[name]
+        byte: Any = np.int16 if population.table is not None else np.uint8
         self._out = Out(
-            None if own is None or population.kind == "readout" else own.view(np.uint8),
-            None if population.pool is None else sent.view(np.uint8),
+            None if own is None or population.kind == "readout" else own.view(byte),
+            None if population.pool is None else sent.view(byte),
             arrays.potentials.get(name),
         )
         self._buffer = np.empty(0, np.float32)
@@ -227,6 +231,8 @@ class Stage:
 
 def _neurons_of(population: Population, layout: Layout, reach: float) -> AnyNeurons:
     """Return the neurons of a population, ready to start."""
+    if population.table is not None:
+        return TableNeurons(population, layout)
     if population.kind == "graded":
         return GradedNeurons(population, layout)
     if population.kind == "count":

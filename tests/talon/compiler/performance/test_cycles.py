@@ -15,7 +15,7 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.compiler.performance import estimate
 from talon.ir import LIF, Affine, Conv2d, Flatten, Graph, Input, MaxPool2d, Output, ReLU
-from talon.testing import random_map_network, random_map_payloads, random_raster
+from talon.testing import MapLimits, random_map_network, random_map_payloads, random_raster
 from talon_sim.testing import random_network, random_payloads
 
 pytestmark = pytest.mark.cosim
@@ -49,10 +49,12 @@ def of_network(network, hw, *, objective="latency"):
 
 # In the fifth eight cores send an event or two each to one, through a sparse projection.
 @pytest.mark.parametrize("seed", [*range(8), 16, 20])
-@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map"])
+@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map", "tiny_2x2_table"])
 def test_random_networks_of_maps(seed, hw):
     rng = np.random.default_rng(seed)
-    network = random_map_network(rng)
+    has_tables = preset(hw).table_activation
+    limits = MapLimits(graded=0.8, tables=0.8) if has_tables else MapLimits()
+    network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=10, n_samples=2)
     assert_near(of_network(network, hw), payloads)
 

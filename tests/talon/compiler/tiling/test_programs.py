@@ -1,16 +1,20 @@
 """Networks of maps on cores: what binds, partial sums, and programs that are wrong."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from talon import ir
 from talon.arch.memories import Memory, MemoryLayouts
 from talon.arch.params import PRESETS
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.check import check_program
 from talon.compiler.compile import program_of
+from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.mapping import map_network
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Pool, Population, Projection
@@ -95,6 +99,18 @@ def runs_like_golden(net, made, rng, n_steps=4):
     comparison = compare(golden, run)
     assert comparison.equal, comparison
     assert any(spikes.any() for spikes in golden.spikes.values())
+
+
+@pytest.mark.parametrize(("shape", "flat"), [((2, 3, 3), (6, 3)), ((1, 4, 4), (4, 4))])
+def test_a_map_whose_dimensions_are_joined_arrives_as_it_is(shape, flat):
+    nodes = {"input": ir.Input(shape), "flat": ir.Flatten(0, 1), "output": ir.Output(flat)}
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    program = compile_graph(graph, hw="tiny_2x2_map")
+    frames = np.random.default_rng(0).random((3, 2, *shape)) < 0.5
+    payloads = quantize_inputs(program.network, {"input": frames})
+    for target in ("golden", "interpreter"):
+        seen = get_target(target).run(program, payloads).potentials["output"]
+        assert np.array_equal(seen.reshape(3, 2, -1) > 0, frames.reshape(3, 2, -1))
 
 
 @pytest.mark.parametrize("pool", [None, 2, 3])
@@ -235,6 +251,53 @@ def test_a_wrong_program_is_refused(memory, change, rule):
     check_program(made.contents, placed.network)
     with pytest.raises(ImageError, match=rule):
         check_program(damaged(made.contents, memory, change), placed.network)
+
+
+def tabled():
+    """Return the network whose first map has a table, and its program."""
+    net = network(np.random.default_rng(9), pool=2)
+    table = np.arange(-128, 128, dtype=np.int16)
+    first = replace(net.populations[0], table=table, v_reset=np.full(24 * 36, 300, np.int32))
+    net = replace(net, populations=(first, *net.populations[1:]))
+    return net, *program(net, PRESETS["zynq_2x2_table"])
+
+
+def test_tables_are_one_a_group_and_run_like_golden():
+    net, made, placed = tabled()
+    groups = [g for g in placed.wiring.groups if g.piece.population == "first"]
+    assert len(groups) > 1
+    runs_like_golden(net, made, np.random.default_rng(2))
+
+
+def test_a_table_stands_at_the_number_of_its_group():
+    rng = np.random.default_rng(3)
+    net = network(rng)
+    last = population("second", (8, 6, 6), "graded", table=np.arange(-128, 128, dtype=np.int16))
+    net = replace(net, populations=(net.populations[0], last, net.populations[2]))
+    made, placed = program(net, PRESETS["zynq_2x2_table"], "cores")
+    assert {g.number for g in placed.wiring.groups if g.piece.population == "second"} == {1}
+    runs_like_golden(net, made, rng)
+
+
+@pytest.mark.parametrize(
+    ("memory", "change", "rule"),
+    [
+        (Memory.TABLE, {"payload": lambda n: n + 1}, "must send -?[0-9]+ for index [0-9]+ of its"),
+        (Memory.GROUP, {"table": lambda n: 1 - n}, "must have table=1, not 0"),
+        (Memory.RECORD, {"threshold": lambda n: n // 2}, "Record"),
+    ],
+)
+def test_a_wrong_table_is_refused(memory, change, rule):
+    _, made, placed = tabled()
+    check_program(made.contents, placed.network)
+    with pytest.raises(ImageError, match=rule):
+        check_program(damaged(made.contents, memory, set_to(**change)), placed.network)
+
+
+def test_an_array_without_tables_is_refused_by_name():
+    net, _, _ = tabled()
+    with pytest.raises(MappingError, match=r"'first' has a table .*\(presets 'zynq_us_plus_ta"):
+        program(net)
 
 
 @pytest.mark.parametrize("seed", range(12))
