@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 
 from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.windows import own_type, payload_type
-
-_STATES = 1 << 15
-"""Neurons times samples that run at a time: their state stays near."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +38,6 @@ class Arrays:
             for part in (self.sent, self.own, self.potentials)
         )
         return Arrays(sent=sent, own=own, potentials=potentials)
-
-    def blocks(self, population: Population) -> Iterator[Arrays]:
-        """Yield views of as many samples at a time as the states of a population leave room for."""
-        block = max(1, _STATES // population.n)
-        for start in range(0, self.sent[population.name].shape[1], block):
-            yield self.of(slice(start, start + block))
 
 
 def arrays_for(

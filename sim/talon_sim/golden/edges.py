@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import IntNetwork, Projection
+from talon.compiler.network import InputPort, IntNetwork, Population, Projection
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.synapses import Synapses
 
 _BYTE = 255
+
+_MANY = 1 << 18
+"""Payloads that are looked at at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +33,8 @@ class Edge:
         The source sends events in timestep 0 alone.
     fan_out
         What an event of each source (n_source,) counts as synaptic operations.
+    common_fan_out
+        That, where all sources have the same, else None.
     synapses
         What an engine has made of the weights.
     """
@@ -39,32 +44,51 @@ class Edge:
     hold: bool
     once: bool
     fan_out: NDArray[np.int64]
+    common_fan_out: int | None
     synapses: Any
 
 
-def synapses_of(projection: Projection, frac: int) -> Synapses | MapSynapses:
-    """Return the synapses of a projection into a population with so many fractional bits."""
+def sends_ones_alone(source: InputPort | Population) -> bool:
+    """Tell whether no payload of a source is larger than 1, or negative."""
+    if isinstance(source, InputPort):
+        return source.payload_max == 1 and not source.signed
+    is_summed = source.pool is not None and source.pool.kind == "sum"
+    return source.kind == "spike" and not is_summed
+
+
+def synapses_of(
+    projection: Projection, target: Population, is_binary: bool
+) -> Synapses | MapSynapses:
+    """Return the synapses of a projection into a population."""
+    del is_binary
     if isinstance(projection.weight, Kernel):
-        return MapSynapses(projection.weight, frac=frac)
-    return Synapses(projection.weight, frac=frac)
+        return MapSynapses(projection.weight, frac=target.frac)
+    return Synapses(projection.weight, frac=target.frac)
 
 
 def edges_of(
-    network: IntNetwork, make: Callable[[Projection, int], Any] = synapses_of
+    network: IntNetwork, make: Callable[[Projection, Population, bool], Any] = synapses_of
 ) -> dict[str, list[Edge]]:
-    """Return the projections into each population; ``make`` makes synapses of one."""
+    """Return the projections into each population.
+
+    ``make`` makes synapses of one, of its target, and of whether its source sends ones alone.
+    """
     populations = {population.name: population for population in network.populations}
+    sources: dict[str, InputPort | Population] = {port.name: port for port in network.inputs}
+    sources |= populations
     edges: dict[str, list[Edge]] = {name: [] for name in populations}
     for projection in network.projections:
-        source = populations.get(projection.source)
+        source = sources[projection.source]
+        sends_ones, fan_out = sends_ones_alone(source), fan_out_of(projection)
         edges[projection.target].append(
             Edge(
                 source=projection.source,
                 delay=projection.delay,
                 hold=projection.hold,
-                once=source is not None and source.once,
-                fan_out=fan_out_of(projection),
-                synapses=make(projection, populations[projection.target].frac),
+                once=isinstance(source, Population) and source.once,
+                fan_out=fan_out,
+                common_fan_out=int(fan_out[0]) if len(set(fan_out.tolist())) == 1 else None,
+                synapses=make(projection, populations[projection.target], sends_ones),
             )
         )
     return edges
@@ -93,10 +117,13 @@ def distinct(frames: NDArray[Any]) -> NDArray[Any]:
     return frames[:1] if is_held(frames) else frames
 
 
-def count_events(edges: Sequence[Edge], events: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+def count_events(
+    edges: Sequence[Edge], events: Mapping[str, NDArray[Any]], n_sent: Mapping[str, int]
+) -> dict[str, int]:
     """Return ``events`` and ``sops`` of all projections, given what their sources send (T, B, n).
 
-    Of a projection that holds, the events of timestep 0 count: they are sent once.
+    Of a projection that holds, the events of timestep 0 count: they are sent once. ``n_sent`` is
+    the number of payloads that are not zero, in distinct frames, of sources of which it is known.
     """
     totals = {"events": 0, "sops": 0}
     known: dict[tuple[str, bool], NDArray[np.int64]] = {}
@@ -105,10 +132,11 @@ def count_events(edges: Sequence[Edge], events: Mapping[str, NDArray[Any]]) -> d
         sent = events[edge.source]
         frames = sent[:1] if first else distinct(sent)
         repeats = 1 if first else len(sent) // max(1, len(frames))
-        if edge.fan_out.size and edge.fan_out.min() == edge.fan_out.max():
-            n_events = repeats * int(np.count_nonzero(frames))
+        if edge.common_fan_out is not None:
+            n_events = None if first else n_sent.get(edge.source)
+            n_events = repeats * (count_nonzero(frames) if n_events is None else n_events)
             totals["events"] += n_events
-            totals["sops"] += n_events * int(edge.fan_out[0])
+            totals["sops"] += n_events * edge.common_fan_out
             continue
         key = (edge.source, first)
         if key not in known:
@@ -116,6 +144,21 @@ def count_events(edges: Sequence[Edge], events: Mapping[str, NDArray[Any]]) -> d
         totals["events"] += int(known[key].sum())
         totals["sops"] += int(known[key] @ edge.fan_out)
     return totals
+
+
+def count_nonzero(events: NDArray[Any]) -> int:
+    """Return how many payloads (T, B, n) are not zero; of bools NumPy counts the fastest."""
+    return sum(
+        int(np.count_nonzero(part if part.dtype == np.bool_ else part != 0))
+        for part in in_parts(events)
+    )
+
+
+def in_parts(events: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield a few timesteps at a time, which stay in the second-level cache."""
+    step = max(1, len(events) * _MANY // max(1, events.size))
+    for first in range(0, len(events), step):
+        yield events[first : first + step]
 
 
 def _count_by_source(events: NDArray[Any]) -> NDArray[np.int64]:

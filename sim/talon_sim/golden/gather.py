@@ -36,7 +36,7 @@ class Windows:
         assert y.even is not None and x.even is not None
         self.shape = (y.n_target, x.n_target)
         padded = np.zeros((n_frames, n_channels, y.extent, x.extent), np.float32)
-        (to_y, self._from_y), (to_x, self._from_x) = _overlap(y), _overlap(x)
+        (to_y, self._from_y), (to_x, self._from_x) = overlap(y), overlap(x)
         self._inside = padded[:, :, to_y, to_x]
         frame, channel, row, column = padded.strides
         taps = (len(y.taps), len(x.taps))
@@ -107,7 +107,7 @@ class Selection:
         return windows.reshape(n_frames, -1, self.shape[0] * self.shape[1])
 
 
-def _overlap(axis: Axis) -> tuple[slice, slice]:
+def overlap(axis: Axis) -> tuple[slice, slice]:
     """Return where sources stand in the padded axis, and which of them do."""
     assert axis.even is not None
     before = -axis.even[0]

@@ -6,16 +6,18 @@ that is added to it, exactly. What is negative is clipped, so truncation to an i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch import numerics
+from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntArray, Population
 from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.neurons import Potentials, constant
-from talon_sim.golden.windows import combined
+from talon_sim.golden.phases import by_phase
 
 
 class GradedNeurons:
@@ -56,33 +58,40 @@ class GradedWindows:
     share multiplier and offset, and only one of them is requantized.
     """
 
-    def __init__(self, population: Population) -> None:
+    def __init__(self, population: Population, synapses: MapSynapses) -> None:
         assert population.pool is not None
-        self._size = population.pool.size
-        self._shape = shape = population.shape
-        rows, columns = self._size
-        multiplier = population.decay / numerics.DECAY_ONE
+        rows, columns = population.pool.size
+        self._synapses, self._n_phases = synapses, rows * columns
+        shape = population.shape
         first = (slice(None), slice(None, None, rows), slice(None, None, columns))
-        self._multiplier = _by_channel(multiplier.reshape(shape)[first])
-        self._offset = _by_channel(population.v_reset.reshape(shape)[first].astype(np.float64))
-        self._lowest = _by_channel(lowest_sums(population.decay, population.v_reset).reshape(shape))
-        self._largest = float(population.threshold[0])
-
-    @staticmethod
-    def fits(population: Population) -> bool:
-        """Tell whether windows are all that such a population has to know."""
-        pool = population.pool
-        return (
-            population.kind == "graded"
-            and population.table is None
-            and pool is not None
-            and pool.kind == "max"
-            and all(
-                is_even(values, population) for values in (population.decay, population.v_reset)
+        multiplier, offset = population.decay, population.v_reset
+        self._multiplier, self._offset, self._lowest, self._highest = (
+            _by_channel(values.reshape(shape)[first])
+            for values in (
+                (multiplier / numerics.DECAY_ONE).astype(np.float32),
+                offset.astype(np.float32),
+                lowest_sums(multiplier, offset),
+                highest_values(multiplier, int(population.threshold[0])),
             )
         )
+        self._shape = (shape[0], shape[1] // rows, shape[2] // columns)
 
-    def run(self, synapses: MapSynapses, events: NDArray[Any], out: NDArray[np.uint8]) -> int:
+    @staticmethod
+    def of(population: Population, weights: Sequence[Any]) -> GradedWindows | None:
+        """Return those of a population, given all weights into it; None where they do not fit."""
+        pool = population.pool
+        if population.kind != "graded" or pool is None or pool.kind != "max":
+            return None
+        if population.table is not None:
+            return None
+        if len(weights) != 1 or not isinstance(weights[0], Kernel):
+            return None
+        if not all(is_even(v, population) for v in (population.decay, population.v_reset)):
+            return None
+        kernel = by_phase(weights[0], pool.size)
+        return None if kernel is None else GradedWindows(population, MapSynapses(kernel, frac=0))
+
+    def run(self, events: NDArray[Any], out: NDArray[np.uint8]) -> int:
         """Write what events (T, B, n_source) make of all windows (T, B, n_sent), a few at a time.
 
         Returns
@@ -93,28 +102,31 @@ class GradedWindows:
         frames, windows = (values.reshape(-1, values.shape[2]) for values in (events, out))
         silent = np.zeros((1, *self._shape), np.float32)
         n_sent = 0
-        for part, found in synapses.sums(frames, packed=True):
-            none = np.broadcast_to(silent, (len(frames[part]), *self._shape))
-            n_sent += self.write(none if found is None else found, windows[part])
+        for part, found in self._synapses.sums(frames, packed=True):
+            count = len(frames[part])
+            none = np.broadcast_to(silent, (count, self._n_phases, *self._shape))
+            sums = none if found is None else found.reshape(none.shape)
+            n_sent += self.write(sums, windows[part])
         return n_sent
 
     def write(self, sums: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
-        """Write the payloads of windows (m, O x P x Q) of sums (m, O, H, W).
+        """Write the payloads of windows (m, O x P x Q) of sums (m, phases, O, P, Q).
 
         Returns
         -------
         int
             How many neurons have a payload that is not zero.
         """
-        rows, columns = self._size
         n_sent = int(np.count_nonzero(sums >= self._lowest))
-        best = combined(np.maximum, combined(np.maximum, sums, rows, 2), columns, 3)
-        value = best + self._offset
-        np.multiply(value, self._multiplier, out=value)
-        np.add(value, 0.5, out=value)
-        np.maximum(value, 0.0, out=value)
-        np.minimum(value, self._largest, out=value)
-        np.copyto(out.reshape(value.shape), value, casting="unsafe")
+        best = np.maximum(sums[:, 0], sums[:, -1])
+        for phase in range(1, self._n_phases - 1):
+            np.maximum(best, sums[:, phase], out=best)
+        np.add(best, self._offset, out=best)
+        np.minimum(best, self._highest, out=best)
+        np.maximum(best, 0, out=best)
+        np.multiply(best, self._multiplier, out=best)
+        np.add(best, 0.5, out=best)
+        np.copyto(out.reshape(best.shape), best, casting="unsafe")
         return n_sent
 
 
@@ -133,6 +145,17 @@ def lowest_sums(multiplier: IntArray, offset: IntArray) -> NDArray[np.float32]:
     needed = -(-numerics.DECAY_ONE // (2 * np.maximum(m, 1))) - offset
     never = np.finfo(np.float32).max
     return np.where(m > 0, needed, never).astype(np.float32)
+
+
+def highest_values(multiplier: IntArray, largest: int) -> NDArray[np.float32]:
+    """Return the greatest sums plus offset that count: those above make the largest payload too.
+
+    Up to there (sum + offset) m + 1/2 has 24 bits, so that float32 holds it exactly. A multiplier
+    is 1 at most: payloads leave out none, and the largest is reached.
+    """
+    m = np.maximum(multiplier.astype(np.int64), 1)
+    below = (largest + 1) * numerics.DECAY_ONE - numerics.DECAY_ONE // 2
+    return np.minimum((below - 1) // m, numerics.ACC_MAX).astype(np.float32)
 
 
 def _by_channel(values: NDArray[Any]) -> NDArray[Any]:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from talon.compiler.network import IntArray, IntNetwork
 from talon_sim.golden.arrays import Arrays, arrays_for, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
-from talon_sim.golden.edges import count_events, distinct
+from talon_sim.golden.edges import count_events, count_nonzero, distinct, in_parts
 from talon_sim.golden.fast import fast_engine, wants_kernels
 from talon_sim.golden.order import plan_of
-from talon_sim.golden.run import Engine
+from talon_sim.golden.run import NumpyEngine
 from talon_sim.trace import Trace
 
 if TYPE_CHECKING:
-    from talon_sim.golden.fast.stages import FastEngine
+    from talon_sim.golden.stages import Engine
 
 
 def golden_run(network: IntNetwork, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
@@ -46,7 +46,7 @@ class GoldenModel:
         self.network = network
         self._fast = fast
         self._plan = plan_of(network)
-        self._engines: dict[bool, Engine | FastEngine] = {}
+        self._engines: dict[bool, Engine] = {}
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
         """Run all samples from a state of zero.
@@ -65,13 +65,13 @@ class GoldenModel:
             The inputs are not those of the network, or out of range; or one varies over time
             although all its projections hold what arrives in timestep 0.
         """
-        n_steps, n_samples = self._check_inputs(inputs)
+        n_steps, n_samples, n_sent = self._check_inputs(inputs)
         observed = self._observed(probe)
         arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
         engine = self._engine_for(n_steps * n_samples)
-        counters = engine.run(arrays)
+        counters, of_populations = engine.run(arrays)
         edges = [edge for into in engine.edges.values() for edge in into]
-        counters |= count_events(edges, arrays.sent)
+        counters |= count_events(edges, arrays.sent, n_sent | of_populations)
         return Trace(
             target="golden",
             n_steps=n_steps,
@@ -81,11 +81,11 @@ class GoldenModel:
             counters=counters,
         )
 
-    def _engine_for(self, n_frames: int) -> Engine | FastEngine:
+    def _engine_for(self, n_frames: int) -> Engine:
         """Return what runs so many timesteps times samples: made once, and compiled if it pays."""
         is_fast = wants_kernels(self._fast, self.network, n_frames)
         if is_fast not in self._engines:
-            make = fast_engine if is_fast else Engine
+            make = fast_engine if is_fast else NumpyEngine
             self._engines[is_fast] = make(self.network, self._plan)
         return self._engines[is_fast]
 
@@ -114,7 +114,9 @@ class GoldenModel:
             return {p.name for p in self.network.populations}
         return {output.population for output in self.network.outputs}
 
-    def _check_inputs(self, inputs: Mapping[str, IntArray]) -> tuple[int, int]:
+    def _check_inputs(self, inputs: Mapping[str, IntArray]) -> tuple[int, int, dict[str, int]]:
+        """Return T, B, and how many payloads that are not zero distinct frames of inputs have."""
+        n_sent: dict[str, int] = {}
         ports = {port.name: port for port in self.network.inputs}
         if set(inputs) != set(ports):
             raise ValueError(f"Inputs must be {sorted(ports)}, not {sorted(inputs)}")
@@ -130,13 +132,17 @@ class GoldenModel:
                 )
             low = -port.payload_max if port.signed else 0
             frames = distinct(payload)
-            if frames.size and not low <= frames.min() <= frames.max() <= port.payload_max:
-                raise ValueError(
-                    f"Input {name!r} payloads must be between {low} and {port.payload_max}, "
-                    f"not {frames.min()} to {frames.max()}"
-                )
+            n_sent[name] = 0
+            for part in in_parts(frames):  # each is read once from memory
+                if not _is_within(part, low, port.payload_max):
+                    raise ValueError(
+                        f"Input {name!r} payloads must be between {low} and {port.payload_max}, "
+                        f"not {frames.min()} to {frames.max()}"
+                    )
+                is_bytes = part.dtype.itemsize == 1 and port.payload_max == 1 and not port.signed
+                n_sent[name] += count_nonzero(part.view(np.bool_) if is_bytes else part)
             self._check_constant(name, frames)
-        return shape
+        return *shape, n_sent
 
     def _check_constant(self, name: str, frames: NDArray[Any]) -> None:
         """Require one frame of an input that is sent in timestep 0 alone."""
@@ -149,3 +155,13 @@ class GoldenModel:
                 f"Input {name!r} must be the same in all timesteps, since all its projections "
                 f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
             )
+
+
+def _is_within(frames: NDArray[Any], low: int, high: int) -> bool:
+    """Tell whether all values are within limits; those of the type need not be looked at."""
+    kind, bits = frames.dtype.kind, 8 * frames.dtype.itemsize
+    if not frames.size or kind == "b":
+        return True
+    if kind == "u" and low == 0:
+        return high >> bits > 0 or high == (1 << bits) - 1 or bool(frames.max() <= high)
+    return bool(low <= frames.min() and frames.max() <= high)

@@ -56,8 +56,8 @@ class Neurons:
             float(np.abs(population.threshold.astype(np.int64)).max()) if self._subtract else 0.0,
             float(np.abs(population.v_reset.astype(np.int64)).max()) if self._zero else 0.0,
         )
-        decay = int(population.decay.max())
-        self._memory = numerics.DECAY_ONE / max(numerics.DECAY_ONE - decay, 1e-9)
+        self._decay = int(population.decay.max()) / numerics.DECAY_ONE
+        self._memory = 1 / max(1 - self._decay, 1e-9)
 
     def start(self, n_samples: int, n_steps: int) -> Neurons:
         """Return neurons like these at rest, for as many samples and timesteps."""
@@ -126,17 +126,22 @@ class Neurons:
     def _cannot_saturate(self, drive: Potentials) -> bool:
         """Bound the potentials of the coming timesteps.
 
-        With ``m`` the largest of the potentials now, the thresholds and the reset values, and
-        ``d`` the largest drive, step by step ``|V| <= m + d (1 + a + a^2 + ...)`` for decay ``a``.
-        Where the weights do not prove it, the drive at hand may.
+        What a timestep leaves of a potential is at most its decayed magnitude, a threshold, or a
+        reset value; then the drive is added. Where the weights do not prove it, the drives at hand
+        may, of which the largest of each timestep is looked at.
         """
         if not self._bounded or len(drive) < 2:
             return False
-        start = max(self._v.max(), -self._v.min(), self._floor)
+        bound = max(self._v.max(), -self._v.min())
         steps = min(len(drive), self._memory)
-        if start + self._reach * steps < numerics.V_MAX:
+        if max(bound, self._floor) + self._reach * steps < numerics.V_MAX:
             return True
-        return bool(start + max(drive.max(), -drive.min()) * steps < numerics.V_MAX)
+        frames = drive.reshape(len(drive), -1)
+        for largest in np.maximum(frames.max(axis=1), -frames.min(axis=1)).tolist():
+            bound = max(bound * self._decay, self._floor) + largest
+            if bound >= numerics.V_MAX:
+                return False
+        return True
 
     def _integrate(self, drive: Potentials) -> None:
         v = self._v

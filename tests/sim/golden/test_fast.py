@@ -62,8 +62,22 @@ def test_chunks_and_samples_do_not_change_the_result(seed, monkeypatch):
     network = random_map_network(rng, MapLimits())
     inputs = random_map_payloads(rng, network, n_steps=7, n_samples=5)
     whole = assert_equal(network, inputs)
-    monkeypatch.setattr("talon_sim.golden.fast.stages._CHUNK", 100)
+    monkeypatch.setattr("talon_sim.golden.fast.stages.FastStage.room", 100)
     assert compare(whole, assert_equal(network, inputs)).equal
+
+
+@pytest.mark.parametrize(("n_steps", "n_samples"), [(0, 2), (3, 0)])
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_to_run(seed, n_steps, n_samples):
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    inputs = random_payloads(rng, network, n_steps=3, n_samples=2)
+    few = {name: values[:n_steps, :n_samples] for name, values in inputs.items()}
+    fast, numpy = (GoldenModel(network, fast=choice).run(few) for choice in (True, False))
+    assert fast.counters == numpy.counters
+    assert fast.counters["updates"] == 0
+    shapes = [{name: v.shape for name, v in trace.spikes.items()} for trace in (fast, numpy)]
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from talon_sim.golden import GoldenModel, fast
-from talon_sim.golden.run import Engine
+from talon_sim.golden.run import NumpyEngine
 from talon_sim.testing import random_network, random_payloads
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
@@ -73,7 +73,7 @@ def test_switched_off_a_model_runs_on_numpy(network, monkeypatch):
     monkeypatch.setenv(fast.VARIABLE, "0")
     model = GoldenModel(network)
     model.run(random_payloads(np.random.default_rng(0), network, n_steps=3, n_samples=1))
-    assert all(isinstance(engine, Engine) for engine in model._engines.values())
+    assert all(isinstance(engine, NumpyEngine) for engine in model._engines.values())
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="the extra [fast] is not installed")

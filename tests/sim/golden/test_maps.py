@@ -227,9 +227,9 @@ def test_chunks_and_blocks_do_not_change_the_result(seed, monkeypatch):
     network = random_map_network(rng)
     inputs = random_map_payloads(rng, network, n_steps=11, n_samples=5)
     whole = golden_run(network, inputs)
-    monkeypatch.setattr("talon_sim.golden.run._CHUNK", 300)
+    monkeypatch.setattr("talon_sim.golden.run.NumpyStage.room", 300)
     monkeypatch.setattr("talon_sim.golden.maps._CHUNK", 300)
-    monkeypatch.setattr("talon_sim.golden.arrays._STATES", 400)
+    monkeypatch.setattr("talon_sim.golden.stages._STATES", 400)
     assert_same(golden_run(network, inputs), whole)
 
 
@@ -472,7 +472,10 @@ def test_windows_alone_are_those_of_all_neurons(size, per_neuron):
     network = one_map(taps, shape[1:], padding=1, v_reset=(offset * 3).astype(np.int32))
     (population,) = network.populations
     multiplier = np.full(population.n, 9000, np.int32) + (channel * 700).astype(np.int32)
-    population = replace(population, decay=multiplier, pool=Pool(kind="max", size=size))
+    largest = np.full(population.n, 7, np.int32)  # which many sums pass
+    population = replace(
+        population, decay=multiplier, threshold=largest, pool=Pool(kind="max", size=size)
+    )
     first = IntNetwork(
         inputs=network.inputs, populations=(population,), projections=network.projections,
         outputs=network.outputs,

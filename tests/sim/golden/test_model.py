@@ -75,7 +75,7 @@ def test_time_chunks_do_not_change_the_result(seed, monkeypatch):
     network = random_network(rng)
     inputs = random_payloads(rng, network, n_steps=23, n_samples=3)
     whole = golden_run(network, inputs)
-    monkeypatch.setattr("talon_sim.golden.run._CHUNK", 200)
+    monkeypatch.setattr("talon_sim.golden.run.NumpyStage.room", 200)
     pieces = golden_run(network, inputs)
     assert compare(whole, pieces).equal
     assert whole.counters == pieces.counters
@@ -190,7 +190,7 @@ def test_saturation_is_found_wherever_the_bound_lets_it_be(sign, decay):
 @pytest.mark.parametrize("chunk", [2, 3, 1 << 19])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_saturation_in_a_later_chunk_is_found(sign, chunk, monkeypatch):
-    monkeypatch.setattr("talon_sim.golden.run._CHUNK", chunk)
+    monkeypatch.setattr("talon_sim.golden.run.NumpyStage.room", chunk)
     network = one_layer([[sign * 100]], payload_max=255, reset="none", frac=7)
     inputs = {"in": np.full((9, 1, 1), 255, np.int16)}
     trace, expected = golden_run(network, inputs), scalar.run_scalar(network, inputs)

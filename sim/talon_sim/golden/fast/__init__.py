@@ -93,7 +93,6 @@ def _seconds_of_numpy(network: IntNetwork, n_frames: int) -> float:
 
 def _is_compiled() -> bool:
     """Tell whether kernels are in the cache."""
-    from talon_sim.golden.fast.cache import cache_folder
+    from talon_sim.golden.fast.cache import has_kernels
 
-    folder = cache_folder()
-    return folder is not None and any(folder.glob("*/kernels.*.nbc"))
+    return has_kernels()

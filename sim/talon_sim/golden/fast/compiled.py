@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from numba.core import config
 
-from talon_sim.golden.fast.cache import cache_folder
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from talon_sim.golden.fast.cache import kernel_folder
 
 _FLAGS = {"reassoc", "contract", "nsz", "nnan", "ninf"}
 """What the compiler may assume: every sum is exact in any order, and all values are finite."""
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function at its first call; it then runs without the GIL.
 
     Files are named after the source, its date and the processor, and replaced as a whole, so that
@@ -29,14 +27,14 @@ def compiled(function: Function) -> Function:
     settings.CACHE_DIR = folder  # Numba reads it here and now, for this function
     try:
         make = numba.njit(nogil=True, cache=bool(folder), fastmath=_FLAGS, error_model="numpy")
-        return make(function)  # type: ignore[no-any-return]
+        return make(function)
     finally:
         settings.CACHE_DIR = before
 
 
 def _writable_folder() -> str:
     """Return the folder of the cache, made if need be, or nothing where none can be made."""
-    folder = cache_folder()
+    folder = kernel_folder()
     if folder is None:
         return ""
     try:

@@ -11,18 +11,24 @@ from numpy.typing import NDArray
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import Population, Projection
 from talon.compiler.sparse import SparseMatrix
-from talon_sim.golden.fast import kernels
-from talon_sim.golden.maps import MapSynapses
+from talon_sim.golden.fast import adding, multiplying
+from talon_sim.golden.fast.vectors import LANES
+from talon_sim.golden.fast.windows import Windows
 from talon_sim.golden.synapses import lists_of
 
+Ends = tuple[int, int, int, int]
+Way = tuple[str, tuple[Any, ...]]
+"""Which kernel runs (an argument of ``fused.run_stage``), and what it takes."""
+
 Events = NDArray[np.uint8] | NDArray[np.int16]
-Sums = NDArray[np.float32]
+Frame = Events
+"""Payloads (T, B, n_source), and of one timestep and sample."""
 
-RUN = 32
-"""Values in whose multiples runs of targets are added: vectors without a remainder."""
+Sums = NDArray[np.int32]
 
-_DENSE = 0.25
-"""From this share of sources on that send, a matrix product is the faster (measured)."""
+_DENSE = {True: 0.6, False: 0.25}
+"""From this share of sources on that send a product is the faster (measured): of spikes, and of
+payloads."""
 
 
 class Layout:
@@ -56,175 +62,123 @@ class Layout:
 class Rows:
     """A matrix: the rows of those who send are added, or where they are many it is multiplied."""
 
-    def __init__(self, weight: NDArray[np.int8], *, frac: int, layout: Layout) -> None:
-        self._matrix = np.ascontiguousarray(weight[layout.order].T, np.float32)
-        self._matrix *= np.float32(1 << frac)
+    def __init__(self, weight: NDArray[np.int8], *, layout: Layout, is_binary: bool) -> None:
+        self._n, n_source = weight.shape
+        self._is_binary = is_binary
+        self._length = -(-self._n // LANES) * LANES
+        rows = np.zeros((n_source + 1, self._length), np.int8)
+        rows[:-1, : self._n] = weight[layout.order].T
+        self._rows = rows.reshape(-1)
 
-    def add(self, events: Events, steps: range, samples: range, acc: Sums, fresh: bool) -> None:
-        """Add the currents of some timesteps and samples; ``fresh`` sums are to be written."""
-        part = events[steps.start : steps.stop, samples.start : samples.stop]
-        if np.count_nonzero(part) > _DENSE * part.size:
-            given = part.reshape(-1, len(self._matrix)).astype(np.float32)
-            out = acc[: len(part)].reshape(len(given), -1)
-            if fresh:
-                np.matmul(given, self._matrix, out=out)
-            else:
-                out += given @ self._matrix
-            return
-        if fresh:
-            acc[:] = 0
-        active = np.empty(len(self._matrix) + 1, np.uint64)
-        kernels.add_rows(events, *_ends(steps, samples), self._matrix, active, acc)
+    @cached_property
+    def _product(self) -> tuple[Any, ...]:
+        rows = self._rows.reshape(-1, self._length)[:-1]
+        return (*multiplying.panels_of(rows), self._n)
+
+    def way(self, frame: Frame | None) -> Way:
+        """Return how events are best added, to judge from one frame of them, if there is one."""
+        if _is_dense(frame, self._is_binary):
+            return "row_product", self._product
+        return "rows", (self._rows, self._length, self._n, self._is_binary)
 
 
 class Lists:
     """Listed synapses, event by event; they are short, since reading them is what takes time."""
 
-    def __init__(self, weight: SparseMatrix, *, frac: int, layout: Layout) -> None:
-        self._start = weight.start.astype(np.int64)
-        kind = np.uint16 if weight.shape[0] <= 1 << 16 else np.uint32
-        self._target = layout.place[weight.target].astype(kind)
-        self._value = weight.value
-        self._scale = np.float32(1 << frac)
+    def __init__(self, weight: SparseMatrix, *, layout: Layout) -> None:
+        n = weight.shape[0]
+        target = layout.place[weight.target].astype(np.uint16 if n <= 1 << 16 else np.uint32)
+        self._tables = (weight.start.astype(np.int64), target, weight.value, n)
 
-    def add(self, events: Events, steps: range, samples: range, acc: Sums, fresh: bool) -> None:
-        """Add the currents of some timesteps and samples; ``fresh`` sums are to be written."""
-        if fresh:
-            acc[:] = 0
-        kernels.add_lists(
-            events,
-            *_ends(steps, samples),
-            self._start,
-            self._target,
-            self._value,
-            self._scale,
-            acc,
-        )
+    def way(self, frame: Frame | None) -> Way:
+        """Return how events are added."""
+        del frame
+        return "lists", self._tables
 
 
 class Picked:
     """At most one synapse for each target."""
 
-    def __init__(self, weight: SparseMatrix, *, frac: int, layout: Layout) -> None:
+    def __init__(self, weight: SparseMatrix, *, layout: Layout) -> None:
         n_target, n_source = weight.shape
         source = np.zeros(n_target, np.intp)
         source[weight.target] = weight.sources
-        value = np.zeros(n_target, np.float32)
+        value = np.zeros(n_target, np.int16)
         value[weight.target] = weight.value
         source = source[layout.order]
         is_diagonal = np.array_equal(source, np.arange(n_source))
-        self._source = np.zeros(0, np.uint64) if is_diagonal else source.astype(np.uint64)
-        self._weight = value[layout.order] * np.float32(1 << frac)
+        sources = np.zeros(0, np.uint64) if is_diagonal else source.astype(np.uint64)
+        self._tables = (sources, value[layout.order])
 
-    def add(self, events: Events, steps: range, samples: range, acc: Sums, fresh: bool) -> None:
-        """Add the currents of some timesteps and samples; ``fresh`` sums are to be written."""
-        if fresh:
-            acc[:] = 0
-        kernels.add_picked(events, *_ends(steps, samples), self._source, self._weight, acc)
+    def way(self, frame: Frame | None) -> Way:
+        """Return how events are added."""
+        del frame
+        return "picked", self._tables
 
 
-class Windows:
-    """A kernel: each event adds its taps to the targets around it.
+class Maps:
+    """A kernel: taps of each event are added around it, or where they are many it is a product."""
 
-    Targets of one source that are neighbours in a row, with all their channels, are one run of
-    values, whose weights stand side by side for every combination of taps that occurs.
+    def __init__(self, kernel: Kernel, *, is_binary: bool) -> None:
+        self._windows = Windows(kernel)
+        self._is_binary = is_binary
+
+    def way(self, frame: Frame | None) -> Way:
+        """Return how events are best added, to judge from one frame of them, if there is one."""
+        windows = self._windows
+        if _is_dense(frame, self._is_binary) and windows.product is not None:
+            return "map_product", windows.product
+        return "windows", (*windows.tables, self._is_binary)
+
+
+AnySynapses = Rows | Lists | Picked | Maps
+
+_KERNELS = {
+    "rows": adding.add_rows,
+    "windows": adding.add_windows,
+    "row_product": multiplying.multiply_rows,
+    "map_product": multiplying.multiply_windows,
+    "lists": adding.add_lists,
+    "picked": adding.add_picked,
+}
+
+
+def add_events(
+    synapses: AnySynapses, events: Events, steps: range, samples: range, acc: Sums
+) -> None:
+    """Add the currents of some timesteps and samples to ``acc`` (steps, samples, n)."""
+    ends = ends_of(steps, samples)
+    name, arguments = synapses.way(events[steps.start, samples.start])
+    _KERNELS[name](events, *ends, *arguments, acc.reshape(-1))
+
+
+def synapses_of(projection: Projection, *, layout: Layout, is_binary: bool) -> AnySynapses:
+    """Return the synapses of a projection into a population with this layout.
+
+    ``is_binary`` tells that no payload is larger than 1, or negative.
     """
-
-    def __init__(self, kernel: Kernel, *, frac: int) -> None:
-        self._kernel, self._frac = kernel, frac
-        n_in, n_out = kernel.taps.shape[2:]
-        stride = kernel.target_shape[2] * n_out
-        is_joined = kernel.rows.T >= 0
-        _, targets = np.nonzero(is_joined)
-        self._row_start = _starts(is_joined.sum(axis=1))
-        self._row_target = targets.astype(np.int32)
-        self._row_tap = kernel.rows.T[is_joined].astype(np.int32)
-        taps = kernel.taps.astype(np.float32) * np.float32(1 << frac)
-        blocks: dict[tuple[int, ...], int] = {}
-        parts: list[NDArray[np.float32]] = []
-        runs: list[tuple[int, int, int]] = []
-        counts: list[int] = []
-        for column in kernel.columns.T:
-            found = _runs_of(column)
-            counts.append(len(found))
-            for first, tap in found:
-                if tap not in blocks:
-                    blocks[tap] = sum(part.shape[2] for part in parts)
-                    parts.append(_side_by_side(taps, tap))
-                runs.append((first * n_out, _whole(len(tap) * n_out), blocks[tap]))
-        self._run_start = _starts(np.array(counts))
-        self._runs = np.array(runs, np.int32).reshape(-1, 3)
-        empty = np.zeros((len(taps), n_in, 0), np.float32)
-        values = np.concatenate([empty, *parts], axis=2)
-        self._shape = (*kernel.source_shape, kernel.n_target, stride, values.shape[2])
-        self._taps = values.reshape(-1).copy()
-
-    @cached_property
-    def product(self) -> MapSynapses:
-        """The same kernel as a matrix product."""
-        return MapSynapses(self._kernel, frac=self._frac)
-
-    def add(self, events: Events, steps: range, samples: range, acc: Sums, fresh: bool) -> None:
-        """Add the currents of some timesteps and samples; ``fresh`` sums are to be written."""
-        if fresh:
-            acc[:] = 0
-        kernels.add_windows(
-            events,
-            *_ends(steps, samples),
-            self._shape,
-            self._row_start,
-            self._row_target,
-            self._row_tap,
-            self._run_start,
-            self._runs,
-            self._taps,
-            acc.reshape(-1),  # and the ``RUN`` values behind it
-        )
-
-
-AnySynapses = Rows | Lists | Picked | Windows
-
-
-def synapses_of(projection: Projection, *, frac: int, layout: Layout) -> AnySynapses:
-    """Return the synapses of a projection into a population with this layout."""
     weight = projection.weight
     if isinstance(weight, Kernel):
         height, width, channels = layout.shape
         if weight.target_shape == (channels, height, width):
-            return Windows(weight, frac=frac)
+            return Maps(weight, is_binary=is_binary)
         weight = SparseMatrix.of(weight.dense())
     lists = lists_of(weight)
     if lists is None:
         assert isinstance(weight, np.ndarray)
-        return Rows(weight, frac=frac, layout=layout)
+        return Rows(weight, layout=layout, is_binary=is_binary)
     if np.bincount(lists.target, minlength=1).max() <= 1:
-        return Picked(lists, frac=frac, layout=layout)
-    return Lists(lists, frac=frac, layout=layout)
+        return Picked(lists, layout=layout)
+    return Lists(lists, layout=layout)
 
 
-def _ends(steps: range, samples: range) -> tuple[int, int, int, int]:
+def _is_dense(frame: Frame | None, is_binary: bool) -> bool:
+    """Tell whether many sources send."""
+    if frame is None:
+        return False
+    return int(np.count_nonzero(frame)) > _DENSE[is_binary] * frame.size
+
+
+def ends_of(steps: range, samples: range) -> Ends:
+    """Return ranges of timesteps and samples as kernels take them."""
     return steps.start, steps.stop, samples.start, samples.stop
-
-
-def _starts(counts: NDArray[Any]) -> NDArray[np.int32]:
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-
-
-def _runs_of(taps: NDArray[np.int16]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the first target and the taps of each run of targets that a source column has."""
-    targets = np.flatnonzero(taps >= 0)
-    if not len(targets):
-        return []
-    pieces = np.split(targets, np.flatnonzero(np.diff(targets) > 1) + 1)
-    return [(int(piece[0]), tuple(taps[piece].tolist())) for piece in pieces]
-
-
-def _side_by_side(taps: NDArray[np.float32], columns: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the weights (rows of taps, C, columns x O) of taps of these columns."""
-    chosen = taps[:, list(columns)].transpose(0, 2, 1, 3)
-    values = chosen.reshape(len(taps), taps.shape[2], -1)
-    return np.pad(values, [(0, 0), (0, 0), (0, _whole(values.shape[2]) - values.shape[2])])
-
-
-def _whole(length: int) -> int:
-    return -(-length // RUN) * RUN

@@ -1,0 +1,110 @@
+"""Compiled: what a map sends, from values that are kept channel last, (P, Q, O)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from talon.arch import numerics
+from talon_sim.golden.fast.compiled import compiled
+from talon_sim.golden.fast.vectors import LANES, take_larger
+
+_LANES = np.uint64(LANES)
+PAYLOAD_MAX = numerics.PAYLOAD_MAX
+
+MAX, SUM = 1, 2
+"""Kinds of pool; 0 is none."""
+
+
+@compiled
+def send(values, shape, pool, line, out):
+    """Write what windows of bytes send, in the order (O, P, Q).
+
+    ``line`` has room for a row.
+    """
+    n_rows, n_columns, n_channels = shape
+    kind, height, width = pool
+    n, n_p, n_q = np.uint64(n_channels), np.uint64(n_rows // height), np.uint64(n_columns // width)
+    length = np.uint64(n_columns) * n
+    for p in range(n_p):
+        first = p * np.uint64(height) * length
+        if kind == SUM:
+            for o in range(n):
+                for q in range(n_q):
+                    at = first + q * np.uint64(width) * n + o
+                    total = _sum_of(values, at, length, n, height, width)
+                    out[(o * n_p + p) * n_q + q] = min(total, PAYLOAD_MAX)
+        else:
+            largest_rows(values, first, length, height, line)
+            largest_columns(line, n, n_q, width, line)
+            turn(line, n, n_q, out, p * n_q, n_p * n_q)
+
+
+@compiled
+def _sum_of(values, at, length, n, height, width):
+    """Return the sum of a window."""
+    total = np.int32(0)
+    for i in range(np.uint64(height)):
+        for j in range(np.uint64(width)):
+            total += values[at + i * length + j * n]
+    return total
+
+
+@compiled
+def largest_rows(values, first, length, height, best):
+    """Write the largest of ``height`` rows from ``values[first:]`` on to ``best``."""
+    above = values[first : first + length]
+    if height == 1:
+        for i in range(length):
+            best[i] = above[i]
+        return
+    below = values[first + length : first + np.uint64(2) * length]
+    for i in range(length):
+        best[i] = max(above[i], below[i])
+    for row in range(np.uint64(2), np.uint64(height)):
+        below = values[first + row * length : first + (row + np.uint64(1)) * length]
+        for i in range(length):
+            best[i] = max(best[i], below[i])
+
+
+@compiled
+def largest_columns(line, n, n_q, width, best):
+    """Write the largest of every ``width`` columns of a row (Q, n) to ``best``.
+
+    ``best`` may be the row: what is written has been read before.
+    """
+    size = np.uint64(width) * n
+    n_blocks = n // _LANES
+    if width == 1 or n % _LANES != np.uint64(0):
+        for q in range(n_q):
+            for o in range(n):
+                largest = line[q * size + o]
+                for j in range(np.uint64(1), np.uint64(width)):
+                    largest = max(largest, line[q * size + j * n + o])
+                best[q * n + o] = largest
+        return
+    for q in range(n_q):
+        take_larger(best, q * n, line, q * size, line, q * size + n, n_blocks)
+        for j in range(np.uint64(2), np.uint64(width)):
+            take_larger(best, q * n, best, q * n, line, q * size + j * n, n_blocks)
+
+
+@compiled
+def turn(line, n, n_q, out, at, stride):
+    """Write a row (Q, O) to ``out[o * stride + at:]``."""
+    for o in range(n):
+        to = o * stride + at
+        for q in range(n_q):
+            out[to + q] = line[q * n + o]
+
+
+@compiled
+def record(values, shape, out):
+    """Write values of a map in the order (O, P, Q)."""
+    n_places, n_channels = np.uint64(shape[0] * shape[1]), np.uint64(shape[2])
+    if n_places == 1:
+        for o in range(n_channels):
+            out[o] = values[o]
+        return
+    for o in range(n_channels):
+        for place in range(n_places):
+            out[o * n_places + place] = values[place * n_channels + o]
