@@ -215,13 +215,13 @@ def cycle_by_cycle(messages, times, depth, fetches):
             return accepted, streamer.through
         level, has_room, pushed = len(fifo), len(queue) < depth, stages[2]
         streamer.cycle(t, fifo)
-        # Decoder: three stages, of which a MAP event holds the first two for two cycles.
+        # Decoder: three stages, of which a MAP event holds the first two for a cycle.
         takes = bool(queue) and level < JOBS and not hold
         stages[2] = None if hold else stages[1]
         if hold:
             hold -= 1
         else:
-            hold = 2 if stages[0] is not None and stages[0].cost[0] == 3 else 0
+            hold = stages[0].cost[0] - 1 if stages[0] is not None else 0
             stages[1], stages[0] = stages[0], queue[0] if takes else None
         if takes:
             queue.pop(0)
@@ -248,12 +248,12 @@ def check_against_registers(line, messages, times, depth, fetches):
 def test_the_input_of_a_core_is_that_of_its_registers(seed):
     rng = np.random.default_rng(seed)
     depth, n = int(rng.choice([4, 8, 16, 32])), int(rng.integers(1, 120))
-    decodes = [[1], [3], [1, 3]][rng.integers(3)]
+    decodes = [[1], [2], [1, 2]][rng.integers(3)]
     streams = [[1], [0, 1, 2], [1, 9], [10], [3, 30]][rng.integers(5)]
     messages, times, time = [], [], 0
     for _ in range(n):
         decode, stream = int(rng.choice(decodes)), int(rng.choice(streams))
-        packet = Message(cost=(decode, 0, stream if decode == 3 else max(1, stream)))
+        packet = Message(cost=(decode, 0, stream if decode > 1 else max(1, stream)))
         messages.append(TOKEN if rng.random() < 0.1 else packet)
         time += int(rng.choice([0, 0, 0, 1, rng.integers(30)]))
         times.append(time)
@@ -272,7 +272,7 @@ def test_lists_and_the_tokens_between_them_are_those_of_registers(seed):
         stream = int(rng.choice(rows))
         packet = Message(cost=(1, 1, 1 + stream))
         if rng.random() < dense:
-            packet = Message(cost=(int(rng.choice([1, 3])), 0, 1 + stream))
+            packet = Message(cost=(int(rng.choice([1, 2])), 0, 1 + stream))
         messages.append(Message(is_token=True) if rng.random() < 0.4 else packet)
         time += int(rng.choice([0, 0, 0, 1, rng.integers(gap)]))
         times.append(time)
