@@ -32,7 +32,7 @@ test-all: lint contracts types ## everything: also the slow tests and the area b
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
 
-test-torch: ## the tests that compare with PyTorch and snnTorch, in an environment with them
+test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an environment with them
 	@tools/bootstrap.sh torch
 	.venv-torch/bin/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal -p no:cacheprovider $(PYTEST_ARGS) \
 	    $(shell grep -rlE 'importorskip.*torch' tests)

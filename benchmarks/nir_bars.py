@@ -99,10 +99,8 @@ def cnn_on_the_array(
     With ``max_spikes`` above 1 its neurons are those of sinabs, which fire several times in a
     timestep and subtract as many thresholds.
     """
-    graph = nir.read(data / "nir" / "cnn_sinabs.nir")
-    for node in graph.nodes.values() if max_spikes > 1 else ():
-        if isinstance(node, ir.IF):
-            node.reset, node.strict, node.max_spikes = "subtract", False, max_spikes
+    several = max_spikes if max_spikes > 1 else None
+    graph = nir.read(data / "nir" / "cnn_sinabs.nir", max_spikes=several)
     labelled = recordings(data / "nmnist")
     samples = np.stack([frames(path, n_steps) for path, _ in labelled[:10]], axis=1)
     program = talon.compile(graph, hw=HW if max_spikes == 1 else HW_COUNTING, calibration=samples)

@@ -29,6 +29,7 @@ from talon.testing import (
 )
 from talon.testing.blocks import BLOCKS
 from talon.testing.passes import layers_in_passes, maps_in_passes
+from talon_sim.testing import random_network, random_payloads
 
 Payloads = dict[str, IntArray]
 Array = NDArray[Any]
@@ -53,6 +54,10 @@ def workloads() -> list[Workload]:
                 Workload(name=f"random network {seed}, {hw}", make=partial(_network, seed, hw)),
             ]
     found += [
+        Workload(name=f"random layers {seed}, {hw}", make=partial(_layers, seed, hw))
+        for hw, seed in (("tiny_2x2", 11), ("tiny_2x2_map", 19), ("zynq_2x2", 112))
+    ]
+    found += [
         Workload(name=f"block: {name}", make=partial(_block, name, "zynq_2x2_map"))
         for name in BLOCKS
     ]
@@ -66,6 +71,13 @@ def workloads() -> list[Workload]:
             make=lambda: of_graph(maps_in_passes(), "tiny_2x2_map"),
         ),
     ]
+    found.append(
+        Workload(
+            name="random network 5, zynq_us_plus_map",
+            make=partial(_network, 5, "zynq_us_plus_map"),
+            small=False,
+        )
+    )
     found.append(Workload(name="MNIST MLP", make=lambda: of_example(MNIST), small=False))
     for hoist in (True, False):
         found.append(
@@ -114,7 +126,7 @@ def of_network(network: IntNetwork, payloads: Payloads, hw: str) -> tuple[Progra
 
 def _graph(seed: int, hw: str) -> tuple[Program, Payloads]:
     graph = random_map_graph(np.random.default_rng(seed))
-    return of_graph(graph, hw, n_steps=10, passes=1)
+    return of_graph(graph, hw, n_steps=10)
 
 
 def _block(name: str, hw: str) -> tuple[Program, Payloads]:
@@ -126,3 +138,10 @@ def _network(seed: int, hw: str) -> tuple[Program, Payloads]:
     limits = MapLimits()
     network = random_map_network(rng, limits)
     return of_network(network, random_map_payloads(rng, network, n_steps=10, n_samples=2), hw)
+
+
+def _layers(seed: int, hw: str) -> tuple[Program, Payloads]:
+    """Return layers without maps, with feedback, skips and many groups a core."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, max_neurons=60, max_populations=5)
+    return of_network(network, random_payloads(rng, network, n_steps=10, n_samples=2), hw)

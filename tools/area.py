@@ -40,6 +40,7 @@ COSTS: dict[str, dict[str, float]] = {
     "RAM64X1D": {"lut": 2},
     "RAM128X1S": {"lut": 2},
     "RAM128X1D": {"lut": 4},
+    "RAM256X1S": {"lut": 4},
     "RAM256X1D": {"lut": 8},
     "RAM32M": {"lut": 4},
     "RAM64M": {"lut": 4},

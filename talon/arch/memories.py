@@ -1,7 +1,7 @@
 """The configuration memories of a core, and the layout of their entries.
 
 A configuration section fills one memory from entry 0 on. An entry travels as ``Layout.n_words``
-32-bit words, least significant first; a weight word as ``lanes / 4`` of them. The CRC-32 of a
+32-bit words, least significant first; a weight word as ``word_bytes / 4`` of them. The CRC-32 of a
 section (ISO-HDLC, that of ``zlib.crc32``) runs over its words in little-endian byte order.
 """
 
@@ -113,6 +113,9 @@ class Counter(IntEnum):
     BLOCKED = 7  # cycles in which an output packet waited for the NoC
 
 
+_SYNAPSE_BITS = 16
+
+
 class MemoryLayouts:
     """Layouts of the entries of every memory for one array.
 
@@ -129,6 +132,7 @@ class MemoryLayouts:
         index = params.index_width
         # With feature maps it is the position in the scan of the group, not the neuron.
         position = index if params.has_maps else neuron
+        part = bits_for(params.lanes // params.synapses_per_word)
         mask = (Field("xmask", params.columns), Field("ymask", params.rows))
         self.edge = Layout(
             "edge",
@@ -160,8 +164,8 @@ class MemoryLayouts:
             "synapse",
             (
                 Field("weight", params.weight_width, signed=True, doc="zero: no synapse"),
-                Field("row", 7, doc="accumulator row"),
-                Field("half", 1, doc="entry k is for lane k (0) or lane k + lanes/2 (1)"),
+                Field("row", _SYNAPSE_BITS - params.weight_width - part, doc="accumulator row"),
+                Field("part", part, doc="entry k of n is for lane k + part * n"),
             ),
         )
         self.neuron = Layout(
@@ -364,7 +368,7 @@ def depth_of(memory: Memory, params: ArrayParams) -> int:
 def words_per_entry(memory: Memory, params: ArrayParams) -> int:
     """Return the number of 32-bit configuration words of one entry of ``memory``."""
     if memory is Memory.WEIGHT:
-        return params.lanes // 4
+        return params.word_bytes // 4
     if memory in (Memory.STATUS, Memory.COUNTER):
         return 1
     return MemoryLayouts(params).of_memory[memory].n_words

@@ -12,7 +12,10 @@ FORMAT_VERSION = 1
 
 
 OPTIONS = frozenset(
-    {"synaptic_current", "double_threshold", "n_axis", "multi_spike", "table_activation"}
+    {
+        *("synaptic_current", "double_threshold", "n_axis", "multi_spike"),
+        *("int4", "table_activation"),
+    }
 )
 """Fields that :meth:`ArrayParams.facts` leaves out while they are off."""
 
@@ -33,7 +36,9 @@ class ArrayParams:
     ``double_threshold`` their threshold may be twice as high in a timestep that begins above it;
     with ``n_axis`` entries of axis tables, cores hold feature maps: convolutions, graded values,
     pools; with ``multi_spike`` beside it neurons may fire several times in a timestep; with
-    ``table_activation`` beside it a group of graded neurons may have a table of 256 payloads.
+    ``table_activation`` beside it a group of graded neurons may have a table of 256 payloads. With
+    ``int4`` weights have four bits instead of eight, so a word of the same width has twice the
+    lanes.
     """
 
     name: str = "custom"
@@ -55,10 +60,10 @@ class ArrayParams:
     double_threshold: bool = False
     n_axis: int = 0
     multi_spike: bool = False
+    int4: bool = False
     table_activation: bool = False
 
     # Fixed by the numeric contract; not parameters, but every layout needs them.
-    weight_width = 8
     payload_width = 9
     acc_width = 24
     v_width = 24
@@ -76,7 +81,11 @@ class ArrayParams:
 
         check("columns", 1 <= self.columns <= 16, "between 1 and 16")
         check("rows", 1 <= self.rows <= 16, "between 1 and 16")
-        check("lanes", self.lanes in (4, 8, 16), "4, 8 or 16")
+        check("int4", type(self.int4) is bool, "True or False")
+        if self.int4:
+            check("lanes", self.lanes in (8, 16, 32), "8, 16 or 32 with weights of four bits")
+        else:
+            check("lanes", self.lanes in (4, 8, 16), "4, 8 or 16")
         check(
             "update_lanes",
             self.update_lanes in (1, 2, 4) and self.update_lanes <= self.lanes,
@@ -124,6 +133,31 @@ class ArrayParams:
         return {name: value for name, value in asdict(self).items() if value or name not in OPTIONS}
 
     @property
+    def weight_width(self) -> int:
+        """Bits of a weight."""
+        return 4 if self.int4 else 8
+
+    @property
+    def weight_max(self) -> int:
+        """Largest magnitude of a weight; the range is symmetric."""
+        return (1 << (self.weight_width - 1)) - 1
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a weight word."""
+        return self.lanes * self.weight_width // 8
+
+    @property
+    def synapses_per_word(self) -> int:
+        """Packed synapses, of 16 bits each, in a weight word."""
+        return self.word_bytes // 2
+
+    @property
+    def pointers_per_word(self) -> int:
+        """Pointers, of 32 bits each, in a weight word."""
+        return self.word_bytes // 4
+
+    @property
     def n_cores(self) -> int:
         """Number of cores in the mesh."""
         return self.columns * self.rows
@@ -154,7 +188,7 @@ class ArrayParams:
     @property
     def weight_bytes(self) -> int:
         """Bytes of weight memory of a core."""
-        return self.weight_words * self.lanes
+        return self.weight_words * self.word_bytes
 
     @property
     def hardware_hash(self) -> int:
@@ -205,6 +239,18 @@ TINY = ArrayParams(
 
 TINY_2X2 = replace(TINY, name="tiny_2x2", columns=2, rows=2)
 
+ZYNQ_US_PLUS_INT4 = ArrayParams(
+    name="zynq_us_plus_int4",
+    columns=4,
+    rows=4,
+    n_neurons=1024,
+    lanes=32,
+    weight_words=12288,
+    n_axis=1024,
+    int4=True,
+)
+"""16 cores of 32 lanes with feature maps: weights of four bits, six URAM a core."""
+
 _MULTI: dict[str, Any] = {"multi_spike": True, "double_threshold": True}
 
 PRESETS: dict[str, ArrayParams] = {
@@ -225,6 +271,10 @@ PRESETS: dict[str, ArrayParams] = {
         replace(ZYNQ_US_PLUS, name="zynq_us_plus_multi", n_axis=1024, **_MULTI),
         replace(ZYNQ_US_PLUS, name="zynq_2x2_multi", columns=2, rows=2, n_axis=1024, **_MULTI),
         replace(TINY_2X2, name="tiny_2x2_multi", n_axis=256, **_MULTI),
+        ZYNQ_US_PLUS_INT4,
+        replace(ZYNQ_US_PLUS_INT4, name="zynq_2x2_int4", columns=2, rows=2),
+        replace(TINY_2X2, name="tiny_2x2_int4", lanes=8, int4=True),
+        replace(TINY_2X2, name="tiny_2x2_int4_map", lanes=8, int4=True, n_axis=256),
         ZYNQ_US_PLUS_TABLE,
         replace(ZYNQ_US_PLUS_TABLE, name="zynq_2x2_table", columns=2, rows=2),
         replace(TINY_2X2, name="tiny_2x2_table", n_axis=256, table_activation=True),

@@ -154,7 +154,7 @@ def compile(
     data = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-    samples = _entering(split, data)
+    samples = entering(split, data)
     program = compile_graph(
         graph,
         params,
@@ -194,7 +194,7 @@ def plan(
     samples = None
     if calibration is not None:
         data = prepare_inputs(graph, calibration, n_steps, layout=layout)
-        samples = _entering(split, data)
+        samples = entering(split, data)
         n_steps = data.n_steps
     return plan_graph(
         graph,
@@ -209,8 +209,8 @@ def plan(
     )
 
 
-def _entering(split: Split, data: Inputs | None) -> Inputs | None:
-    """Return what enters the array of some samples."""
+def entering(split: Split, data: Inputs | None) -> Inputs | None:
+    """Return what enters the array of some samples, if there are any."""
     if data is None:
         return None
     _, values = array_inputs(split.prefix, split.feeds, data.values)

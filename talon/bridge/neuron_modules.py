@@ -13,7 +13,7 @@ import torch
 
 from talon import ir
 from talon.bridge.node_module import NodeModule, spread
-from talon.bridge.surrogate import SpikeFunction, check_surrogate
+from talon.bridge.surrogate import SpikeFunction, check_surrogate, nearest_threshold
 
 LEAST_TAU = 1.0
 """Time constants that training takes below it act as one timestep."""
@@ -34,7 +34,8 @@ class Membrane(NodeModule):
         """Return the node with the parameters as they are now, time constants as they act."""
         with torch.no_grad():
             for name, parameter in self.named_parameters():
-                if name.startswith("tau"):
+                # A write is a new version of a parameter, even where it changes nothing.
+                if name.startswith("tau") and bool((parameter < LEAST_TAU).any()):
                     parameter.clamp_(min=LEAST_TAU)
         return super().to_node()
 
@@ -69,16 +70,18 @@ class SpikingModule(Membrane):
         return v > threshold if self.node.strict else v >= threshold
 
     def _fire(self, v: Any, threshold: Any) -> tuple[Any, Any]:
-        fired = self._compare(v, threshold) if self.node.max_spikes == 1 else self._count(v)
+        if self.node.max_spikes > 1:
+            return self._count(v, threshold)
+        fired = self._compare(v, threshold)
         spikes = SpikeFunction.apply(v - threshold, fired, self.surrogate, self.surrogate_slope)
         return spikes, fired.detach()
 
-    def _count(self, v: Any) -> Any:
-        """Return how many whole thresholds are in a potential."""
-        (threshold,) = self._fit(v, self.v_threshold)
-        whole = v / threshold
-        whole = whole.ceil() - 1 if self.node.strict else whole.floor()
-        return whole.clamp(0, self.node.max_spikes)
+    def _count(self, v: Any, threshold: Any) -> tuple[Any, Any]:
+        """Return how many whole thresholds are in a potential; the gradient is at the nearest."""
+        most, whole = self.node.max_spikes, v.detach() / threshold
+        gap = v - nearest_threshold(whole, most) * threshold
+        counts = (whole.ceil() - 1 if self.node.strict else whole.floor()).clamp(0, most).detach()
+        return SpikeFunction.apply(gap, counts, self.surrogate, self.surrogate_slope), counts
 
     def _reset(self, v: Any, fired: Any, threshold: Any, v_reset: Any) -> Any:
         if self.node.reset == "subtract":

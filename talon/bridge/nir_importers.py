@@ -23,7 +23,7 @@ import numpy as np
 
 from talon.bridge.errors import BridgeError
 from talon.bridge.observe import Observation
-from talon.ir.types import Array, BoolArray, FloatArray
+from talon.ir.types import Array, FloatArray
 
 _NEURONS = frozenset({"IF", "LIF", "CubaLIF"})
 
@@ -199,7 +199,7 @@ _KNOWN: Mapping[str, Sequence[tuple[str, Says, str]]] = {
         (
             "IF",
             _any,
-            "IF subtracts its threshold, fires several times, and stays above minus the threshold",
+            "IF subtracts its threshold, fires several times (--max-spikes), and has a lower bound",
         ),
         ("IF", _where(_has_gain), "IF leaves out the gain r"),
         (
@@ -373,7 +373,7 @@ class _Recorder:
     name: str
     module: Any
     potential: Callable[[Any, Any], Any]
-    spikes: list[BoolArray] = field(default_factory=list)
+    spikes: list[Array] = field(default_factory=list)
     potentials: list[FloatArray] = field(default_factory=list)
 
     def attach(self) -> Any:
@@ -382,11 +382,16 @@ class _Recorder:
 
     def _after(self, returned: Any) -> None:
         spikes, *state = returned if isinstance(returned, tuple) else (returned,)
-        self.spikes.append(spikes.detach().numpy() != 0)
+        self.spikes.append(_spikes_of(spikes.detach().numpy()))
         potential = self.potential(self.module, state)
         if potential is not None:
             values = np.asarray(potential.detach().float().numpy())
             self.potentials.append(np.broadcast_to(values, spikes.shape).copy())
+
+
+def _spikes_of(values: Array) -> Array:
+    """Return whether neurons fired, or how often, where one fired more than once."""
+    return values != 0 if values.max(initial=0) <= 1 else np.rint(values).astype(np.int32)
 
 
 def _potential_of_state(state: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from talon.bridge.errors import BridgeError
 from talon.bridge.layers import is_stateful
-from talon.ir.types import BoolArray, FloatArray
+from talon.ir.types import Array, BoolArray, FloatArray
 
 _STATES = ("syn", "mem", "spk", "syn_exc", "syn_inh", "a", "b")
 
@@ -29,12 +29,13 @@ class Observation:
     Parameters
     ----------
     spikes, potentials
-        Of its snnTorch neurons, by the name that :func:`talon.bridge.to_ir` gives them.
+        Of its snnTorch neurons, by the name that :func:`talon.bridge.to_ir` gives them: whether
+        they fired, or how often in a timestep where another framework's do so several times.
     output
         The first tensor that it returns.
     """
 
-    spikes: Mapping[str, BoolArray]
+    spikes: Mapping[str, Array]
     potentials: Mapping[str, FloatArray]
     output: FloatArray
 

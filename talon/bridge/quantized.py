@@ -3,32 +3,42 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from talon import ir
 from talon.arch.params import ArrayParams, preset
 from talon.backend.inputs import Inputs, Source, prepare_inputs
-from talon.backend.programs import statistics_of
+from talon.backend.programs import entering, statistics_of
 from talon.bridge.executor import GraphExecutor, State
 from talon.bridge.from_ir import GraphSource, as_graph, from_ir
-from talon.bridge.integer_neurons import Drive, IntegerNeurons, exact_tensor
-from talon.bridge.node_module import spread
+from talon.bridge.integer_network import Events, Running
+from talon.bridge.integer_neurons import Learned, through
+from talon.bridge.integer_synapses import exact_tensor
+from talon.bridge.layer_modules import SumPool2dModule, ThresholdModule
+from talon.bridge.learned import dynamics_of
+from talon.bridge.neuron_modules import Membrane
 from talon.bridge.surrogate import check_surrogate
 from talon.compiler.calibration import Calibration
+from talon.compiler.commute import commuting, swapped
 from talon.compiler.compile import quantize_graph
-from talon.compiler.dynamics import population_of
+from talon.compiler.host.split import Split, split_graph
 from talon.compiler.inputs import quantize_port
-from talon.compiler.kernel import Kernel
-from talon.compiler.lower import ONE_POPULATION
-from talon.compiler.network import IntNetwork
-from talon.errors import MappingError
+from talon.compiler.mapping import check_limits
+from talon.compiler.network import InputPort, IntNetwork
+from talon.compiler.unmapped import abilities
 
 EVENTS = "/events"
 """Key of a state under which past events are, by source, the newest first."""
+
+OTHERS = "/others"
+"""Key of a state under which the states of further populations of a node are, by their names."""
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, SumPool2dModule)
+_FROZEN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)
 
 
 def quantize_aware_training(
@@ -77,23 +87,16 @@ def _exported(model: Any, calibration: Any) -> ir.Graph:
     return to_ir(model, torch.zeros((1, *raster.shape[2:])))
 
 
-def _check_vectors(network: IntNetwork) -> None:
-    """Refuse what this executor does not train: feature maps and graded populations."""
-    maps = {p.target for p in network.projections if isinstance(p.weight, Kernel)}
-    maps |= {p.name for p in network.populations if p.kind in ("graded", "count") or p.pool}
-    if maps:
-        raise MappingError(
-            f"Population {min(maps)!r} is a feature map, graded or counts, which this training has "
-            "not; train it in floats and compile it with calibration samples"
-        )
-
-
 class QuantizedExecutor(GraphExecutor):
     """A graph as the array runs it: spikes and potentials of :meth:`run` are the golden model's.
 
     Parameters are those of the float network. Integer weights, biases and thresholds follow from
     them by the compiler's own rules whenever they change. What samples decide (fractional bits of
-    potentials) is worked out anew in evaluation mode, and kept while training.
+    potentials, units of payloads, room for counts) is worked out anew in evaluation mode, and kept
+    while training. Batch normalization keeps its statistics, and nothing is dropped, in training as
+    well: the array has neither.
+
+    A ReLU behind a MaxPool2d of sums stands before it, as on the array, and so do their values.
 
     Parameters
     ----------
@@ -110,113 +113,126 @@ class QuantizedExecutor(GraphExecutor):
     def __init__(
         self, graph: ir.Graph, inputs: Inputs, params: ArrayParams, surrogate: tuple[str, float]
     ) -> None:
-        super().__init__(from_ir(graph), graph.edges, delays=graph.delays, graph=graph)
+        split = split_graph(graph, **abilities(params))
+        whole = split.whole or graph
+        order = swapped(whole, commuting(split.chip)) if params.has_maps else whole
+        super().__init__(from_ir(whole), order.edges, delays=order.delays, graph=order)
+        self._source = graph.copy()
         self.params = params
         self.samples = inputs
         self.surrogate = surrogate
+        self._has_host = split.has_host
+        self._read = {out: name for name, (kind, out) in split.takes.items() if kind == "chip"}
         self._calibration: Calibration | None = None
         self._calibrated_at: object = None
         self._quantized_at: object = None
-        self._populations: dict[str, IntegerNeurons] = {}
-        self._weights: dict[str, list[tuple[str, int, Any]]] = {}
-        self._longest = 0
-        self._network: IntNetwork | None = None
-        _ = self.network
+        self._running: Running | None = None
+        self._now = self._current()
+        self._events = Events({})
+        self._others: dict[str, Any] = {}
+        self._ports: dict[str, InputPort] = {}
+
+    def train(self, mode: bool = True) -> QuantizedExecutor:
+        """Set the mode; layers that compute something else in training stay as at inference."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _FROZEN):
+                module.eval()
+        return self
 
     @property
     def network(self) -> IntNetwork:
         """The integer network of the parameters as they are now."""
+        return self._current().network
+
+    def _current(self) -> Running:
         version = tuple((id(p), p._version) for p in (*self.parameters(), *self.buffers()))
-        stale = self._quantized_at != version
-        if self._calibration is None or (not self.training and self._calibrated_at != version):
-            self._calibration = statistics_of(self.to_graph(), self.samples)
-            self._calibrated_at, stale = version, True
-        if stale or self._network is None:
-            self._quantize(self._calibration)
-            self._quantized_at = version
-        assert self._network is not None
-        return self._network
-
-    def _quantize(self, calibration: Calibration) -> None:
+        is_known = self._quantized_at == version and self._running is not None
+        is_calibrated = self.training or self._calibrated_at == version
+        if is_known and is_calibrated:
+            assert self._running is not None
+            return self._running
         graph = self.to_graph()
-        network, _, _ = quantize_graph(graph, self.params, calibration=calibration)
-        _check_vectors(network)
-        self._network = network
-        self._populations = {p.name: IntegerNeurons(p, self.surrogate) for p in network.populations}
-        self._weights = {p.name: [] for p in network.populations}
-        for projection in network.projections:
-            self._weights[projection.target].append(
-                (projection.source, projection.delay, exact_tensor(projection.weight).T)
-            )
-        self._longest = max((p.delay for p in network.projections), default=0)
-        self._gains = {name: self._gain(name, graph) for name in self._populations}
-
-    def _gain(self, name: str, graph: ir.Graph) -> Any:
-        """Return what the input of a population is multiplied with, and its potential at rest."""
-        node = graph.nodes.get(name)
-        if not isinstance(node, ir.Population):
-            return None
-        shape = self._shape(name)
-        rule, gain = population_of(name, node, shape, np.zeros(math.prod(shape)))
-        return exact_tensor(gain), exact_tensor(rule.bias if rule.i_bias is None else rule.i_bias)
+        split = (
+            split_graph(graph, **abilities(self.params)) if self._has_host else Split(chip=graph)
+        )
+        if self._calibration is None or not is_calibrated:
+            samples = entering(split, self.samples)
+            assert samples is not None
+            self._calibration = statistics_of(split.chip, samples)
+            self._calibrated_at = version
+        network, lowered, _ = quantize_graph(split.chip, self.params, calibration=self._calibration)
+        check_limits(network, self.params)
+        shapes = {name: self._shape(name) for name in self.wiring.order}
+        self._running = Running(network, lowered, shapes, self.surrogate, self._read)
+        self._quantized_at = version
+        return self._running
 
     def _shape(self, name: str) -> tuple[int, ...]:
-        return self.wiring.in_shapes[name]
+        """Return the shape of what the population of a node has a neuron for each value of."""
+        taken, made = self.wiring.in_shapes.get(name), self.wiring.shapes[name]
+        is_made = isinstance(self.module_of(name), _POOLS) or name in self._read.values()
+        return made if taken is None or is_made else taken  # pyright: ignore[reportReturnType]
 
     def _step(self, x: Any, state: State | None) -> tuple[dict[str, Any], State]:
-        network = self.network
-        past: dict[str, tuple[Any, ...]] = dict((state or {}).get(EVENTS, {}))
-        self._now: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        for port in network.inputs:
-            given = self._by_input(x)[port.name]
-            payload = exact_tensor(quantize_port(port, given.detach().cpu().numpy()[None])[0])
-            self._now[port.name] = payload
-            values[port.name] = (payload * port.scale).to(given.dtype).reshape(given.shape)
-        if ONE_POPULATION in self._populations:
-            self._now[ONE_POPULATION] = torch.ones(len(next(iter(values.values()))), 1).double()
-        self._past = past
-        rest = None if state is None else {k: v for k, v in state.items() if k != EVENTS}
-        found, new = super()._step(values, rest)
-        new[EVENTS] = {
-            name: (events, *past.get(name, ()))[: self._longest]
-            for name, events in self._now.items()
-        }
+        self._now = running = self._current()
+        given = dict(state or {})
+        self._events = Events(given.pop(EVENTS, {}))
+        self._others = dict(given.pop(OTHERS, {}))
+        inputs = self._by_input(x)
+        self._ports = {port.name: port for port in running.network.inputs}
+        for name in self._ports.keys() & inputs.keys():
+            sent = self._send(name, inputs[name])
+            if not self._has_host:  # which takes inputs as they are
+                inputs[name] = sent
+        running.send_constants(self._events, len(next(iter(inputs.values()))))
+        found, new = super()._step(inputs, given)
+        new[EVENTS] = self._events.kept(running.depths)
+        new[OTHERS] = self._others
         return found, new
 
+    def _send(self, name: str, values: Any) -> Any:
+        """Put the payloads of values that enter the array among the events; return their values."""
+        port = self._ports[name]
+        payload = exact_tensor(quantize_port(port, values.detach().cpu().numpy()[None])[0])
+        self._events.now[name] = payload
+        return (payload * port.scale).to(values.dtype).reshape(values.shape)
+
     def _call(self, name: str, taken: list[Any], states: Any) -> tuple[Any, Any]:
-        neurons = self._populations.get(name)
-        if neurons is None:
-            return super()._call(name, taken, states)
-        x = taken[0]
-        for part in taken[1:]:
-            x = x + part
-        smooth = x.reshape(len(x), -1).double()
-        gains = self._gains[name]
-        if gains is not None:
-            smooth = smooth * gains[0] + gains[1]
-        out, fired, new = neurons.advance(
-            Drive(sums=self._sums(name, smooth), smooth=smooth), states, self._trained(name)
-        )
-        self._now[name] = fired.double()
-        return out.to(x.dtype).reshape(len(x), *self._shape(name)), new
+        cells = self._now.own.get(name)
+        if cells is None:
+            made, new = super()._call(name, taken, states)
+            if name in self._ports and name not in self.wiring.inputs:  # the host sends it
+                self._send(name, made)
+            return made, new
+        module, inner = self.module_of(name), ()
+        # The population has what reaches the node, or what the node makes of it.
+        is_made = isinstance(module, _POOLS) or cells.rule.name != name
+        if is_made:
+            x, inner = super()._call(name, taken, states[1:])
+        else:
+            x = _summed(taken)
+        smooth, learned = x.reshape(len(x), -1).double(), Learned()
+        if isinstance(module, Membrane | ThresholdModule):
+            gain, added, learned = dynamics_of(module, self._shape(name), cells.cut)
+            smooth = smooth * gain + added
+        values, new = cells.advance(self._events, smooth, states, learned)
+        if is_made and cells.rule.kind == "spike":  # spikes of windows, which x is already
+            values = through(values.detach(), smooth)
+        if cells.rule.table is not None:
+            made, _ = super()._call(name, taken, ())
+            values = through(values.detach(), made.reshape(len(x), -1).double())
+        with torch.no_grad():
+            for other in self._now.others.get(name, ()):
+                key = other.rule.name
+                _, self._others[key] = other.advance(
+                    self._events, smooth, self._others.get(key, ())
+                )
+        return values.to(x.dtype).reshape(x.shape), (*new, *inner)
 
-    def _sums(self, name: str, like: Any) -> Any:
-        """Return the accumulators of a population in this timestep."""
-        total = torch.zeros_like(like)
-        for source, delay, weight in self._weights[name]:
-            if delay == 0:
-                total = total + self._now[source] @ weight
-            elif len(kept := self._past.get(source, ())) >= delay:
-                total = total + kept[delay - 1] @ weight
-        return total.detach()
 
-    def _trained(self, name: str) -> Any:
-        """Return the thresholds of a population if they are trained."""
-        module = self.module_of(name)
-        for field in ("v_threshold", "threshold"):
-            parameter: Any = getattr(module, field, None)
-            if parameter is not None and parameter.requires_grad:
-                shape = self._shape(name)
-                return spread(parameter.double(), shape).expand(shape).reshape(-1)
-        return None
+def _summed(parts: list[Any]) -> Any:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

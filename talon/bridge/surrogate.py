@@ -51,6 +51,21 @@ class SpikeFunction(torch.autograd.Function):
         return grads[0] * slope, None, None, None
 
 
+def nearest_threshold(thresholds: Any, most: int) -> Any:
+    """Return which of a neuron's thresholds is nearest to its potential, from the first on.
+
+    Neurons that fire several times in a timestep have one at each multiple, up to ``most``.
+
+    Parameters
+    ----------
+    thresholds
+        Potentials, in thresholds.
+    most
+        How often neurons may fire.
+    """
+    return thresholds.detach().round().clamp(1, most)
+
+
 def check_surrogate(name: str, slope: float | None) -> tuple[str, float]:
     """Return a surrogate gradient and its slope, that of the name if none is given."""
     if name not in SURROGATES:

@@ -2,7 +2,8 @@
 
 A bias before a padded convolution is less at the edges, but pixels share their parameters. What is
 missing comes from the population :data:`CONSTANT`, which sends the same in every timestep. In
-integers it is two, of payload 255 and 1, so that every sum of up to :data:`LIMIT` units is exact.
+integers it is several, of payload 255 and 1, or with weights of four bits of 127, 15 and 1, so that
+every sum of up to :func:`limit_of_constant` units is exact.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from talon.arch.numerics import DECAY_ONE, PAYLOAD_MAX, WEIGHT_MAX
+from talon.arch.numerics import DECAY_ONE, PAYLOAD_MAX
 from talon.compiler import kernels, weights
 from talon.compiler.float_network import FloatArray, FloatPopulation, FloatSynapses
 from talon.compiler.kernels import MapShape
@@ -21,12 +22,22 @@ from talon.compiler.report import LayerReport
 CONSTANT = "/constant"
 """Population of one graded neuron whose value is 1; names of nodes hold no slash."""
 
-_DIGITS = ((CONSTANT, PAYLOAD_MAX), ("/constant/rest", 1))
+_DIGITS = {
+    8: ((CONSTANT, PAYLOAD_MAX), ("/constant/rest", 1)),
+    4: ((CONSTANT, 127), ("/constant/rest", 15), ("/constant/last", 1)),
+}
+"""Populations by the bits of a weight. What the later ones add up to fills half of a payload."""
 
 _FINEST = 2.0**-40
 
-LIMIT = WEIGHT_MAX * (PAYLOAD_MAX + 1)
-"""Largest number of units that a constant can add."""
+
+def limit_of_constant(bits: int) -> int:
+    """Return the largest number of units that a constant can add with weights of so many bits."""
+    return _largest(bits) * sum(payload for _, payload in _DIGITS[bits])
+
+
+def _largest(bits: int) -> int:
+    return (1 << (bits - 1)) - 1
 
 
 def constant_population() -> FloatPopulation:
@@ -64,25 +75,22 @@ def _most_frequent(values: FloatArray) -> float:
     return float(found[counts.argmax()])
 
 
-def digits_of(projection: Projection) -> list[Projection]:
-    """Return the projections from both constants that are one of units, up to ``LIMIT``."""
-    units = weights.values_of(projection.table).astype(np.int64)
-    high = np.rint(units / PAYLOAD_MAX).astype(np.int64)
-    parts = (high, units - high * PAYLOAD_MAX)
-    return [
-        replace(
-            projection,
-            source=name,
-            weight=weights.with_values(projection.table, part.astype(np.int8)),
-        )
-        for (name, _), part in zip(_DIGITS, parts, strict=True)
-        if part.any()
-    ]
+def digits_of(projection: Projection, bits: int) -> list[Projection]:
+    """Return the projections from all constants that are one of units, up to the limit."""
+    rest, most = weights.values_of(projection.table).astype(np.int64), _largest(bits)
+    found: list[Projection] = []
+    for name, payload in _DIGITS[bits]:
+        digit = np.clip(np.rint(rest / payload), -most, most).astype(np.int64)
+        rest = rest - digit * payload
+        if digit.any():
+            table = weights.with_values(projection.table, digit.astype(np.int8))
+            found.append(replace(projection, source=name, weight=table))
+    return found
 
 
-def constants() -> list[tuple[Population, LayerReport]]:
+def constants(bits: int) -> list[tuple[Population, LayerReport]]:
     """Return the integer populations that send constants, and their reports."""
-    return [(_constant(name, payload), _report(name, payload)) for name, payload in _DIGITS]
+    return [(_constant(name, payload), _report(name, payload)) for name, payload in _DIGITS[bits]]
 
 
 def _constant(name: str, payload: int) -> Population:

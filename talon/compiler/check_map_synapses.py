@@ -210,7 +210,7 @@ def _synapses(
             f"Edge {edge} of core {tables.core} must read its {len(tables.weights)} weight words, "
             f"not word {int(rows.address.max())}"
         )
-    weight = tables.weights[rows.address].view(np.int8).astype(np.int64).reshape(-1)
+    weight = tables.weights_at(rows.address).reshape(-1)
     lane = np.arange(params.lanes)
     accumulator = (rows.row[:, None] * params.lanes + lane).reshape(-1)
     return np.repeat(rows.event, params.lanes), accumulator, weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from talon.compiler.curves import curve_of
@@ -12,7 +13,21 @@ from talon.ir.types import Edge
 
 def commuted(graph: Graph) -> Graph:
     """Return a graph in which what rises right behind a MaxPool2d of sums stands before it."""
+    return swapped(graph, commuting(graph))
+
+
+def commuting(graph: Graph) -> list[Edge]:
+    """Return the pairs (MaxPool2d, node) that :func:`commuted` swaps, one after the other."""
+    pairs: list[Edge] = []
     while (pair := _find(graph)) is not None:
+        graph = _swapped(graph, *pair)
+        pairs.append(pair)
+    return pairs
+
+
+def swapped(graph: Graph, pairs: Iterable[Edge]) -> Graph:
+    """Return a graph in which pairs of nodes, one right behind the other, have changed places."""
+    for pair in pairs:
         graph = _swapped(graph, *pair)
     return graph
 

@@ -48,7 +48,11 @@ def quantize_graph(
     """
     lowered = lower(graph, max_delay=params.max_delay, **abilities(params))
     network, layers = quantize(
-        lowered, calibration=calibration, input_range=input_range, lanes=params.lanes
+        lowered,
+        calibration=calibration,
+        input_range=input_range,
+        lanes=params.lanes,
+        weight_bits=params.weight_width,
     )
     if params.has_maps:
         network = hoist(network, held)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from talon.arch.memories import EdgeKind, Memory, MemoryLayouts, Reset
 from talon.arch.numerics import DECAY_ONE, V_MAX
 from talon.arch.params import ArrayParams, bits_for
+from talon.arch.weight_words import pack_weights
 from talon.compiler.forms import diagonal_of
 from talon.compiler.network import RESETS, IntNetwork, Population
 from talon.compiler.pieces import Feed, Piece
@@ -49,7 +50,7 @@ class CoreWords:
         """Return the words of every memory."""
         edges = self.edges()
         routes, tokens, groups, init = self.tables()
-        weights = self.weights or [np.zeros((1, self.params.lanes), np.uint8)]
+        weights = self.weights or [np.zeros((1, self.params.word_bytes), np.uint8)]
         packed = np.ascontiguousarray(np.concatenate(weights))
         return {
             Memory.WEIGHT: packed.view("<u4").reshape(-1).astype(np.uint32),
@@ -237,20 +238,19 @@ def _token(token: Token) -> Entry:
 def pack_dense(block: NDArray[np.int8], piece: Piece, params: ArrayParams) -> NDArray[np.uint8]:
     """Return the weight words of a dense block (n_target, n_source): source by source, row by row.
 
-    Lane *l* stands in byte *l* of a word.
+    A word is laid out as :mod:`talon.arch.weight_words` says.
     """
     n_source = block.shape[1]
     padded = np.zeros((n_source, piece.n_rows * params.lanes), np.int8)
     padded[:, : block.shape[0]] = block.T
-    return padded.reshape(n_source * piece.n_rows, params.lanes).view(np.uint8)
+    return pack_weights(padded.reshape(n_source * piece.n_rows, params.lanes), params)
 
 
 def pack_sparse(
     block: NDArray[np.int8], row_start: int, address: int, params: ArrayParams
 ) -> NDArray[np.uint8]:
     """Return pointers and packed synapses of a sparse block, for words from ``address`` on."""
-    half = params.lanes // 2
-    per_word = params.lanes // 4
+    per_word, n = params.pointers_per_word, params.synapses_per_word
     n_source = block.shape[1]
     n_pointer = -(-n_source // per_word)
     layouts = MemoryLayouts(params)
@@ -259,15 +259,15 @@ def pack_sparse(
     start = address + n_pointer
     for source in range(n_source):
         targets = np.flatnonzero(block[:, source])
-        depth = np.zeros(half, np.int64)
-        words = np.zeros((len(targets), half), np.uint16)
+        depth = np.zeros(n, np.int64)
+        words = np.zeros((len(targets), n), np.uint16)
         for target in targets:
-            k = int(target) % half
+            k = int(target) % n
             words[depth[k], k] = layouts.synapse.pack(
                 {
                     "weight": int(block[target, source]),
                     "row": row_start + int(target) // params.lanes,
-                    "half": int(target) % params.lanes // half,
+                    "part": int(target) % params.lanes // n,
                 }
             )
             depth[k] += 1
@@ -275,6 +275,6 @@ def pack_sparse(
         pointers[source] = layouts.pointer.pack({"address": start if count else 0, "count": count})
         packed.append(words[:count])
         start += count
-    table = pointers.astype("<u4").view(np.uint8).reshape(n_pointer, params.lanes)
-    synapses = np.concatenate(packed).astype("<u2").view(np.uint8).reshape(-1, params.lanes)
+    table = pointers.astype("<u4").view(np.uint8).reshape(n_pointer, params.word_bytes)
+    synapses = np.concatenate(packed).astype("<u2").view(np.uint8).reshape(-1, params.word_bytes)
     return np.concatenate([table, synapses])

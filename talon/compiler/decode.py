@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from talon.arch.memories import EdgeKind, Memory, MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
+from talon.arch.weight_words import unpack_weights
 from talon.errors import ImageError
 from talon.image.container import Image, memories
 
@@ -24,7 +25,7 @@ _WRAP = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CoreTables:
-    """The tables of one core; ``weights`` is uint8 of shape (words, lanes)."""
+    """The tables of one core; ``weights`` is uint8 of shape (words, word_bytes)."""
 
     core: int
     params: ArrayParams
@@ -37,6 +38,31 @@ class CoreTables:
     init: list[Entry]
     axis: list[Entry]
     table: list[Entry]
+
+    def weights_at(self, address: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Return the weights of words, one a lane: (*address.shape, lanes)."""
+        return unpack_weights(self.weights[address], self.params).astype(np.int64)
+
+    def pointers_at(self, place: NDArray[np.int64], base: int) -> NDArray[np.int64]:
+        """Return the pointers of SPARSE events at places of a table, ``address`` and ``count``.
+
+        Shape (2, n).
+        """
+        word, position = np.divmod(place, self.params.pointers_per_word)
+        word = (base + word) % (1 << bits_for(self.params.weight_words))
+        stored = self.weights[word].view("<u4")[np.arange(len(place)), position].astype(np.int64)
+        return np.stack([stored & 0xFFFF, stored >> 16])
+
+    def synapses_at(self, address: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+        """Return row, lane and weight of the packed synapses of words, (n, synapses_per_word)."""
+        n = self.params.synapses_per_word
+        stored = self.weights[address].view("<u2").astype(np.int64)
+        fields = {}
+        for field, offset in MemoryLayouts(self.params).synapse.offsets():
+            fields[field.name] = stored >> offset & ((1 << field.width) - 1)
+        sign = 1 << (self.params.weight_width - 1)
+        lane = np.arange(n) + fields["part"] * n
+        return fields["row"], lane, (fields["weight"] ^ sign) - sign
 
     def group_routes(self, group: int) -> list[Entry]:
         """Return the routes of a group."""
@@ -70,7 +96,7 @@ def decode(image: Image) -> dict[int, CoreTables]:
         for memory, layout in layouts.items():
             array = words[memory].reshape(-1, layout.n_words).tolist()
             tables[memory] = [layout.from_words(entry) for entry in array]
-        weights = words[Memory.WEIGHT].astype("<u4").view(np.uint8).reshape(-1, params.lanes)
+        weights = words[Memory.WEIGHT].astype("<u4").view(np.uint8).reshape(-1, params.word_bytes)
         found[core] = CoreTables(
             core=core,
             params=params,
@@ -132,8 +158,8 @@ def _dense(
             f"Edge {edge} of core {tables.core} must end within {params.acc_rows} rows, "
             f"not at {entry['row_start'] + n_rows}"
         )
-    block = tables.weights[address].view(np.int8).reshape(len(index), n_rows * params.lanes)
-    return entry["row_start"] * params.lanes, block.T.astype(np.int64)
+    block = tables.weights_at(address).reshape(len(index), n_rows * params.lanes)
+    return entry["row_start"] * params.lanes, block.T
 
 
 def _identity(
@@ -153,24 +179,17 @@ def _sparse(
     tables: CoreTables, edge: int, entry: Entry, first: int, last: int
 ) -> NDArray[np.int64]:
     params = tables.params
-    per_word, half = params.lanes // 4, params.lanes // 2
     p = (np.arange(first, last + 1) + entry["offset"]) % _WRAP
-    words = (entry["base"] + p // per_word) % (1 << bits_for(params.weight_words))
-    _check_addresses(tables, edge, words)
-    pointers = tables.weights[words].view("<u4")[np.arange(len(p)), p % per_word]
+    words = entry["base"] + p // params.pointers_per_word
+    _check_addresses(tables, edge, words % (1 << bits_for(params.weight_words)))
+    pointers = tables.pointers_at(p, entry["base"])
     block = np.zeros((params.n_neurons, len(p)), np.int64)
-    layout = MemoryLayouts(params).synapse
-    low_row, low_half = layout.offset_of("row"), layout.offset_of("half")
-    for j, pointer in enumerate(pointers.tolist()):
-        address, count = pointer & 0xFFFF, pointer >> 16
+    for j, (address, count) in enumerate(pointers.T.tolist()):
         if not count:
             continue
         span = np.arange(address, address + count)
         _check_addresses(tables, edge, span)
-        packed = tables.weights[span].view("<u2").astype(np.int64)
-        weight = (packed & 0xFF) - ((packed & 0x80) << 1)
-        row = packed >> low_row & 0x7F
-        lane = np.arange(half) + (packed >> low_half & 1) * half
+        row, lane, weight = tables.synapses_at(span)
         neuron = row * params.lanes + lane
         if (neuron[weight != 0] >= params.n_neurons).any():
             raise ImageError(

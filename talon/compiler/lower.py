@@ -275,8 +275,12 @@ class _Lowering:
         self, term: Term, source: str, n: int, target: MapShape | None
     ) -> FloatArray | Kernel:
         """Return the synapses of a term: a kernel wherever it can be one."""
-        is_vector = source not in self.graph.inputs and self._sent_map(source) is None
-        kernel = None if term.matrix is None and is_vector else term.kernel(target)
+        if source in self.graph.inputs:
+            # An input without coordinates is whatever map it meets.
+            sent = self.values.map_shape(self.shapes[source]) or target
+        else:
+            sent = self._sent_map(source)
+        kernel = None if term.matrix is None and sent != target else term.kernel(target)
         if kernel is not None:
             return kernel
         matrix = term.dense(n)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from talon.arch.params import PRESETS, ArrayParams
 from talon.compiler.gather import gathered
 from talon.compiler.kernel import Kernel
@@ -80,8 +82,21 @@ def check_limits(network: IntNetwork, params: ArrayParams) -> None:
         )
     _check_currents(network, params)
     _check_thresholds(network, params)
+    _check_weights(network, params)
     _check_maps(network, params)
     _check_tables(network, params)
+
+
+def _check_weights(network: IntNetwork, params: ArrayParams) -> None:
+    """Refuse weights that are wider than those of the array."""
+    for p in network.projections if params.int4 else ():
+        widest = int(np.abs(p.values.astype(np.int16)).max(initial=0))
+        if widest > params.weight_max:
+            raise MappingError(
+                f"Projection {p.source!r} -> {p.target!r} has a weight of magnitude {widest}, but "
+                f"those of {params.name!r} have {params.weight_width} bits, at most "
+                f"{params.weight_max}; compile the graph for this array, which quantizes for it"
+            )
 
 
 def _check_currents(network: IntNetwork, params: ArrayParams) -> None:

@@ -175,6 +175,13 @@ class Projection:
         return self.weight.dense() if isinstance(self.weight, SparseMatrix) else self.weight
 
     @property
+    def values(self) -> NDArray[np.int8]:
+        """The weights that are kept, wherever they act: of the matrix, the taps or the lists."""
+        if isinstance(self.weight, Kernel):
+            return self.weight.taps
+        return self.weight.value if isinstance(self.weight, SparseMatrix) else self.weight
+
+    @property
     def matrix(self) -> NDArray[np.int8]:
         """The weights as a matrix (n_target, n_source)."""
         return self.weight if isinstance(self.weight, np.ndarray) else self.weight.dense()

@@ -8,6 +8,7 @@ chosen is that of the least expected error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from talon.arch.numerics import ACC_MAX, PAYLOAD_MAX
 from talon.compiler import weights
-from talon.compiler.borders import CONSTANT, LIMIT
+from talon.compiler.borders import CONSTANT, limit_of_constant
 from talon.compiler.calibration import Calibration, InputRange
 from talon.compiler.curves import Span, extremes, worth_entries
 from talon.compiler.float_network import Curve, FloatNetwork, FloatPopulation, FloatSynapses
@@ -25,6 +26,9 @@ from talon.errors import QuantizationError
 
 LEVELS = (PAYLOAD_MAX, 127, 63, 31, 15, 7, 3)
 """Largest payloads to choose from: each one less than a power of two."""
+
+MOST_SUMMED = 4
+"""Largest number of graded values whose sum a pool sends; each has at most 63 levels then."""
 
 _TYPICAL = 0.3  # root mean square of a graded value, as a share of its largest
 
@@ -159,6 +163,12 @@ def largest_count(population: FloatPopulation, stats: Calibration) -> int:
     return min(most, (1 << (2 * int(max(1.0, seen.max()))).bit_length()) - 1)
 
 
+def summed_in_window(population: FloatPopulation) -> int:
+    """Return how many events a payload adds up: 1, or those of a window of a sum pool."""
+    pool = population.pool
+    return math.prod(pool.size) if pool is not None and pool.kind == "sum" else 1
+
+
 def payload_limits(
     network: FloatNetwork, largest: Mapping[str, float], graded: list[str]
 ) -> dict[str, int]:
@@ -174,21 +184,23 @@ def payload_limits(
         Names of the graded sources, in the order in which they are decided.
     """
     counts = [p.name for p in network.populations if p.kind == "count"]
+    n_summed = {p.name: summed_in_window(p) for p in network.populations}
     limits = dict.fromkeys(graded, PAYLOAD_MAX) | {name: int(largest[name]) for name in counts}
     for source in graded:
+        possible = [levels for levels in LEVELS if levels * n_summed.get(source, 1) <= PAYLOAD_MAX]
         units = {name: value / limits.get(name, 1) for name, value in largest.items()}
         errors = [
             _expected_error(network, source, largest, {**units, source: largest[source] / levels})
-            for levels in LEVELS
+            for levels in possible
         ]
-        limits[source] = LEVELS[int(np.argmin(errors))]
+        limits[source] = possible[int(np.argmin(errors))]
     return limits
 
 
 def limit_of(synapses: FloatSynapses) -> int:
     """Return the largest integer weight of synapses."""
     if synapses.source == CONSTANT:
-        return LIMIT
+        return limit_of_constant(synapses.bits)
     return max(1, (1 << (synapses.bits - 1)) - 1)
 
 

@@ -141,7 +141,7 @@ class Costs:
         if form == "dense":
             return feed.n * n_rows
         packed = self._packed(feed, row, n_rows)
-        return pointer_words(feed.n, lanes=self.params.lanes) + packed
+        return pointer_words(feed.n, word_bytes=self.params.word_bytes) + packed
 
     def cycles(self, feed: Feed, n_rows: int, row: int) -> float:
         """Return the cycles that an event of a feed takes in the synapse engine, on average."""
@@ -206,6 +206,8 @@ class Costs:
         key = (feed, row, n_rows)
         if key not in self._known:
             block = self._block(self.network.projections[feed.projection], row, n_rows)
-            counts = sparse_counts(block[:, feed.first : feed.last + 1], lanes=self.params.lanes)
+            counts = sparse_counts(
+                block[:, feed.first : feed.last + 1], word_bytes=self.params.word_bytes
+            )
             self._known[key] = int(counts.sum())
         return self._known[key]

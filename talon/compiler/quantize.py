@@ -7,7 +7,6 @@ beyond it, is told in ``docs/reference/quantization.md``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +24,13 @@ from talon.compiler.float_network import FloatNetwork, FloatPopulation, FloatSyn
 from talon.compiler.forms import choose_form, diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, OutputPort, Population, Projection
-from talon.compiler.payload import largest_count, limit_of, payload_limits, reach_of
+from talon.compiler.payload import (
+    largest_count,
+    limit_of,
+    payload_limits,
+    reach_of,
+    summed_in_window,
+)
 from talon.compiler.rectifiers import even, quantize_graded
 from talon.compiler.report import LayerReport, weights_dropped, weights_snr
 from talon.compiler.sharing import map_shapes
@@ -53,6 +58,7 @@ def quantize(
     calibration: Calibration | None = None,
     input_range: Mapping[str, tuple[float, float]] | None = None,
     lanes: int = 16,
+    weight_bits: int = 8,
 ) -> tuple[IntNetwork, list[LayerReport]]:
     """Return the integer network and a report a population.
 
@@ -66,6 +72,8 @@ def quantize(
         Ranges (low, high) of inputs by name; they go before those of the calibration.
     lanes
         Weights in a weight word, which decides what is stored as sparse.
+    weight_bits
+        Bits of a weight of the array; layers may ask for fewer.
 
     Raises
     ------
@@ -73,6 +81,9 @@ def quantize(
         A range is not one, or the sums of a neuron cannot be proved not to wrap.
     """
     stats = calibration or Calibration()
+    narrow = [replace(s, bits=min(s.bits, weight_bits)) for s in network.synapses]
+    network = replace(network, synapses=tuple(narrow))
+    word = _Word(lanes=lanes, bits=weight_bits)
     limits = {
         source.name: _limits(source.name, stats, input_range or {}) for source in network.inputs
     }
@@ -92,21 +103,19 @@ def quantize(
     signals = {port.name: _Signal(port.scale, port.payload_max, port.signed) for port in ports}
     for population in network.populations:
         name = population.name
-        most, windows = levels.get(name, 1), 1
-        if population.pool is not None and population.pool.kind == "sum":
-            windows = math.prod(population.pool.size)
+        most, windows = levels.get(name, 1), summed_in_window(population)
         signals[name] = _Signal(
             largest[name] / most,
             most * windows,
             signed=name in reach.signed,
             exact=population.kind in ("graded", "count") or windows > 1,
         )
-    done, changed = _quantize_all(network, signals, stats, reach.spans, lanes)
+    done, changed = _quantize_all(network, signals, stats, reach.spans, word)
     for _ in range(_PASSES):
         if not changed:
             break
         signals |= changed
-        done, changed = _quantize_all(network, signals, stats, reach.spans, lanes)
+        done, changed = _quantize_all(network, signals, stats, reach.spans, word)
     if changed:
         raise QuantizationError(
             f"Population {min(changed)!r} is graded and on a cycle that makes its values larger "
@@ -124,6 +133,14 @@ def quantize(
         ),
     )
     return result, [report for _, _, report in done]
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A weight word: how many weights, of how many bits."""
+
+    lanes: int
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -147,7 +164,7 @@ def _quantize_all(
     signals: Mapping[str, _Signal],
     stats: Calibration,
     spans: Mapping[str, Span],
-    lanes: int,
+    word: _Word,
 ) -> tuple[list[_Done], dict[str, _Signal]]:
     """Return all populations, and signals that were too fine where something else has seen them."""
     signals = dict(signals)
@@ -159,7 +176,7 @@ def _quantize_all(
     for population in network.populations:
         name = population.name
         if name == CONSTANT:
-            done += [(constant, [], report) for constant, report in constants()]
+            done += [(constant, [], report) for constant, report in constants(word.bits)]
             continue
         mine = [s for s in network.synapses if s.target == name]
         synapses = [_scaled_by(s, signals[s.source]) for s in mine]
@@ -180,7 +197,7 @@ def _quantize_all(
                 population,
                 synapses,
                 unit=signal.unit,
-                payload_max=signal.payload_max,
+                payload_max=signal.payload_max // summed_in_window(population),
                 channels=channels,
             )
             signals[name] = replace(signal, unit=float(result.v_scale[0]))
@@ -202,7 +219,7 @@ def _quantize_all(
                 target=name,
                 delay=s.source.delay,
                 weight=weight,
-                form=_form(weight, lanes, vectors=not maps.keys() & {s.source.source, name}),
+                form=_form(weight, word, vectors=not maps.keys() & {s.source.source, name}),
             )
             for s, weight in zip(synapses, integers, strict=True)
             if weights.values_of(weight).any()
@@ -210,16 +227,19 @@ def _quantize_all(
         projections = [
             part
             for projection in projections
-            for part in (digits_of(projection) if projection.source == CONSTANT else [projection])
+            for part in (
+                digits_of(projection, word.bits) if projection.source == CONSTANT else [projection]
+            )
         ]
         done.append((result, projections, report))
     return done, changed
 
 
-def _form(weight: IntWeight, lanes: int, *, vectors: bool) -> str:
+def _form(weight: IntWeight, word: _Word, *, vectors: bool) -> str:
     if isinstance(weight, Kernel):
         return "map"
-    return choose_form(weight, lanes=lanes, vectors=vectors)
+    n_bytes = word.lanes * word.bits // 8
+    return choose_form(weight, lanes=word.lanes, word_bytes=n_bytes, vectors=vectors)
 
 
 def _part_of(population: FloatPopulation, v_max: FloatArray | None) -> FloatArray | None:

@@ -283,7 +283,7 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
     larger = [
         p.name
         for p in PRESETS.values()
-        if p.lanes == params.lanes
+        if (p.lanes, p.int4) == (params.lanes, params.int4)
         and p.synaptic_current == has_current
         and p.double_threshold == doubles
         and not p.has_maps
@@ -301,10 +301,10 @@ def _does_not_fit(costs: Costs, run: _Run, *, room_at_all: bool) -> str:
         f"Population {run.population!r} ({population.n} neurons) does not fit on "
         f"{params.name!r}: {run.n_rows} of its {costs.n_rows(run.population)} rows of "
         f"{params.lanes} neurons find no core. {binds}: the network needs "
-        f"{words[0] * params.lanes} of {words[1] * params.lanes} bytes of weights, {rows[0]} of "
-        f"{rows[1]} accumulator rows, {groups[0]} of {groups[1]} groups (one a population) and "
-        f"{edges[0]} of {edges[1]} edges (one a projection) at least, on {params.n_cores} cores; "
-        f"{way} or {_WAYS[need.binding]}"
+        f"{words[0] * params.word_bytes} of {words[1] * params.word_bytes} bytes of weights, "
+        f"{rows[0]} of {rows[1]} accumulator rows, {groups[0]} of {groups[1]} groups (one a "
+        f"population) and {edges[0]} of {edges[1]} edges (one a projection) at least, on "
+        f"{params.n_cores} cores; {way} or {_WAYS[need.binding]}"
     )
 
 

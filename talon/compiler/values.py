@@ -27,6 +27,7 @@ from talon.compiler.expression import (
 from talon.compiler.float_network import FloatArray
 from talon.compiler.kernels import MapShape
 from talon.compiler.maps import map_shape, passed_through
+from talon.compiler.payload import MOST_SUMMED
 from talon.compiler.pools import pooling_matrix
 from talon.compiler.unmapped import FIRING, GRADED, OVER_MAPS, PASSING, sends_spikes
 from talon.errors import MappingError
@@ -227,9 +228,10 @@ class Values:
     def _averaged(
         self, name: str, node: AvgPool2d | SumPool2d, x: Expression, shape: MapShape
     ) -> Expression:
-        """Return the means or sums of windows: of spikes by a pool, else by a kernel.
+        """Return the means or sums of windows: by a pool where they are sent, else by a kernel.
 
-        Spikes of windows side by side are added up where they are sent, if nothing else is sent.
+        A pool adds up spikes, or up to four graded values, of windows side by side, if nothing else
+        is sent.
         """
         key = x.identity_key()
         source = self.graph.nodes.get(key[0]) if key is not None else None
@@ -264,10 +266,7 @@ class Values:
             for n_out, k, n in zip(self.shapes[name][1:], size, shape[1:], strict=True)
         )
         plain = tuple(node.stride) == size and tuple(node.padding) == (0, 0)
-        neuron = self.graph.nodes[source]
-        largest = neuron.max_spikes if isinstance(neuron, Neuron) else 1
-        is_whole = isinstance(neuron, FIRING) and largest * math.prod(size) <= PAYLOAD_MAX
-        if not (fits and plain and is_whole):
+        if not (fits and plain and self._is_whole(source, math.prod(size))):
             return False
         while source != name:
             takers = self.graph.successors(source)
@@ -277,6 +276,17 @@ class Values:
                 return False
             source = takers[0]
         return True
+
+    def _is_whole(self, source: str, n: int) -> bool:
+        """Tell whether a payload holds the sum of ``n`` events of a source.
+
+        Graded values have fewer levels then; with four of them a mean has as many as before.
+        """
+        node = self.graph.nodes[source]
+        if isinstance(node, ReLU):
+            return n <= MOST_SUMMED
+        largest = node.max_spikes if isinstance(node, Neuron) else 1
+        return isinstance(node, FIRING) and largest * n <= PAYLOAD_MAX
 
     def _meets_matrix(self, name: str) -> bool:
         """Tell whether an Affine takes the values of a node as they are."""

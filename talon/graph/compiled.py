@@ -65,7 +65,7 @@ def compiled_layout(
                 }
                 for feed in piece.feeds
             ],
-            "weight_bytes": piece.words * lanes,
+            "weight_bytes": piece.words * params.word_bytes,
             "neurons": 0 if piece.partial else piece.n_neurons,
             "accumulators": piece.n_rows * lanes * params.n_slots,
             "partial": piece.partial,

@@ -97,12 +97,12 @@ class HardwareSpec:
         """Return what an array bears: the limits are those of its memories."""
         return cls(
             max_neurons_per_core=params.n_neurons,
-            max_synapses_per_core=params.weight_bytes,
+            max_synapses_per_core=params.weight_words * params.lanes,
             sram_bytes_per_core=params.weight_bytes,
             max_fan_in=params.weight_words,
             max_fan_out=params.n_cores * params.n_neurons,
             max_feedback_delay=params.max_delay,
-            supported_precisions=("int8",),
+            supported_precisions=(f"int{params.weight_width}",),
             core_mesh_topology=(params.columns, params.rows),
             num_cores=params.n_cores,
             max_groups_per_core=params.n_groups,
@@ -128,7 +128,7 @@ class HardwareSpec:
             columns=columns,
             rows=rows,
             n_neurons=self.max_neurons_per_core,
-            weight_words=self.sram_bytes_per_core // model.lanes,
+            weight_words=self.sram_bytes_per_core // model.word_bytes,
             max_delay=self.max_feedback_delay,
             n_slots=n_slots,
             n_groups=self.max_groups_per_core,

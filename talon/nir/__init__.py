@@ -18,7 +18,13 @@ from talon.nir.objects import from_objects, to_objects
 __all__ = ["NIRError", "NIRWarning", "from_nir", "read", "read_timestep", "to_nir", "write"]
 
 
-def read(path: str | os.PathLike[str], dt: float | None = None, lenient: bool = False) -> Graph:
+def read(
+    path: str | os.PathLike[str],
+    dt: float | None = None,
+    lenient: bool = False,
+    *,
+    max_spikes: int | None = None,
+) -> Graph:
     """Return the graph in a ``.nir`` file.
 
     Parameters
@@ -30,15 +36,20 @@ def read(path: str | os.PathLike[str], dt: float | None = None, lenient: bool = 
         it tell it, see :func:`talon.nir.timestep.recognised_dt`.
     lenient
         Whether to mend deviations from NIR, with a :class:`NIRWarning` for each, rather than raise.
+    max_spikes
+        How often the file's IF and LIF neurons may fire in a timestep, at least 2: then they fire
+        once for each whole threshold that is in their potential and subtract as many, as those of
+        Sinabs do. NIR cannot say it, so without it they fire once.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     NIRError
-        The file is damaged or no NIR, deviates from it, or needs ``dt``.
+        The file is damaged or no NIR, deviates from it, or needs ``dt``; or thresholds are not
+        above zero, which ``max_spikes`` needs.
     """
-    return to_graph(read_file(path), dt=dt, lenient=lenient)
+    return to_graph(read_file(path), dt=dt, lenient=lenient, max_spikes=max_spikes)
 
 
 def read_timestep(path: str | os.PathLike[str], dt: float | None = None) -> float:
@@ -73,12 +84,14 @@ def write(
     write_file(path, to_record(graph, dt=dt, lenient=lenient))
 
 
-def from_nir(nir_graph: Any, dt: float | None = None, lenient: bool = False) -> Graph:
+def from_nir(
+    nir_graph: Any, dt: float | None = None, lenient: bool = False, *, max_spikes: int | None = None
+) -> Graph:
     """Return the graph of a ``nir.NIRGraph``; arguments and errors as for :func:`read`."""
     found = from_objects(nir_graph)
     if isinstance(found, NodeRecord):
         found = GraphRecord(nodes={found.type.lower(): found}, edges=[])
-    return to_graph(found, dt=dt, lenient=lenient)
+    return to_graph(found, dt=dt, lenient=lenient, max_spikes=max_spikes)
 
 
 def to_nir(graph: Graph, dt: float | None = None, lenient: bool = False) -> Any:

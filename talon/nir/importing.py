@@ -9,6 +9,7 @@ from talon.ir import Graph, Input, Node, Output
 from talon.ir.population import Population
 from talon.ir.types import Dims, Edges
 from talon.nir import tagged
+from talon.nir.counting import count_spikes
 from talon.nir.decode import decode
 from talon.nir.encode import encode
 from talon.nir.errors import SILENT, UNSOUND, Judge, NIRError, warn
@@ -30,9 +31,17 @@ from talon.nir.shapes import (
 from talon.nir.timestep import TIMED, check_dt, recognised_dt
 
 
-def to_graph(record: GraphRecord, *, dt: float | None, lenient: bool) -> Graph:
+def to_graph(
+    record: GraphRecord, *, dt: float | None, lenient: bool, max_spikes: int | None = None
+) -> Graph:
     """Return our graph of one of NIR, see :func:`talon.nir.read`."""
-    judge = Judge(lenient=lenient)
+    graph = _graph_of(record, dt, Judge(lenient=lenient))
+    if max_spikes is not None:
+        count_spikes(graph, max_spikes)
+    return graph
+
+
+def _graph_of(record: GraphRecord, dt: float | None, judge: Judge) -> Graph:
     notes = read_notes(record.metadata, judge)
     flat = flatten(record, judge)
     flat.nodes = {name: check_record(name, node, judge) for name, node in flat.nodes.items()}

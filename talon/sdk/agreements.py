@@ -94,6 +94,7 @@ def run_all(
     framework: str | None = None,
     dt: float | None = None,
     lenient: bool = False,
+    max_spikes: int | None = None,
     passes: Passes = "auto",
     host: Collection[str] = (),
 ) -> Agreements:
@@ -113,7 +114,7 @@ def run_all(
         How the integers are made.
     framework
         Which one ``"nir"`` is; without it, the one that suits the file best.
-    dt, lenient
+    dt, lenient, max_spikes
         How a NIR file is read, see :func:`talon.nir.read`.
 
     Raises
@@ -121,7 +122,7 @@ def run_all(
     TalonError
         Something cannot be run; the message names it.
     """
-    opened = open_model(model, _sample_of(feed), dt=dt, lenient=lenient)
+    opened = open_model(model, _sample_of(feed), dt=dt, lenient=lenient, max_spikes=max_spikes)
     graph = opened.graph
     inputs = feed.read(graph)
     floats = float_execution(graph, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,26 @@ class Model:
         The network.
     module
         The PyTorch module.
+    is_nir
+        Whether it was a network of NIR, in a file or as an object.
     nir_path, nir_dt
         The NIR file, and the timestep in seconds with which it was read.
     """
 
     graph: Graph
     module: Any = None
+    is_nir: bool = False
     nir_path: str | None = None
     nir_dt: float | None = None
 
 
 def open_model(
-    text: str, sample: Any = None, *, dt: float | None = None, lenient: bool = False
+    text: str,
+    sample: Any = None,
+    *,
+    dt: float | None = None,
+    lenient: bool = False,
+    max_spikes: int | None = None,
 ) -> Model:
     """Return the model that a command line names.
 
@@ -44,22 +53,32 @@ def open_model(
         graph, a PyTorch module, a module and a sample, or a ``nir.NIRGraph``.
     sample
         A batch for a module that comes without one.
-    dt, lenient
-        How NIR is read, see :func:`talon.nir.read`.
+    dt, lenient, max_spikes
+        How NIR is read, see :func:`talon.nir.read`; the last is refused for other models.
 
     Raises
     ------
     TalonError
         There is no such file or function, or what it gives is no model.
     """
+    model = _opened(text, sample, {"dt": dt, "lenient": lenient, "max_spikes": max_spikes})
+    if max_spikes is not None and not model.is_nir:
+        raise TalonError(
+            f"max_spikes is for networks of NIR, and {text!r} is none; set max_spikes of its LIF "
+            "and IF nodes"
+        )
+    return model
+
+
+def _opened(text: str, sample: Any, how: Mapping[str, Any]) -> Model:
     if not is_factory(text):
         if not Path(text).is_file():
             raise TalonError(f"{text!r} is neither a file nor package.module:function")
         if is_nir(text):
             from talon import nir
 
-            graph = nir.read(text, dt=dt, lenient=lenient)
-            return Model(graph=graph, nir_path=text, nir_dt=nir.read_timestep(text, dt))
+            graph, timestep = nir.read(text, **how), nir.read_timestep(text, how["dt"])
+            return Model(graph=graph, is_nir=True, nir_path=text, nir_dt=timestep)
         from talon.sdk.execution import read_model
 
         return Model(graph=read_model(text))
@@ -69,7 +88,7 @@ def open_model(
     if type(made).__name__ == "NIRGraph":
         from talon import nir
 
-        return Model(graph=nir.from_nir(made, dt=dt, lenient=lenient))
+        return Model(graph=nir.from_nir(made, **how), is_nir=True)
     if isinstance(made, tuple) and len(made) == 2:
         made, sample = made
     if not hasattr(made, "named_modules"):

@@ -33,7 +33,7 @@ class Execution:
     name
         Who executed: ``"float"``, ``"golden"``, ``"snntorch"``.
     spikes
-        Whether each neuron fired.
+        Whether each neuron fired, or how often, where it may fire several times in a timestep.
     potentials
         Membrane potentials after the timestep, in the units of the float network.
     classes
@@ -41,7 +41,7 @@ class Execution:
     """
 
     name: str
-    spikes: Mapping[str, BoolArray]
+    spikes: Mapping[str, NDArray[Any]]
     potentials: Mapping[str, FloatArray]
     classes: NDArray[np.int64]
 
@@ -59,7 +59,9 @@ class Parting:
     sample: int
     neuron: int
     fired: str
-    """Which of the two fired."""
+    """Which of the two fired, or fired more often."""
+    spikes: Mapping[str, int]
+    """How often the neuron fired, by execution."""
     potentials: Mapping[str, float]
     """Membrane potential after the timestep, by execution."""
 
@@ -93,12 +95,15 @@ class Agreement:
 
 def float_execution(graph: Graph, inputs: Inputs, *, name: str = "float") -> Execution:
     """Return the float simulation of a graph."""
+    from talon.backend.cpu.record import Record
     from talon.backend.cpu.simulator import simulate_float
 
-    trace = simulate_float(graph, inputs)
+    counting = {layer for layer, node in graph.nodes.items() if getattr(node, "max_spikes", 1) > 1}
+    trace = simulate_float(graph, inputs, record=Record(values=bool(counting)))
+    counts = {layer: trace.values[layer].astype(np.int32) for layer in counting}
     return Execution(
         name=name,
-        spikes={layer: _flat(spikes) for layer, spikes in trace.spikes.items()},
+        spikes={layer: _flat(counts.get(layer, fired)) for layer, fired in trace.spikes.items()},
         potentials={layer: _flat(v) for layer, v in trace.potentials.items()},
         classes=trace.classes(),
     )
@@ -111,7 +116,7 @@ def golden_execution(program: Program, trace: Trace) -> Execution:
     scales = {p.name: p.v_scale for p in program.network.populations}
     return Execution(
         name="golden",
-        spikes={layer: spikes != 0 for layer, spikes in trace.spikes.items()},
+        spikes=dict(trace.spikes),
         potentials={name: v * scales[name] for name, v in trace.potentials.items()},
         classes=answers(program, trace),
     )
@@ -192,12 +197,14 @@ def agree(left: Execution, right: Execution, order: Sequence[str]) -> Agreement:
 def _parting(name: str, differs: BoolArray, left: Execution, right: Execution) -> Parting:
     at = tuple(int(i) for i in np.argwhere(differs)[0])
     sides = (left, right)
+    spikes = {side.name: int(side.spikes[name][at]) for side in sides}
     return Parting(
         layer=name,
         timestep=at[0],
         sample=at[1],
         neuron=at[2],
-        fired=next(side.name for side in sides if side.spikes[name][at]),
+        fired=max(spikes, key=spikes.__getitem__),
+        spikes=spikes,
         potentials={s.name: float(s.potentials[name][at]) for s in sides if name in s.potentials},
     )
 

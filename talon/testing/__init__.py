@@ -12,6 +12,7 @@ from talon.testing.maps import (
     random_map_network,
     random_map_payloads,
 )
+from talon.testing.narrow import narrowed
 from talon.testing.networks import (
     GraphLimits,
     divider,
@@ -34,6 +35,7 @@ __all__ = [
     "graphs",
     "graphs_of_primitives",
     "map_networks",
+    "narrowed",
     "random_exchange_graph",
     "random_graph",
     "random_graph_of_primitives",

@@ -147,7 +147,7 @@ BLOCKS: dict[str, Callable[[int, int], Graph]] = {
 
 
 class _Layers:
-    """Layers with random weights, mostly above zero, so that something gets through."""
+    """Layers with random weights whose sums are above zero, alike for any number of inputs."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -176,8 +176,8 @@ class _Layers:
         ]
 
     def _weights(self, *shape: int) -> Any:
-        scale = 1.5 / np.sqrt(np.prod(shape[1:]))
-        return self._rng.normal(0.2 * scale, scale, shape).astype(np.float32)
+        n_in = np.prod(shape[1:])
+        return self._rng.normal(1.2 / n_in, 1.5 / np.sqrt(n_in), shape).astype(np.float32)
 
 
 def _zeros(n: int) -> Any:

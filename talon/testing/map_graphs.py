@@ -171,7 +171,8 @@ class _Builder:
         if pools and is_binary and self._chance(0.3):
             self._grow(f"pool{k}", MaxPool2d(3, stride=self._draw(1, 2), padding=1))
         elif pools:
-            self._grow(f"pool{k}", MaxPool2d((2, self._draw(1, 2))))
+            kind = AvgPool2d if self._chance(0.3) else MaxPool2d
+            self._grow(f"pool{k}", kind((2, self._draw(1, 2))))
 
     def _graded(self, channels: int, *, behind_pool: bool = False) -> Node:
         """Return a function of each value, which rises where it stands behind a pool of sums."""

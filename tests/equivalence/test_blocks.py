@@ -51,7 +51,7 @@ def takes_the_predicted_cycles(block, size):
     program, payloads, _ = run(block, size)
     (predicted,) = performance_of_passes(program, payloads)
     rtl = CosimTarget().run(program, payloads)
-    assert predicted.cycles == pytest.approx(rtl.cycles, rel=0.05)
+    assert predicted.cycles == pytest.approx(rtl.cycles, rel=0.005)
 
 
 @small

@@ -21,6 +21,7 @@ from talon.compiler.performance.tables import tables_of
 from talon.errors import MappingError
 from talon.testing import (
     MapLimits,
+    narrowed,
     random_inputs,
     random_map_graph,
     random_map_network,
@@ -66,7 +67,7 @@ def program_of_network(seed, hw, objective="latency"):
     network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
     try:
-        placed = map_network(network, params, objective=objective)
+        placed = map_network(narrowed(network, params), params, objective=objective)
     except MappingError:
         assume(False)
         raise
@@ -77,14 +78,15 @@ def check(golden, other, program):
     comparison = compare(golden, other)
     assert comparison.equal, comparison
     assert set(golden.potentials) == set(other.potentials)
-    if not any(group["emit"] == "psum" for group in program.manifest["groups"]):
+    groups = [group for one in program.passes for group in one.manifest["groups"]]
+    if not any(group["emit"] == "psum" for group in groups):
         assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
 
 
 @settings(max_examples=60)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["zynq_us_plus_map", "zynq_us_plus_multi", "zynq_us_plus_table"]),
+    hw=st.sampled_from([f"zynq_us_plus_{option}" for option in ("map", "multi", "int4", "table")]),
     order=st.integers(0, 2**31),
 )
 def test_interpreter_is_golden_on_graphs(seed, hw, order):
@@ -109,6 +111,13 @@ def test_interpreter_is_golden_on_many_graphs(first):
         check(golden, run, program)
 
 
+def test_a_graph_in_two_passes():
+    program, payloads = program_of_graph(275, "zynq_us_plus_map")
+    assert len(program.passes) == 2
+    golden = get_target("golden").run(program, payloads, probe=True)
+    check(golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program)
+
+
 def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
     program, payloads = program_of_graph(0, "zynq_2x2_map")
     ends = [
@@ -125,7 +134,9 @@ def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
 @settings(max_examples=80)
 @given(
     seed=seeds,
-    hw=st.sampled_from(["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi", "tiny_2x2_table"]),
+    hw=st.sampled_from(
+        ["tiny_2x2_map", "zynq_2x2_map", "tiny_2x2_multi", "zynq_2x2_int4", "tiny_2x2_table"]
+    ),
     objective=st.sampled_from(["latency", "cores"]),
     order=st.integers(0, 2**31),
 )
@@ -137,11 +148,12 @@ def test_interpreter_is_golden_on_networks(seed, hw, objective, order):
 
 
 @pytest.mark.cosim
-def test_rtl_is_golden_on_networks():
-    @settings(max_examples=25)
+@pytest.mark.parametrize(("hw", "n_examples"), [("tiny_2x2_map", 25), ("tiny_2x2_int4_map", 12)])
+def test_rtl_is_golden_on_networks(hw, n_examples):
+    @settings(max_examples=n_examples)
     @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
     def check_examples(seed, objective, pressure):
-        program, payloads = program_of_network(seed, "tiny_2x2_map", objective)
+        program, payloads = program_of_network(seed, hw, objective)
         golden = get_target("golden").run(program, payloads, probe=True)
         rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
         check(golden, rtl, program)
@@ -169,6 +181,15 @@ def test_rtl_is_golden_on_networks_that_count():
 
     check_examples()
     assert n_counts
+
+
+@pytest.mark.cosim
+def test_rtl_is_golden_on_graphs_with_weights_of_four_bits():
+    for seed in (1, 2):
+        program, payloads = program_of_graph(seed, "zynq_2x2_int4")
+        golden = get_target("golden").run(program, payloads, probe=True)
+        pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
+        check(golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program)
 
 
 @pytest.mark.cosim

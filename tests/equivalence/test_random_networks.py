@@ -107,6 +107,20 @@ def test_interpreter_is_golden_with_currents(graph, run, order):
     check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
 
 
+@settings(max_examples=60)
+@given(
+    graph=graphs(max_neurons=48),
+    run=runs,
+    order=st.integers(0, 2**31),
+    hw=st.sampled_from(["tiny_2x2_int4", "zynq_2x2_int4"]),
+)
+def test_interpreter_is_golden_with_weights_of_four_bits(graph, run, order, hw):
+    program = compiled(graph, hw)
+    inputs = payloads(program, graph, run)
+    golden = get_target("golden").run(program, inputs, probe=True)
+    check(golden, get_target("interpreter", seed=order).run(program, inputs, probe=True))
+
+
 def rtl_is_golden(graph, run, pressure, hw, **options):
     program = compiled(graph, hw)
     program_on_rtl_is_golden(program, payloads(program, graph, run), pressure, **options)
@@ -127,7 +141,8 @@ def program_on_rtl_is_golden(program, inputs, pressure, **options):
 
 @pytest.mark.cosim
 @pytest.mark.parametrize(
-    ("hw", "max_neurons"), [("tiny_1x1", 12), ("tiny_2x2", 48), ("zynq_us_plus", 200)]
+    ("hw", "max_neurons"),
+    [("tiny_1x1", 12), ("tiny_2x2", 48), ("zynq_us_plus", 200), ("tiny_2x2_int4", 48)],
 )
 def test_rtl_is_golden(hw, max_neurons):
     n_slots = preset(hw).n_slots

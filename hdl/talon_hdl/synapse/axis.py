@@ -13,10 +13,10 @@ _ALL = (1 << _SHIFT) - 1  # as a limit: every bit of the index is below it
 
 
 class AxisLookup(wiring.Component):
-    """Read the entries of y, x and c of an index, one a cycle, from one port of a block RAM.
+    """Read the entries of y, x and c of an index in two cycles, from both ports of a block RAM.
 
     A coordinate is the bits below a limit, shifted down. The limit of x is the shift of y, that of
-    c the shift of x: so limits and shifts are a queue, and one mask and one shifter serve all.
+    c the shift of x. One port reads y and then c, the other x.
 
     Members
     -------
@@ -27,13 +27,15 @@ class AxisLookup(wiring.Component):
     y_shift, x_shift : :py:`In(5)`
         Where the coordinates of that index lie.
     index : :py:`In(index_width)`
-        Index, held for three cycles: for its y, its x and its c.
+        Index, held for two cycles: for its y and x, and for its c.
     y_axis, x_axis, c_axis : :py:`In(range(n_axis))`
         Entries of coordinate zero.
-    left : :py:`In(2)`
-        Lookups after that of this cycle, a bit each.
+    first : :py:`In(1)`
+        This cycle is the first of the two.
     entry : :py:`Out(axis width)`
-        What was looked up in the cycle before.
+        What was looked up in the cycle before: y, then c.
+    x_entry : :py:`Out(axis width)`
+        The entry of x, together with that of y.
     """
 
     config: ConfigPort
@@ -44,8 +46,9 @@ class AxisLookup(wiring.Component):
     y_axis: Signal
     x_axis: Signal
     c_axis: Signal
-    left: Signal
+    first: Signal
     entry: Signal
+    x_entry: Signal
 
     def __init__(self, params: ArrayParams) -> None:
         self._n_axis = params.n_axis
@@ -58,49 +61,53 @@ class AxisLookup(wiring.Component):
                 "x_shift": In(_SHIFT),
                 "index": In(params.index_width),
                 **{f"{name}_axis": In(bits_for(params.n_axis)) for name in "yxc"},
-                "left": In(2),
+                "first": In(1),
                 "entry": Out(width),
+                "x_entry": Out(width),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        limit, shift, following = (Signal(_SHIFT, name=n) for n in ("limit", "shift", "following"))
+        limit, shift = (Signal(_SHIFT, name=n) for n in ("limit", "shift"))
+        x_limit, x_shift = (Signal(_SHIFT, name=n) for n in ("x_limit", "x_from"))
         with m.If(self.load):
-            m.d.sync += [limit.eq(_ALL), shift.eq(self.y_shift), following.eq(self.x_shift)]
+            m.d.sync += [limit.eq(_ALL), shift.eq(self.y_shift)]
+            m.d.sync += [x_limit.eq(self.y_shift), x_shift.eq(self.x_shift)]
         with m.Else():
-            m.d.sync += [limit.eq(shift), shift.eq(following), following.eq(0)]
-        width = len(self.y_axis)
-        below = [self.index[k] & (limit > k) for k in range(len(self.index))]
-        fine = _shifted(below, shift[:2], 1)
-        coarse = Cat(_shifted(fine, shift[2:4], 4)[:width])
-        base, sum_ = Signal(width), Signal(width)
+            m.d.sync += [limit.eq(x_shift), shift.eq(0)]
         # The address of the configuration unit is a base like others, with no coordinate.
-        chosen = Mux(self.config.en, Const(2, 2), self.left)
+        config = self.config
+        base = Mux(config.en, config.addr, Mux(self.first, self.y_axis, self.c_axis))
+        at, x_at = (Signal.like(self.y_axis, name=n) for n in ("at", "x_at"))
         m.d.comb += [
-            base.eq(
-                Mux(
-                    chosen[1],
-                    Mux(chosen[0], self.y_axis, self.config.addr),
-                    Mux(chosen[0], self.x_axis, self.c_axis),
-                )
-            ),
-            sum_.eq(base + Mux(shift[4] | self.config.en, 0, coarse)),
+            at.eq(base + Mux(config.en, 0, self._coordinate(limit, shift))),
+            x_at.eq(self.x_axis + self._coordinate(x_limit, x_shift)),
         ]
 
         m.submodules.memory = axis = memory.Memory(
             shape=len(self.entry), depth=self._n_axis, init=[], attrs={"ram_style": "block"}
         )
-        read, write = axis.read_port(), axis.write_port()
+        # Reading and writing at one address are one port of the RAM, so the other is left for x.
+        read, write, x_read = axis.read_port(), axis.write_port(), axis.read_port()
         m.d.comb += [
-            read.addr.eq(sum_),
-            write.addr.eq(self.config.addr),
-            write.data.eq(self.config.w_data),
-            write.en.eq(self.config.w_en),
+            read.addr.eq(at),
+            write.addr.eq(at),
+            write.data.eq(config.w_data),
+            write.en.eq(config.w_en),
+            x_read.addr.eq(x_at),
             self.entry.eq(read.data),
-            self.config.r_data.eq(read.data),
+            self.x_entry.eq(x_read.data),
+            config.r_data.eq(read.data),
         ]
         return m
+
+    def _coordinate(self, limit: Value, shift: Value) -> Value:
+        """Return the bits of the index below ``limit``, from ``shift`` on."""
+        below = [self.index[k] & (limit > k) for k in range(len(self.index))]
+        fine = _shifted(below, shift[:2], 1)
+        coarse = Cat(_shifted(fine, shift[2:4], 4)[: len(self.y_axis)])
+        return Mux(shift[4], 0, coarse)
 
 
 def _shifted(bits: list[Value], shift: Value, step: int) -> list[Value]:

@@ -22,7 +22,7 @@ class Decoder(wiring.Component):
     """Turn SPIKE, PSUM and TOKEN packets into jobs, one a cycle, three cycles later.
 
     A packet is taken only if the queue has room for all that are under way. An event of a MAP edge
-    holds the first two stages for two cycles more, in which its axes are looked up; nothing else
+    holds the first two stages for one cycle more, in which its axes are looked up; nothing else
     stalls. A DENSE or MAP event without rows ends here.
 
     Members
@@ -122,7 +122,7 @@ class Decoder(wiring.Component):
         token = view(self._packets.token, packet_2)
         is_spike = packet_2[:3] == Kind.SPIKE
         dense = descriptor.kind == EdgeKind.DENSE
-        position_bits = (params.lanes // 4).bit_length() - 1
+        position_bits = params.pointers_per_word.bit_length() - 1
         neuron = self._neuron(is_spike, shifted, psum.neuron)
         job = Signal(job_layout(params))
         sparse = descriptor.kind == EdgeKind.SPARSE
@@ -134,7 +134,7 @@ class Decoder(wiring.Component):
             offset = Mux(is_map, 0, offset)
             of_words, has_row_start = dense | is_map, descriptor.kind != EdgeKind.IDENTITY
             slots = Mux(is_spike, descriptor.slots, params.n_slots.bit_length() - 1)
-            slot = Mux(packet_2[:3] == Kind.TOKEN, slot, mirrored(params, slot, slots))
+            slot = mirrored(params, slot, slots)
         m.d.sync += [
             job.slot.eq(slot),
             job.address.eq(descriptor.base + offset),
@@ -151,7 +151,7 @@ class Decoder(wiring.Component):
         with m.If(packet_2[:3] == Kind.TOKEN):
             m.d.sync += [
                 job.kind.eq(JobKind.TOKEN),
-                job.value.eq(Cat(token.credit, token.group)),
+                job.value.eq(Cat(token.group, token.slot, token.credit)),  # a token_layout
             ]
         with m.Elif(is_spike & of_words):
             m.d.sync += job.kind.eq(JobKind.DENSE)
@@ -162,19 +162,18 @@ class Decoder(wiring.Component):
     def _map(self, m: Module, job, queued, valid: Value, hold: Signal) -> Value:
         """Look up y, x and c of a MAP event; return whether an axis has no target.
 
-        While the second stage holds the event, its job in the third adds up what is looked up.
-        The last sum, with c, goes into the queue itself: the next event is behind it already.
+        When the second stage has held the event for a cycle, its job in the third adds what y and
+        x give. The sum with c goes into the queue itself: the next event is behind it already.
         """
         (packet, edge), (packet_2, edge_2, shifted) = self._stages
         m.submodules.axis = axis = AxisLookup(self._params)
         wiring.connect(m, wiring.flipped(self.axis), axis.config)
         first, second = view(self._edge, edge), view(self._edge, edge_2)
-        left = Signal(2)  # lookups after this one, a bit each
-        again = Signal()  # the job has something of the event at hand
-        count_1, count_2 = Signal(len(queued.n_x)), Signal(len(queued.n_y))
-        entry = view(MemoryLayouts(self._params).axis, axis.entry)
+        again = Signal()  # y and x of the job at hand are looked up
+        n_y, n_x = Signal(len(queued.n_y)), Signal(len(queued.n_x))
+        layout = MemoryLayouts(self._params).axis
+        entry, x_entry = view(layout, axis.entry), view(layout, axis.x_entry)
         m.d.comb += [
-            hold.eq(left[0]),
             axis.load.eq(~hold),
             axis.y_shift.eq(first.y_shift),
             axis.x_shift.eq(first.x_shift),
@@ -182,24 +181,27 @@ class Decoder(wiring.Component):
             axis.y_axis.eq(second.y_axis),
             axis.x_axis.eq(second.x_axis),
             axis.c_axis.eq(second.c_axis),
-            axis.left.eq(left),
+            axis.first.eq(hold),
             queued.address.eq(job.address + Mux(job.map, entry.weight, 0)),
             queued.row.eq(job.row + Mux(job.map, entry.row, 0)),
             queued.rows.eq(Mux(job.map, entry.count, job.rows)),
-            queued.n_x.eq(count_1),
-            queued.n_y.eq(count_2),
+            queued.n_x.eq(n_x),
+            queued.n_y.eq(n_y),
         ]
         m.d.sync += [
             again.eq(hold),
-            left.eq(Mux(hold, left >> 1, (valid & _is_map(packet, first)).replicate(2))),
-            count_1.eq(entry.count),
-            count_2.eq(count_1),
+            hold.eq(~hold & valid & _is_map(packet, first)),
+            n_y.eq(entry.count),
+            n_x.eq(x_entry.count),
             job.map.eq(_is_map(packet_2, second)),
             *(job[name].eq(second[name]) for name in ("y_weight", "x_weight", "y_row", "x_row")),
         ]
         with m.If(again):
-            m.d.sync += [job.address.eq(queued.address), job.row.eq(queued.row)]
-        return job.map & ((count_1 == 0) | (count_2 == 0))
+            m.d.sync += [
+                job.address.eq(queued.address + x_entry.weight),
+                job.row.eq(queued.row + x_entry.row),
+            ]
+        return job.map & ((n_y == 0) | (n_x == 0))
 
     def _neuron(self, is_spike, shifted: Value, psum_neuron):
         """Accumulator of an IDENTITY or PSUM row; an index wraps at their number."""

@@ -136,11 +136,12 @@ class SynapseEngine(wiring.Component):
 
     def _return_pointers(self, m: Module, streamer: RowStreamer, read, word: Signal) -> None:
         layout = MemoryLayouts(self._params).pointer
-        position_bits = (self._params.lanes // 4).bit_length() - 1
+        position_bits = self._params.pointers_per_word.bit_length() - 1
         pointer = view(layout, word.word_select(read.lane[:position_bits], layout.width))
         arrived = Signal()
         m.d.sync += [
             arrived.eq(read.pointer),
+            streamer.lists.payload.token.eq(read.token),
             streamer.lists.payload.address.eq(pointer.address),
             streamer.lists.payload.count.eq(pointer.count),
             streamer.lists.payload.slot.eq(read.slot),

@@ -37,7 +37,7 @@ class LaneExpander(wiring.Component):
         What ``i`` will be in the next cycle.
     i : :py:`In(row_layout)`
         The row.
-    word : :py:`In(8 * lanes)`
+    word : :py:`In(8 * word_bytes)`
         Its weight word.
     o : :py:`Out(lanes_layout)`
         Work for the lanes.
@@ -84,13 +84,13 @@ class LaneExpander(wiring.Component):
             self.o.value.eq(self.i.value),
         ]
         for lane in range(lanes):
-            entry = view(layout, self.word.word_select(lane % (lanes // 2), layout.width))
-            upper = lane >= lanes // 2
+            part, k = divmod(lane, self._params.synapses_per_word)
+            entry = view(layout, self.word.word_select(k, layout.width))
             weight = Signal(signed(width), name=f"weight_{lane}")
             with m.If(single):
                 m.d.comb += weight.eq(Mux(chosen[lane], self.i.weight, 0))
             with m.Elif(chosen[lane]):
-                m.d.comb += weight.eq(Mux(entry.half == upper, entry.weight, 0))
+                m.d.comb += weight.eq(Mux(entry.part == part, entry.weight, 0))
             with m.Else():
                 m.d.comb += weight.eq(self.word.word_select(lane, width).as_signed())
             m.d.sync += [
@@ -105,14 +105,15 @@ class LaneExpander(wiring.Component):
         params = self._params
         nonzero = [
             view(layout, self.word.word_select(k, layout.width)).weight != 0
-            for k in range(params.lanes // 2)
+            for k in range(params.synapses_per_word)
         ]
         by_weight = sparse
         if params.has_maps:  # the weights between those of the synapses count as well
-            width = params.weight_width
+            width, every = params.weight_width, params.lanes // params.synapses_per_word
             nonzero += [
                 self.i.counted & (self.word.word_select(lane, width) != 0)
-                for lane in range(1, params.lanes, 2)
+                for lane in range(params.lanes)
+                if lane % every
             ]
             by_weight |= self.i.counted
         n_weights = sum(nonzero, Const(0, 1))

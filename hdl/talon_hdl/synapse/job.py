@@ -13,7 +13,7 @@ class JobKind(enum.Enum, shape=2):
     DENSE = 0  # `rows` rows from weight word `address` on
     POINTER = 1  # fetch a pointer at `address`, position `lane`; then its rows
     SINGLE = 2  # one row, whose only lane is `lane`
-    TOKEN = 3  # hand a token to the scheduler, behind all earlier rows
+    TOKEN = 3  # hand a token to the scheduler, behind all rows before it
 
 
 class RowKind(enum.Enum, shape=2):
@@ -26,9 +26,9 @@ class RowKind(enum.Enum, shape=2):
 
 
 def job_layout(params: ArrayParams) -> data.StructLayout:
-    """Return a decoded packet; ``value`` is the payload, or the partial sum.
+    """Return a decoded packet; ``value`` is the payload, the partial sum, or a ``token_layout``.
 
-    With feature maps ``slot`` is its part of the page, but for tokens. If ``map``, the ``rows``
+    With feature maps ``slot`` is its part of the page. If ``map``, the ``rows``
     words of a DENSE job are those of a tap: there are ``n_x`` times ``n_y`` taps, apart by the
     steps of their axis.
     """
@@ -68,10 +68,11 @@ def _taps(params: ArrayParams) -> dict[str, Shape]:
 def row_layout(params: ArrayParams) -> data.StructLayout:
     """Return a row on its way to the accumulators.
 
-    ``valid`` marks a row, ``pointer`` a pointer fetch (never both); ``n_synapses`` is the count for
-    DENSE and SINGLE rows. ``lane`` is the position of a pointer in its word, too. With feature maps
-    ``slot`` is a page, ``keep`` spares the accumulators of a CLEAR row, and ``counted`` says that
-    the synapses of a DENSE row are its weights that are not zero.
+    ``valid`` marks a row, ``pointer`` a pointer fetch (never both) or, with ``token``, a token that
+    goes the same way; ``n_synapses`` is the count for DENSE and SINGLE rows. ``lane`` is the
+    position of a pointer in its word, too. With feature maps ``slot`` is a page, ``keep`` spares
+    the accumulators of a CLEAR row, and ``counted`` says that the synapses of a DENSE row are its
+    weights that are not zero.
     """
     options = ("keep", "counted") if params.has_maps else ()
     lane = bits_for(params.lanes)
@@ -79,6 +80,7 @@ def row_layout(params: ArrayParams) -> data.StructLayout:
         {
             "valid": 1,
             "pointer": 1,
+            "token": 1,
             "kind": RowKind,
             "slot": unsigned(bits_for(params.n_slots)),
             "row": unsigned(bits_for(params.n_rows)),

@@ -27,7 +27,7 @@ class WeightMemory(wiring.Component):
         Word to read, or to write if ``w_en``.
     w_en, w_data : :py:`In`
         Write strobe and data.
-    r_data : :py:`Out(8 * lanes)`
+    r_data : :py:`Out(8 * word_bytes)`
         The word whose address was given two cycles before.
     """
 
@@ -72,7 +72,7 @@ class WeightMemory(wiring.Component):
     def _from_primitives(self) -> Module:
         """Chain URAM288s: port A holds the even half of a word, port B the odd half.
 
-        Both ports of one primitive give 128 bits a cycle, so it holds 2,048 words of 16 lanes. The
+        Both ports of one primitive give 128 bits a cycle, so it holds 2,048 words. The
         cascade selects the primitive, without multiplexers in the fabric.
         """
         m = Module()

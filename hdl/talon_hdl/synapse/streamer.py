@@ -1,6 +1,6 @@
 """From jobs to rows: one row, pointer fetch or accumulator fetch in every cycle."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,13 +21,18 @@ _POINTERS = 4  # fetched ahead: covers the latency of the weight memory
 
 
 def list_layout(params: ArrayParams) -> data.StructLayout:
-    """Return a pointer that has come back: the packed words of one SPARSE event."""
+    """Return a pointer that has come back, the packed words of one SPARSE event.
+
+    Or, with ``token``, a token that waits for the lists before it, which is the ``payload`` then.
+    """
+    payload = max(params.payload_width, token_layout(params).size)
     return data.StructLayout(
         {
+            "token": 1,
             "address": bits_for(params.weight_words),
             "count": 16,
             "slot": bits_for(params.n_slots),
-            "payload": signed(params.payload_width),
+            "payload": signed(payload),
         }
     )
 
@@ -37,7 +42,8 @@ class RowStreamer(wiring.Component):
 
     Priority: accumulator fetches of the neuron engine, pointer fetches (so that they run ahead),
     rows of SPARSE events, rows of the job at hand. A token waits until the events before it have
-    issued all their rows. Rows never stall once issued.
+    issued all their rows: if there are lists among these and jobs behind it, it waits as one of the
+    lists, and the jobs go on. Rows never stall once issued.
 
     Members
     -------
@@ -46,7 +52,7 @@ class RowStreamer(wiring.Component):
     fetch : :py:`In(stream.Signature(fetch_layout, always_ready=True))`
         Accumulator rows to fetch and clear.
     lists : :py:`In(stream.Signature(list_layout, always_ready=True))`
-        Pointers that came back. Empty lists are reported as such: ``count`` is zero.
+        Pointers and tokens that came back. Empty lists are reported as such: ``count`` is zero.
     token : :py:`Out(stream.Signature(token_layout))`
         Tokens, behind the rows of all events before them.
     o : :py:`Out(row_layout)`
@@ -87,29 +93,28 @@ class RowStreamer(wiring.Component):
         m = Module()
         job = Signal(job_layout(self._params))
         job_valid = Signal()
-        pointer_go, list_go, row_go = Signal(), Signal(), Signal()
+        ahead_go, list_go, row_go = Signal(), Signal(), Signal()
 
-        current, current_valid, all_listed = self._lists(m, pointer_go, list_go)
+        current, current_valid, all_listed = self._lists(m, ahead_go, list_go)
         is_row = job_valid & ((job.kind == JobKind.DENSE) | (job.kind == JobKind.SINGLE))
         room = Signal()
         m.d.comb += room.eq(self._credits != 0)
         is_pointer = job_valid & (job.kind == JobKind.POINTER)
         is_token = job_valid & (job.kind == JobKind.TOKEN)
+        goes_ahead = Signal()
         m.d.comb += [
-            pointer_go.eq(~self.fetch.valid & is_pointer & room),
-            list_go.eq(~self.fetch.valid & ~pointer_go & current_valid),
+            goes_ahead.eq(is_pointer | (is_token & ~all_listed & self.i.valid)),
+            ahead_go.eq(~self.fetch.valid & goes_ahead & room),
+            list_go.eq(~self.fetch.valid & ~ahead_go & current_valid & ~current.token),
             row_go.eq(~self.fetch.valid & ~list_go & is_row),
-            self.token.valid.eq(is_token & all_listed),
-            self.token.payload.credit.eq(job.value[0]),
-            self.token.payload.group.eq(job.value[1:]),
-            self.token.payload.slot.eq(job.slot),
             self.busy.eq(is_row | is_pointer | ~all_listed),
             self.waiting.eq(job_valid | ~all_listed),
         ]
 
         m.submodules.walk = walk = RowWalk(self._params)
         last_row = (job.kind == JobKind.SINGLE) | walk.last
-        done = pointer_go | (row_go & last_row) | (self.token.valid & self.token.ready) | ~job_valid
+        passed = self._token(m, job, is_token & all_listed, current, current_valid)
+        done = ahead_go | (row_go & last_row) | passed | ~job_valid
         m.d.comb += [
             self.i.ready.eq(done),
             walk.job.eq(self.i.payload),
@@ -118,23 +123,34 @@ class RowStreamer(wiring.Component):
         ]
         with m.If(done):
             m.d.sync += [job.eq(self.i.payload), job_valid.eq(self.i.valid)]
-        self._issue(m, job, walk, current, pointer_go=pointer_go, list_go=list_go, row_go=row_go)
+        self._issue(m, job, walk, current, ahead_go=ahead_go, list_go=list_go, row_go=row_go)
         return m
 
-    def _lists(self, m: Module, pointer_go: Signal, list_go: Signal):
+    def _token(self, m: Module, job, of_job: Value, current, current_valid: Signal) -> Value:
+        """Show the token at hand, that of a list or, if there is none, ``of_job``.
+
+        Return whether that of the job is taken.
+        """
+        m.d.comb += [
+            self.token.valid.eq(of_job | (current_valid & current.token)),
+            self.token.payload.eq(Mux(current_valid, current.payload, job.value)),
+        ]
+        return of_job & self.token.ready
+
+    def _lists(self, m: Module, ahead_go: Signal, list_go: Signal):
         """Queue of lists, the list at hand, and the credits that keep the queue from overflow."""
         m.submodules.lists = queue = Queue(list_layout(self._params), depth=_POINTERS)
         current = Signal(list_layout(self._params))
         current_valid = Signal()
         self._credits = Signal(range(_POINTERS + 1), init=_POINTERS)
         left = Signal(len(current.count))  # complement of the words left: that counts up
-        empty = self.lists.valid & (self.lists.payload.count == 0)
+        empty = self.lists.valid & ~self.lists.payload.token & (self.lists.payload.count == 0)
         taken = Signal()
         load = Signal()
         m.d.comb += [
             queue.i.payload.eq(self.lists.payload),
             queue.i.valid.eq(self.lists.valid & ~empty),
-            load.eq(~current_valid | (list_go & (~left == 1))),
+            load.eq(~current_valid | Mux(current.token, self.token.ready, list_go & (~left == 1))),
             queue.o.ready.eq(load),
             taken.eq(queue.o.valid & load),
         ]
@@ -147,13 +163,11 @@ class RowStreamer(wiring.Component):
         with m.Elif(list_go):
             m.d.sync += [current.address.eq(current.address + 1), left.eq(left + 1)]
         # An empty list and one that is taken may give back a credit each in the same cycle.
-        m.d.sync += self._credits.eq(self._credits + taken + empty - pointer_go)
+        m.d.sync += self._credits.eq(self._credits + taken + empty - ahead_go)
         all_listed = (self._credits == _POINTERS) & ~current_valid
         return current, current_valid, all_listed
 
-    def _issue(
-        self, m: Module, job, walk: RowWalk, current, *, pointer_go, list_go, row_go
-    ) -> None:
+    def _issue(self, m: Module, job, walk: RowWalk, current, *, ahead_go, list_go, row_go) -> None:
         params = self._params
         slot, row = job.slot, walk.row
         if params.has_maps:
@@ -164,7 +178,8 @@ class RowStreamer(wiring.Component):
             ]
         m.d.sync += [
             self.o.valid.eq(self.fetch.valid | list_go | row_go),
-            self.o.pointer.eq(pointer_go),
+            self.o.pointer.eq(ahead_go),
+            self.o.token.eq(job.kind == JobKind.TOKEN),
             self.o.slot.eq(slot),
             self.o.row.eq(row),
             self.o.lane.eq(job.lane),

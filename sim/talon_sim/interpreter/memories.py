@@ -41,8 +41,8 @@ def entry(fields: Fields, number: int) -> dict[str, int]:
 class CoreMemories:
     """What the sections of one core say.
 
-    ``weights`` has a row of ``lanes`` signed bytes for each loaded word; ``packed`` shows the same
-    bytes as ``lanes / 2`` synapses of 16 bits, ``pointers`` as ``lanes / 4`` pointers of 32.
+    ``weights`` has a row of ``lanes`` weights for each loaded word; ``packed`` shows the same words
+    as synapses of 16 bits, ``pointers`` as pointers of 32.
     ``axis`` is None in an array without feature maps, ``table`` in one without tables.
     """
 
@@ -78,11 +78,19 @@ class CoreMemories:
             memory.name.lower(): decode(layout, words[memory]) for memory, layout in layouts.items()
         }
         return cls(
-            weights=weights.view(np.int8).reshape(-1, params.lanes),
-            packed=weights.view("<u2").reshape(-1, params.lanes // 2),
-            pointers=weights.reshape(-1, params.lanes // 4),
+            weights=_lanes(weights, params),
+            packed=weights.view("<u2").reshape(-1, params.synapses_per_word),
+            pointers=weights.reshape(-1, params.pointers_per_word),
             **decoded,
         )
+
+
+def _lanes(weights: Words, params: ArrayParams) -> NDArray[np.int8]:
+    """Return the weights of all words, lane *l* of each ``l * weight_width`` bits up."""
+    shift = np.arange(0, 32, params.weight_width, dtype=np.uint32)
+    unused = 32 - params.weight_width
+    signed = (weights[:, None] >> shift << np.uint32(unused)).view(np.int32) >> unused
+    return signed.astype(np.int8).reshape(-1, params.lanes)
 
 
 def _check_length(

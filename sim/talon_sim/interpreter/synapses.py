@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind
+from talon.arch.memories import EdgeKind, MemoryLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon.errors import ImageError
 from talon_sim.interpreter.groups import check_slots
-from talon_sim.interpreter.memories import CoreMemories, entry
+from talon_sim.interpreter.memories import CoreMemories, decode, entry
 from talon_sim.interpreter.packets import Spike
 
 Integers = NDArray[np.int64]
@@ -131,14 +131,14 @@ class Synapses:
     def _sparse(self, spike: Spike, edge: Edge) -> Rows:
         lanes, n_rows = self._params.lanes, self._params.n_rows
         pointer = spike.source + edge["offset"] & 0xFFFF
-        word, position = divmod(pointer, lanes // 4)
+        word, position = divmod(pointer, self._params.pointers_per_word)
         found = self._memories.pointers[self._addresses(edge["base"] + word, 1, spike), position]
         count = int(found) >> 16
         first = self._addresses(int(found) & 0xFFFF, count, spike)
-        packed = self._memories.packed[first : first + count].astype(np.int64)
-        weights = (packed & 0xFF ^ 0x80) - 0x80
-        row, half = packed >> 8 & 0x7F, packed >> 15
-        lane = np.arange(lanes // 2) + half * (lanes // 2)
+        packed = self._memories.packed[first : first + count]
+        synapses = decode(MemoryLayouts(self._params).synapse, packed.reshape(-1).astype(np.uint32))
+        row, part, weights = (synapses[k].reshape(packed.shape) for k in ("row", "part", "weight"))
+        lane = np.arange(packed.shape[1]) + part * packed.shape[1]
         used = weights != 0
         if np.any(row[used] >= n_rows):
             raise self._past(spike, int(row[used].max()), n_rows)

@@ -33,6 +33,9 @@ class Split:
         Where each input of the suffix comes from.
     sides
         Where each node of the graph is.
+    whole
+        The graph that they are parts of: with a node for every output of those nodes that have
+        several and feed both host and array. None where the host computes nothing.
     """
 
     chip: Graph
@@ -41,6 +44,7 @@ class Split:
     feeds: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Origin] = field(default_factory=dict)
     sides: Sides = field(default_factory=lambda: Sides(before=frozenset(), behind=frozenset()))
+    whole: Graph | None = None
 
     @property
     def has_host(self) -> bool:
@@ -146,6 +150,7 @@ class _Splitting:
             feeds={s: leaving[s] for s, d in self.crossing if side[d] == "chip" and s in leaving},
             takes=takes,
             sides=self.sides,
+            whole=self.graph,
         )
 
     def _fresh(self, name: str) -> str:

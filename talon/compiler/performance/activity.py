@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind, Emit, MemoryLayouts
+from talon.arch.memories import EdgeKind, Emit
 from talon.arch.params import bits_for
 from talon.compiler.decode import CoreTables, Entry
 from talon.compiler.network import IntArray
@@ -198,7 +198,7 @@ def synapses(tables: CoreTables, edge: int, index: Integers) -> tuple[Integers, 
         event = np.repeat(np.arange(len(index)), len(j))
         address = ((entry["base"] + index[:, None] * len(j) + j) % (1 << size)).reshape(-1)
         row = np.tile((entry["row_start"] + j) % params.acc_rows, len(index))
-    weight = tables.weights[address].view(np.int8).astype(np.int64).reshape(-1)
+    weight = tables.weights_at(address).reshape(-1)
     accumulator = (row[:, None] * params.lanes + np.arange(params.lanes)).reshape(-1)
     return np.repeat(event, params.lanes), accumulator, weight
 
@@ -207,19 +207,12 @@ def _sparse(
     tables: CoreTables, entry: Entry, index: Integers
 ) -> tuple[Integers, Integers, Integers]:
     params = tables.params
-    per_word, half = params.lanes // 4, params.lanes // 2
     place = (index + entry["offset"]) % (1 << params.index_width)
-    words = (entry["base"] + place // per_word) % (1 << bits_for(params.weight_words))
-    pointer = tables.weights[words].view("<u4")[np.arange(len(place)), place % per_word]
-    address, count = (pointer & 0xFFFF).astype(np.int64), (pointer >> 16).astype(np.int64)
+    address, count = tables.pointers_at(place, entry["base"])
     event = np.repeat(np.arange(len(index)), count)
     first = np.repeat(np.cumsum(count) - count, count)
     span = np.repeat(address, count) + np.arange(len(event)) - first
-    packed = tables.weights[span].view("<u2").astype(np.int64)
-    layout = MemoryLayouts(params).synapse
-    weight = (packed & 0xFF ^ 0x80) - 0x80
-    row = packed >> layout.offset_of("row") & 0x7F
-    lane = np.arange(half) + (packed >> layout.offset_of("half") & 1) * half
+    row, lane, weight = tables.synapses_at(span)
     start = entry["row_start"] if params.has_maps else 0
     accumulator = (row + start) * params.lanes + lane
     used = weight != 0

@@ -8,18 +8,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.arch.memories import EdgeKind, MemoryLayouts
+from talon.arch.memories import EdgeKind
 from talon.arch.params import bits_for
+from talon.arch.weight_words import unpack_weights
 from talon.compiler.decode import CoreTables, Entry
 from talon.compiler.performance.tables import Axis, axis_of
 
 Integers = NDArray[np.int64]
 
-MAP_DECODE = 3
+MAP_DECODE = 2
 """Cycles that the decoder spends on an event of a MAP edge: a table read for each coordinate."""
-
-LIST_LAG = 7
-"""Cycles from the pointer of a SPARSE event to the first row of its list."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,14 +26,14 @@ class PacketCosts:
 
     ``rows`` and ``sops`` are what the counters count; ``stream`` the cycles in which the row
     streamer has a pointer or a row of the packet. ``decode`` is the cycles of the decoder and
-    ``lag`` those by which the first row comes later, the same for all.
+    ``pointers`` how many of those of the streamer are for a pointer, the same for all.
     """
 
     rows: Integers
     sops: Integers
     stream: Integers
     decode: int = 1
-    lag: int = 0
+    pointers: int = 0
 
 
 def sum_costs(n: int) -> PacketCosts:
@@ -71,15 +69,13 @@ class EdgeCosts:
     @cached_property
     def _nonzero(self) -> Integers:
         """Weights that are not zero in all words before each one."""
-        counts = np.count_nonzero(self._tables.weights, axis=1)
+        counts = np.count_nonzero(unpack_weights(self._tables.weights, self._params), axis=1)
         return np.concatenate([[0], np.cumsum(counts)])
 
     @cached_property
     def _synapses(self) -> Integers:
         """Packed synapses that are there in all words before each one."""
-        layout = MemoryLayouts(self._params).synapse
-        width = layout.fields[0].width
-        packed = self._tables.weights.view("<u2") & ((1 << width) - 1)
+        packed = self._tables.weights.view("<u2") & ((1 << self._params.weight_width) - 1)
         return np.concatenate([[0], np.cumsum(np.count_nonzero(packed, axis=1))])
 
     def _dense(self, entry: Entry, index: Integers) -> PacketCosts:
@@ -92,13 +88,10 @@ class EdgeCosts:
         return PacketCosts(rows=rows, sops=sops * (n > 0), stream=rows)
 
     def _sparse(self, entry: Entry, index: Integers) -> PacketCosts:
-        per_word = self._params.lanes // 4
         place = (index + entry["offset"]) % (1 << self._params.index_width)
-        words = (entry["base"] + place // per_word) & self._mask
-        pointer = self._tables.weights[words].view("<u4")[np.arange(len(place)), place % per_word]
-        address, count = (pointer & 0xFFFF).astype(np.int64), (pointer >> 16).astype(np.int64)
+        address, count = self._tables.pointers_at(place, entry["base"])
         sops = self._synapses[address + count] - self._synapses[address]
-        return PacketCosts(rows=count, sops=sops, stream=count + 1, lag=LIST_LAG)
+        return PacketCosts(rows=count, sops=sops, stream=count + 1, pointers=1)
 
     def _map(self, entry: Entry, index: Integers) -> PacketCosts:
         axis, params = self._axis, self._params
@@ -123,7 +116,7 @@ class EdgeCosts:
                 address = first[here] + j * entry["y_weight"] + i * entry["x_weight"]
                 sops[here] += self._words(address, n_c[here])
         rows = n_y * n_x * n_c
-        return PacketCosts(rows=rows, sops=sops, stream=rows, decode=MAP_DECODE, lag=0)
+        return PacketCosts(rows=rows, sops=sops, stream=rows, decode=MAP_DECODE)
 
     def _words(self, address: Integers, count: Integers | int) -> Integers:
         """Return the weights that are not zero in runs of words."""

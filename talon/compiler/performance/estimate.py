@@ -13,7 +13,7 @@ from talon.arch.params import ArrayParams
 from talon.compiler.network import IntArray
 from talon.compiler.performance.activity import Activity, activity_of
 from talon.compiler.performance.senders import ArrayTables, read_senders
-from talon.compiler.performance.timing import time_sample
+from talon.compiler.performance.timing import Timing, time_sample
 from talon.compiler.performance.traffic import Traffic, traffic_of
 from talon.image.container import Image
 
@@ -133,7 +133,10 @@ def estimate(image: Image, run: Record, inputs: Mapping[str, IntArray]) -> Perfo
 
 def performance_of(tables: ArrayTables, activity: Activity) -> Performance:
     """Return what senders do if their lanes are as active as told."""
-    timings = [time_sample(tables, activity, sample) for sample in range(activity.n_samples)]
+    timings: list[Timing] = []
+    for sample in range(activity.n_samples):
+        turns = timings[-1].turns if timings else None
+        timings.append(time_sample(tables, activity, sample, turns))
     return Performance(
         params=tables.params,
         cycles=np.array([timing.cycles for timing in timings], np.int64),

@@ -7,7 +7,7 @@ to the head, an output chooses in turn and keeps to its choice, branches of a fo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from talon.arch.params import ArrayParams
@@ -32,6 +32,9 @@ SOURCES = {
     CORE: (NORTH, EAST, SOUTH, WEST, CORE),
 }
 """Inputs that can send to each output, in the order of their turns."""
+
+Turns = dict[tuple[int, int, int], int]
+"""By column, row and output: the input that was chosen last, as its place in :data:`SOURCES`."""
 
 _OPPOSITE = {EAST: WEST, WEST: EAST, NORTH: SOUTH, SOUTH: NORTH}
 _STEP = {EAST: (1, 0), WEST: (-1, 0), NORTH: (0, -1), SOUTH: (0, 1)}
@@ -117,13 +120,13 @@ class Input:
 class Output:
     """An output of a router: it chooses among the heads that ask for it."""
 
-    __slots__ = ("_asking", "_choice", "_clock", "_free", "_is_due", "_last", "_n", "_sink")
+    __slots__ = ("_asking", "_choice", "_clock", "_free", "_is_due", "_n", "_sink", "last")
 
-    def __init__(self, clock: Clock, n_sources: int, sink: Sink) -> None:
+    def __init__(self, clock: Clock, n_sources: int, sink: Sink, last: int) -> None:
         self._clock, self._n, self._sink = clock, n_sources, sink
         self._asking: list[tuple[int, Input]] = []
         self._choice: Input | None = None
-        self._last = 0
+        self.last = last
         self._free = 0  # the first cycle in which it may choose
         self._is_due = False
 
@@ -140,11 +143,11 @@ class Output:
         if len(asking) == 1:
             turn, source = asking.pop()
         else:
-            first, n = self._last + 1, self._n
+            first, n = self.last + 1, self._n
             best = min(asking, key=lambda item: (item[0] - first) % n)
             asking.remove(best)
             turn, source = best
-        self._last = turn
+        self.last = turn
         if self._sink.offer(source.head, time, self):
             self._gone(source, time)
         else:
@@ -177,15 +180,28 @@ class Mesh:
         Returns the input of a core.
     host
         What leaves the mesh.
+    turns
+        Those to begin with; what is not there has its first input.
     """
 
     def __init__(
-        self, params: ArrayParams, clock: Clock, core: Callable[[int], Sink], host: Sink
+        self,
+        params: ArrayParams,
+        clock: Clock,
+        core: Callable[[int], Sink],
+        host: Sink,
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns or {}
         self._params, self._clock = params, clock
         self._core, self._host = core, host
         self._inputs: dict[tuple[int, int, int], Input] = {}
         self._outputs: dict[tuple[int, int, int], Output] = {}
+
+    @property
+    def turns(self) -> Turns:
+        """Turns as they are now."""
+        return self._turns | {key: output.last for key, output in self._outputs.items()}
 
     def entrance(self, sender: int) -> Input:
         """Return where packets of a core, or of the host (-1), enter."""
@@ -215,8 +231,28 @@ class Mesh:
             else:
                 dx, dy = _STEP[out]
                 sink = self._input(x + dx, y + dy, _OPPOSITE[out])
-            found = self._outputs[x, y, out] = Output(self._clock, len(SOURCES[out]), sink)
+            last = self._turns.get((x, y, out), 0)
+            found = self._outputs[x, y, out] = Output(self._clock, len(SOURCES[out]), sink, last)
         return found
+
+
+def turns_when_loaded(cores: Iterable[int], params: ArrayParams) -> Turns:
+    """Return turns as a driver leaves them: a command has come to all, and answers from these.
+
+    See :class:`talon.image.driver.Driver`.
+    """
+    turns: Turns = {}
+    for x in range(params.columns):  # in the first row from the host, else from the north
+        for out in (SOUTH, CORE):
+            turns[x, 0, out] = SOURCES[out].index(WEST)
+    for core in sorted(cores):
+        (x, y), port = params.position(core), CORE
+        while x >= 0:
+            (out,) = branches(x, y, port, (0, 0))
+            turns[x, y, out] = SOURCES[out].index(port)
+            dx, dy = _STEP[out]
+            x, y, port = x + dx, y + dy, _OPPOSITE[out]
+    return turns
 
 
 def branches(x: int, y: int, port: int, masks: Masks) -> list[int]:

@@ -58,11 +58,11 @@ class Way:
 
     @cached_property
     def work(self) -> dict[int, tuple[int, int, list[int]]]:
-        """By core: cycles of the decoder, the lag, and cycles of the streamer by lane."""
+        """By core: cycles of the decoder, pointers, and cycles of the streamer by lane."""
         return {
             arrival.core: (
                 arrival.costs.decode,
-                arrival.costs.lag,
+                arrival.costs.pointers,
                 arrival.costs.stream.tolist(),
             )
             for arrival in self.arrivals
@@ -346,5 +346,5 @@ def _spread(costs: PacketCosts, taken: Flags) -> PacketCosts:
         sops=all_lanes(costs.sops),
         stream=all_lanes(costs.stream),
         decode=costs.decode,
-        lag=costs.lag,
+        pointers=costs.pointers,
     )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from talon.compiler.performance.clock import Clock
 from talon.compiler.performance.mesh import Sender
+from talon.compiler.performance.streamer import Job, Streamer
 
 PIPELINE = 5
 """Cycles from a packet that the decoder takes to its first row."""
@@ -16,7 +17,7 @@ JOBS = 13
 """Jobs that wait for the streamer with which the decoder takes no packet."""
 
 _TO_JOB = 1  # cycles from the second stage of the decoder to the job, besides those of decoding
-_TO_ROW = 2  # cycles from the job to its first row
+_TO_READ = 1  # cycles from the job to the one in which the streamer reads it
 
 
 class Arriving(Protocol):
@@ -25,15 +26,15 @@ class Arriving(Protocol):
     is_token: bool
 
     def work(self, core: int) -> tuple[int, int, int]:
-        """Return cycles of decoder, lag and streamer at a core."""
+        """Return cycles of the decoder, pointers, and cycles of the streamer at a core."""
         ...
 
 
 class SynapseQueue:
     """Packets of one core, followed as far as somebody has to know.
 
-    The decoder takes a packet every ``decode`` cycles if there is room for its job, the streamer
-    spends ``stream`` cycles on it; fetches of updates go before rows, and so push them back.
+    The decoder takes a packet every so many cycles if there is room for its job; the streamer
+    issues its pointer, if it has one, and its rows.
 
     Parameters
     ----------
@@ -51,11 +52,9 @@ class SynapseQueue:
         self, core: int, depth: int, clock: Clock, on_token: Callable[[Any, int], None]
     ) -> None:
         self._core, self._depth, self._clock, self._on_token = core, depth, clock, on_token
-        self._queue: deque[tuple[int, int, int, int, Any]] = deque()
-        self._jobs: deque[tuple[int, int, Any]] = deque()  # with the cycle in which they come
-        self._fetches: deque[int] = deque()
-        self._streamer_free = 0
-        self._behind_fetch = 0  # no row before that, because of fetches that are dropped
+        self._queue: deque[tuple[int, int, Job, int, Any]] = deque()
+        self._jobs: deque[tuple[int, Job, int, Any]] = deque()  # with the cycle in which they come
+        self._streamer = Streamer(self._through)
         # Of the last packet: when it was taken and went on to the second stage, and for how long
         # it holds that.
         self._taken, self._moved, self._held = -1, -1, 1
@@ -80,22 +79,23 @@ class SynapseQueue:
 
     def add_fetches(self, times: Iterable[int]) -> None:
         """Let an update fetch rows at ascending times, none of them before now."""
-        for time in times:
-            if time < self._streamer_free:
-                self._streamer_free += 1
-            else:
-                self._fetches.append(time)
+        self._streamer.add_fetches(times)
 
     def settle(self, time: int) -> None:
         """Follow everything up to a time."""
         self._advance(time)
 
+    def _through(self, token: Any, time: int) -> None:
+        self._tokens.popleft()
+        self._on_token(token, time)
+
     def _enter(self, message: Any, time: int) -> None:
-        decode, lag, stream = message.work(self._core)
+        decode, pointers, stream = message.work(self._core)
         visible = time + 1
+        job = Job.TOKEN if message.is_token else Job.LIST if pointers else Job.ROWS
         if message.is_token:
             self._tokens.append((visible, self._came, self._decoded_of))
-        self._queue.append((visible, decode, lag, stream, message if message.is_token else None))
+        self._queue.append((visible, decode, job, stream, message if message.is_token else None))
         self._came += stream
         self._decoded_of += decode
         if message.is_token and len(self._tokens) == 1:
@@ -103,7 +103,7 @@ class SynapseQueue:
 
     def _advance(self, until: int) -> None:
         """Have the decoder take, and the streamer begin, what they can by a time."""
-        queue, jobs, fetches = self._queue, self._jobs, self._fetches
+        queue, jobs, streamer = self._queue, self._jobs, self._streamer
         while True:
             start = self._next_start() if jobs else until + 1
             if queue:
@@ -112,17 +112,12 @@ class SynapseQueue:
                     self._take(taken)
                     continue
             if start > until:
-                return
-            _, stream, token = jobs.popleft()
-            end = start + stream
-            while token is None and fetches and fetches[0] < end:
-                fetches.popleft()
-                end += 1
-            self._streamer_free, self._began = end, start
+                break
+            _, job, stream, token = jobs.popleft()
+            streamer.begin(job, start, stream - (job is not Job.ROWS), token)
+            self._began = start
             self._streamed += stream
-            if token is not None:
-                self._tokens.popleft()
-                self._on_token(token, start)
+        streamer.follow(until + 1)
 
     def _next_taken(self) -> int:
         """Return when the decoder takes the next packet.
@@ -133,7 +128,7 @@ class SynapseQueue:
         jobs = self._jobs
         if len(jobs) < JOBS:
             return taken
-        read = max(jobs[0][0] + 1, self._streamer_free - 1)
+        read = max(jobs[0][0] + _TO_READ, self._streamer.free - 1)
         if self._waiting_jobs(taken) - (read < taken) >= JOBS:
             taken = self._unheld(max(taken, read + 1))
             if self._waiting_jobs(taken) - 1 >= JOBS:
@@ -153,39 +148,24 @@ class SynapseQueue:
         return n
 
     def _take(self, taken: int) -> None:
-        _, decode, lag, stream, token = self._queue.popleft()
+        _, decode, job, stream, token = self._queue.popleft()
         self._moved = max(taken + 1, self._moved + self._held)
         self._taken, self._held = taken, decode
         self._decoded += decode
         if stream:
-            self._jobs.append((self._moved + decode + _TO_JOB + lag, stream, token))
+            self._jobs.append((self._moved + decode + _TO_JOB, job, stream, token))
 
     def _next_start(self) -> int:
-        """Return when the streamer begins the next job, as far as fetches are known.
-
-        A token needs no row of the accumulators, so no fetch is in its way.
-        """
-        came, _, token = self._jobs[0]
-        start, fetches = max(came + _TO_ROW, self._streamer_free), self._fetches
-        if token is not None:
-            return start
-        start = max(start, self._behind_fetch)
-        while fetches and fetches[0] <= start:
-            if fetches.popleft() == start:
-                self._behind_fetch = start = start + 1
-        return start
+        """Return when the streamer begins the next job, as far as fetches are known."""
+        came, job, _, _ = self._jobs[0]
+        behind = self._jobs[1][0] + _TO_READ if len(self._jobs) > 1 else None
+        return self._streamer.start(job, came + _TO_READ + 1, behind)
 
     def _look(self, time: int) -> None:
         """Come back when the next token may be through, or there may be room."""
         due = -1
         if self._tokens:
-            visible, came, decoded = self._tokens[0]
-            due = max(
-                time + 1,
-                visible + PIPELINE,
-                self._streamer_free + came - self._streamed,
-                self._moved + self._held + decoded - self._decoded + PIPELINE - 1,
-            )
+            due = max(time + 1, self._streamer.next_token() or self._next_token())
         if self._waiting is not None:
             is_full = len(self._queue) >= self._depth
             room = max(time, self._next_taken() if is_full else 0) + 1
@@ -193,6 +173,16 @@ class SynapseQueue:
         if due >= 0 and not time < self._due <= due:
             self._due = due
             self._clock.at(due, self._wake)
+
+    def _next_token(self) -> int:
+        """Return before when the next token is not through, if it waits for streamer or decoder."""
+        visible, came, decoded = self._tokens[0]
+        due = max(
+            visible + PIPELINE, self._streamer.slot + self._streamer.left + came - self._streamed
+        )
+        if decoded < self._decoded:  # it is a job by now
+            return due
+        return max(due, self._moved + self._held + decoded - self._decoded + PIPELINE - 1)
 
     def _wake(self, time: int) -> None:
         if time != self._due:

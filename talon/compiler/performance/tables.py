@@ -40,7 +40,10 @@ def tables_of(image: Image) -> dict[int, CoreTables]:
         found[core] = CoreTables(
             core=core,
             params=params,
-            weights=words[Memory.WEIGHT].astype("<u4").view(np.uint8).reshape(-1, params.lanes),
+            weights=words[Memory.WEIGHT]
+            .astype("<u4")
+            .view(np.uint8)
+            .reshape(-1, params.word_bytes),
             records=[],
             edges=small[Memory.EDGE],
             groups=small[Memory.GROUP],

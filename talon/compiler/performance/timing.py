@@ -20,11 +20,11 @@ from talon.compiler.performance.emission import (
     Source,
     TokenPacket,
     host_packets,
-    pace_of,
 )
-from talon.compiler.performance.mesh import Mesh, Sender
+from talon.compiler.performance.mesh import Mesh, Sender, Turns, turns_when_loaded
 from talon.compiler.performance.senders import HOST, ArrayTables, Group
 from talon.compiler.performance.synapse_queue import SynapseQueue
+from talon.compiler.performance.update import Update, pace_of
 from talon.errors import BackendError
 
 TO_FOUND = 2
@@ -36,7 +36,7 @@ TO_START = 1
 MAPS = 1
 """Further cycles to a start where cores have feature maps: the descriptor is read again."""
 
-PERMIT = 2
+PERMIT = 1
 """Cycles from a CREDIT that the host bridge takes off to the step that it permits."""
 
 FIRST_WORD = 2
@@ -45,15 +45,23 @@ FIRST_WORD = 2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timing:
-    """Cycles of one sample: ``cycles`` in all, and ``ends`` (T,) when the host had each step."""
+    """Cycles of one sample: ``cycles`` in all, and ``ends`` (T,) when the host had each step.
+
+    ``turns`` are those of routers in the end, with which the next sample begins.
+    """
 
     cycles: int
     ends: NDArray[np.float64]
+    turns: Turns
 
 
-def time_sample(tables: ArrayTables, activity: Activity, sample: int) -> Timing:
-    """Return when everything of a sample happens."""
-    return _Run(tables, activity, sample).run()
+def time_sample(
+    tables: ArrayTables, activity: Activity, sample: int, turns: Turns | None = None
+) -> Timing:
+    """Return when everything of a sample happens; without ``turns`` it is the first."""
+    if turns is None:
+        turns = turns_when_loaded(tables.cores, tables.params)
+    return _Run(tables, activity, sample, turns).run()
 
 
 @dataclass(eq=False)
@@ -74,7 +82,7 @@ class _Core:
 class _Run:
     """One sample."""
 
-    def __init__(self, tables: ArrayTables, activity: Activity, sample: int) -> None:
+    def __init__(self, tables: ArrayTables, activity: Activity, sample: int, turns: Turns) -> None:
         self._tables = tables
         self._params = params = tables.params
         self._activity, self._sample = activity, sample
@@ -82,7 +90,9 @@ class _Run:
         self._pace = pace_of(params)
         self._to_start = TO_START + (MAPS if params.has_maps else 0)
         self._cores = {number: self._core(number) for number in tables.cores}
-        mesh = Mesh(params, self._clock, lambda core: self._cores[core].queue, self)
+        self._mesh = mesh = Mesh(
+            params, self._clock, lambda core: self._cores[core].queue, self, turns
+        )
         for number, core in self._cores.items():
             core.source = Source(self._clock, mesh.entrance(number))
         self._host = Source(self._clock, mesh.entrance(HOST))
@@ -104,7 +114,8 @@ class _Run:
                 f"Program stalls in timestep {int(np.argmin(self._ends))}: its tokens do not "
                 "balance; compile it again, or run the interpreter to see what waits"
             )
-        return Timing(cycles=round(float(self._ends.max())), ends=self._ends)
+        cycles = round(float(self._ends.max()))
+        return Timing(cycles=cycles, ends=self._ends, turns=self._mesh.turns)
 
     def _core(self, number: int) -> _Core:
         n_slots = self._params.n_slots
@@ -217,20 +228,28 @@ class _Run:
         self._clock.at(time + self._to_start, partial(self._start, core, group, step))
 
     def _start(self, core: _Core, group: Group, step: int, time: int) -> None:
-        core.queue.settle(time)
-        core.source.send(self._group_packets(core, group, step, time))
+        """Update a group: fetch its rows, send what its neurons have to send, and its tokens.
 
-    def _group_packets(self, core: _Core, group: Group, step: int, time: int) -> Emission:
-        """Update a group: fetch its rows, send what its neurons have to send, and its tokens."""
-        lanes = np.zeros(0, np.int64)
-        if step < self._activity.n_steps:
-            flags = self._activity.groups[group.core, group.number][step, self._sample]
-            lanes = np.flatnonzero(flags)
-        if group.once and step > 0:
-            token = time + self._pace.skipped
-        else:
-            token = yield from self._pace.update(group, lanes, time, core.queue.add_fetches)
-        taken = token - 1
+        Rows are fetched although packets of the group before may still wait.
+        """
+        core.queue.settle(time)
+        update = None
+        if step == 0 or not group.once:
+            lanes = np.zeros(0, np.int64)
+            if step < self._activity.n_steps:
+                flags = self._activity.groups[group.core, group.number][step, self._sample]
+                lanes = np.flatnonzero(flags)
+            update = self._pace.update(group, lanes, time, core.queue.add_fetches)
+        core.source.send(self._group_packets(core, group, step, time, update))
+
+    def _group_packets(
+        self, core: _Core, group: Group, step: int, time: int, update: Update | None
+    ) -> Emission:
+        """Give the packets of an update, if there is one, and those of the tokens."""
+        token = time + self._pace.skipped
+        if update is not None:
+            token = yield from update(core.source.free - 1)
+        taken = core.source.free - 1
         for way in group.tokens:
             token = max(token, taken + 1)
             slot = (step + way.delta) % self._params.n_slots

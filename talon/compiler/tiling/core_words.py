@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from talon.arch.memories import TABLE_ENTRIES, EdgeKind, Emit, Memory
 from talon.arch.numerics import DECAY_ONE
 from talon.arch.params import ArrayParams, bits_for
+from talon.arch.weight_words import pack_weights
 from talon.compiler.core_words import SUMMING, CoreWords, Entry, pack_sparse, record_of
 from talon.compiler.forms import diagonal_of
 from talon.compiler.network import IntArray, IntNetwork, Pool, Population, Projection
@@ -123,7 +124,7 @@ class MapCoreWords(CoreWords):
         shape = self.layout.shape(projection.target)
         sources = np.arange(feed.first, feed.last + 1)
         words = matrix_words(weight, tile, shape, sources).reshape(-1, tile.lanes)
-        base = self.store(words.view(np.uint8))
+        base = self.store(pack_weights(words, self.params))
         return {
             **slots,
             "kind": EdgeKind.DENSE,
@@ -137,7 +138,7 @@ class MapCoreWords(CoreWords):
         """Return the descriptor of a MAP edge, and fill the axis tables."""
         return {
             "kind": EdgeKind.MAP,
-            "base": self.store(edge.words.view(np.uint8)) & self.address_mask,
+            "base": self.store(pack_weights(edge.words, self.params)) & self.address_mask,
             "row_start": group.row_start,
             "y_shift": code.shifts[0],
             "x_shift": code.shifts[1],

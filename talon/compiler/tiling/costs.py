@@ -88,7 +88,8 @@ class MapCosts:
         if form == "identity":
             return 0
         if form == "sparse":
-            return pointer_words(feed.n, lanes=tile.lanes) + self._packed(feed, tile)
+            pointers = pointer_words(feed.n, word_bytes=self.params.word_bytes)
+            return pointers + self._packed(feed, tile)
         if form != "map":
             return feed.n * tile.n_rows
         key = (feed, tile.channels)
@@ -249,5 +250,5 @@ class MapCosts:
             weight = self.layout.projections[feed.projection].weight
             assert isinstance(weight, np.ndarray)
             block = weight[tile.channels[0] : tile.channels[1], feed.first : feed.last + 1]
-            self._words[key] = int(sparse_counts(block, lanes=tile.lanes).sum())
+            self._words[key] = int(sparse_counts(block, word_bytes=self.params.word_bytes).sum())
         return self._words[key]

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     help="With --against and a MODEL.nir: mend deviations from NIR, as in talon import.",
 )
 @click.option(
+    "--max-spikes",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="With --against and a MODEL.nir: how often IF and LIF may fire, as in talon import.",
+)
+@click.option(
     "--at-least",
     type=Probability(min=0, max=1),
     default=0.0,
@@ -69,6 +75,7 @@ def compare_command(
     framework: str | None,
     dt: float | None,
     lenient: bool,
+    max_spikes: int | None,
     at_least: float,
     atol: float,
     rtol: float,
@@ -117,6 +124,7 @@ def compare_command(
         framework=framework,
         dt=dt,
         lenient=lenient,
+        max_spikes=max_spikes,
         passes=passes,
         host=host,
     )
@@ -179,8 +187,10 @@ def _render(out: RichConsole, result: dict[str, Any], found: Agreements) -> None
 def describe(first: Parting) -> str:
     """Return the first spike that differs as a sentence."""
     potentials = ", ".join(f"{value:.6g} in {name}" for name, value in first.potentials.items())
+    fires = f"fires in {first.fired} alone"
+    if min(first.spikes.values()) > 0 or max(first.spikes.values()) > 1:
+        fires = "fires " + " and ".join(f"{n} times in {name}" for name, n in first.spikes.items())
     return (
         f"first difference: layer {first.layer!r}, timestep {first.timestep}, sample "
-        f"{first.sample}, neuron {first.neuron} fires in {first.fired} alone; its potential then "
-        f"is {potentials}"
+        f"{first.sample}, neuron {first.neuron} {fires}; its potential then is {potentials}"
     )

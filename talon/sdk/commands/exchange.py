@@ -23,14 +23,29 @@ _LENIENT = click.option(
     "--lenient", is_flag=True, help="Mend deviations from NIR, with a warning for each."
 )
 
+_MAX_SPIKES = click.option(
+    "--max-spikes",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Let IF and LIF of NIR fire up to N times in a timestep and subtract their threshold each "
+    "time, as those of sinabs do.",
+)
+
 
 @command("import")
 @click.argument("model")
 @click.option("-o", "--output", type=OutputFile(), required=True, metavar="OUT.t1c")
 @_DT
 @_LENIENT
+@_MAX_SPIKES
 def import_command(
-    console: Console, *, model: str, output: str, dt: float | None, lenient: bool
+    console: Console,
+    *,
+    model: str,
+    output: str,
+    dt: float | None,
+    lenient: bool,
+    max_spikes: int | None,
 ) -> None:
     """Write MODEL as a .t1c file.
 
@@ -41,7 +56,7 @@ def import_command(
     from talon.sdk.models import open_model
 
     with _warnings(console) as said:
-        graph = open_model(model, dt=dt, lenient=lenient).graph
+        graph = open_model(model, dt=dt, lenient=lenient, max_spikes=max_spikes).graph
         write(output, graph)
     _report(console, model, output, len(graph.nodes), len(graph.edges), said)
 

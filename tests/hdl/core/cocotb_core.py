@@ -352,7 +352,7 @@ async def check_read_back(bench, program):
     words = sections(program, PARAMS)
     for memory in LOADED:
         layout = LAYOUTS.of_memory.get(memory)
-        size = layout.n_words if layout else PARAMS.lanes // 4
+        size = layout.n_words if layout else PARAMS.pointers_per_word
         count = min(len(words[memory]), 40 * size)
         assert await bench.read(memory, count) == words[memory][:count], memory.name
         entry = bench.rng.randrange(len(words[memory]) // size)
@@ -460,14 +460,17 @@ async def synapse_engine_retires_a_row_in_every_cycle(dut):
     await bench.start()
     n_rows = min(PARAMS.n_rows, 8)
     lists = [
-        {"address": 64 + 8 * i, "count": 8} for i in range(PARAMS.lanes // 4)
+        {"address": 64 + 8 * i, "count": 8} for i in range(PARAMS.pointers_per_word)
     ]  # of packed words that are just any weights
     pointers = sum(LAYOUTS.pointer.pack(p) << 32 * i for i, p in enumerate(lists))
-    weights = [bench.rng.getrandbits(8 * PARAMS.lanes) for _ in range(128)]
-    clean = ~sum(0x7F00 << 16 * k for k in range(PARAMS.lanes // 2))
+    weights = [bench.rng.getrandbits(8 * PARAMS.word_bytes) for _ in range(128)]
+    places = range(PARAMS.synapses_per_word)
+    row = LAYOUTS.synapse.offset_of("row")
+    largest = next(field.maximum for field in LAYOUTS.synapse.fields if field.name == "row")
+    clean = ~sum(largest << 16 * k + row for k in places)
     weights[32] = pointers
     weights[64:96] = [  # keep rows inside the core
-        (w & clean) | sum((k + w) % PARAMS.n_rows << 16 * k + 8 for k in range(PARAMS.lanes // 2))
+        (w & clean) | sum((k + w) % PARAMS.n_rows << 16 * k + row for k in places)
         for w in weights[64:96]
     ]
     dense = {"kind": int(EdgeKind.DENSE), "last_lanes": PARAMS.lanes}
@@ -476,7 +479,7 @@ async def synapse_engine_retires_a_row_in_every_cycle(dut):
         {**dense, "rows": 2},
         {**dense, "rows": 3},
         {**dense, "rows": n_rows},
-        {"kind": int(EdgeKind.IDENTITY), "weight": -77},
+        {"kind": int(EdgeKind.IDENTITY), "weight": -PARAMS.weight_max // 2},
         {"kind": int(EdgeKind.SPARSE), "base": 32},
     ]
     program = _one_group(edges, weights)

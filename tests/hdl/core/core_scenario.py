@@ -53,7 +53,7 @@ def sections(program, params):
         Memory.WEIGHT: [
             (word >> (32 * k)) & 0xFFFF_FFFF
             for word in program.weights
-            for k in range(params.lanes // 4)
+            for k in range(params.pointers_per_word)
         ]
     }
     payloads = [{"payload": payload} for payload in program.tables]
@@ -95,8 +95,9 @@ def load_packets(params, words, masks):
     return packets
 
 
-def _edge_weight(rng):
-    return rng.choice([0, 1, -127, 127, rng.randint(-127, 127)])
+def _edge_weight(rng, params):
+    most = params.weight_max
+    return rng.choice([0, 1, -most, most, rng.randint(-most, most)])
 
 
 def _potential(rng):
@@ -121,7 +122,7 @@ def random_program(rng, params, n_words=256):
     layouts = MemoryLayouts(params)
     program = Program([], [], [], [], [], [], [])
     _random_groups(rng, params, program)
-    program.weights = [rng.getrandbits(8 * params.lanes) for _ in range(n_words)]
+    program.weights = [rng.getrandbits(8 * params.word_bytes) for _ in range(n_words)]
     for i in rng.sample(range(n_words), n_words // 8):
         program.weights[i] = 0
     for number in range(params.n_edges):
@@ -139,7 +140,7 @@ def random_program(rng, params, n_words=256):
         elif kind is EdgeKind.SPARSE:
             _random_lists(rng, params, program, number, edge)
         else:
-            edge |= {"weight": _edge_weight(rng), "offset": rng.getrandbits(16)}
+            edge |= {"weight": _edge_weight(rng, params), "offset": rng.getrandbits(16)}
         program.edges.append(edge)
         assert layouts.edge.pack(edge) >= 0
     return program
@@ -147,7 +148,7 @@ def random_program(rng, params, n_words=256):
 
 def _random_lists(rng, params, program, number, edge):
     """Append pointers and packed words; some lists are empty, some pointers are unaligned."""
-    layouts, per_word = MemoryLayouts(params), params.lanes // 4
+    layouts, per_word = MemoryLayouts(params), params.pointers_per_word
     n_lists = rng.randint(1, 3 * per_word)
     shift = rng.randrange(2 * per_word)  # offset of the edge, modulo 2^16
     base = len(program.weights)
@@ -160,11 +161,11 @@ def _random_lists(rng, params, program, number, edge):
         pointers[shift + i] = layouts.pointer.pack({"address": address, "count": count})
         for _ in range(count):
             word = 0
-            for k in range(params.lanes // 2):
+            for k in range(params.synapses_per_word):
                 entry = {
-                    "weight": rng.choice([0, rng.randint(-127, 127)]),
+                    "weight": rng.choice([0, rng.randint(-params.weight_max, params.weight_max)]),
                     "row": rng.randrange(params.n_rows),
-                    "half": rng.getrandbits(1),
+                    "part": rng.randrange(params.lanes // params.synapses_per_word),
                 }
                 word |= layouts.synapse.pack(entry) << (16 * k)
             lists.append(word)
@@ -347,8 +348,9 @@ class Reference:
         self.counters["SOPS"] += sops
 
     def _weight(self, word, lane):
-        byte = (self.program.weights[word] >> (8 * lane)) & 0xFF
-        return byte - 256 if byte > 127 else byte
+        width = self.params.weight_width
+        raw = (self.program.weights[word] >> (width * lane)) % (1 << width)
+        return raw - (1 << width) if raw > self.params.weight_max else raw
 
     def _dense(self, f, edge):
         lanes = self.params.lanes
@@ -360,15 +362,15 @@ class Reference:
             self._count(1, edge["last_lanes"] if j == edge["rows"] - 1 else lanes)
 
     def _sparse(self, f, edge):
-        lanes, per_word = self.params.lanes, self.params.lanes // 4
+        lanes, per_word = self.params.lanes, self.params.pointers_per_word
         p = (f["index"] + edge["offset"]) % (1 << 16)
         word = self.program.weights[edge["base"] + p // per_word]
         pointer = self.layouts.pointer.unpack(word >> (32 * (p % per_word)))
         for address in range(pointer["address"], pointer["address"] + pointer["count"]):
             found = 0
-            for k in range(lanes // 2):
+            for k in range(self.params.synapses_per_word):
                 synapse = self.layouts.synapse.unpack(self.program.weights[address] >> (16 * k))
-                lane = k + synapse["half"] * lanes // 2
+                lane = k + synapse["part"] * self.params.synapses_per_word
                 if synapse["weight"]:
                     found += 1
                     neuron = synapse["row"] * lanes + lane

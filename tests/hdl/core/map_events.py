@@ -64,8 +64,9 @@ class MapEvents:
     def _weights(self, address):
         self.seen.add("address wraps" if address >= self._words() else "address in range")
         word = self.program.weights[address % self._words()]
-        raw = [word >> 8 * lane & 0xFF for lane in range(self.params.lanes)]
-        return [byte - 256 if byte > 127 else byte for byte in raw]
+        size = 1 << self.params.weight_width
+        raw = [word >> self.params.weight_width * k & size - 1 for k in range(self.params.lanes)]
+        return [number - size if number > self.params.weight_max else number for number in raw]
 
     def _row(self, row, slot, slots, gains, sops):
         """Add ``gains`` to the lanes of a row."""
@@ -99,18 +100,18 @@ class MapEvents:
             self.seen.add("dense rows on two pages")
 
     def _sparse(self, f, edge):
-        lanes, per_word = self.params.lanes, self.params.lanes // 4
+        per_word = self.params.pointers_per_word
         p = (f["index"] + edge["offset"]) % INDICES
         word = self.program.weights[(edge["base"] + p // per_word) % self._words()]
         pointer = self.layouts.pointer.unpack(word >> 32 * (p % per_word))
         for address in range(pointer["address"], pointer["address"] + pointer["count"]):
             entries = [
                 self.layouts.synapse.unpack(self.program.weights[address] >> 16 * k)
-                for k in range(lanes // 2)
+                for k in range(self.params.synapses_per_word)
             ]
             for k, synapse in enumerate(entries):
                 row = synapse["row"] + edge["row_start"]
-                lane = k + synapse["half"] * lanes // 2
+                lane = k + synapse["part"] * self.params.synapses_per_word
                 at = place(self.params, row, f["slot"], edge["slots"])
                 self.acc[at][lane] += f["payload"] * synapse["weight"]
             self.counters["ROWS"] += 1
@@ -251,12 +252,13 @@ def random_edges(rng, params):
             _random_lists(rng, params, program, number, edge)
             edge["row_start"] = params.n_rows * rng.randrange(params.n_slots)
         else:
-            edge |= {"weight": _edge_weight(rng), "offset": rng.getrandbits(16)}
+            edge |= {"weight": _edge_weight(rng, params), "offset": rng.getrandbits(16)}
         program.edges.append(edge)
     while len(program.weights) < params.weight_words:
         density = rng.choice([0, 0.5, 1])
-        raw = [rng.getrandbits(8) * (rng.random() < density) for _ in range(params.lanes)]
-        program.weights.append(sum(byte << 8 * lane for lane, byte in enumerate(raw)))
+        width = params.weight_width
+        raw = [rng.getrandbits(width) * (rng.random() < density) for _ in range(params.lanes)]
+        program.weights.append(sum(number << width * lane for lane, number in enumerate(raw)))
     return program
 
 

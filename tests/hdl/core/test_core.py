@@ -23,8 +23,9 @@ each_core = pytest.mark.parametrize(
         (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 5),
         (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 3),
         (replace(preset("tiny_2x2_syn"), double_threshold=True), (1, 1), 6),
+        (preset("tiny_2x2_int4"), (1, 0), 5),
     ],
-    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents", "currents-doubles"],
+    ids=["tiny", "16-lanes", "48-neurons", "8-lanes", "currents", "currents-doubles", "int4"],
 )
 
 
@@ -53,10 +54,14 @@ def test_core_follows_the_contract_under_more_random_traffic(params, position, t
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("synaptic_current", [False, True], ids=["plain", "currents"])
-def test_core_of_device_primitives_follows_the_contract(synaptic_current):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"synaptic_current": True}, {"int4": True, "lanes": 32}],
+    ids=["plain", "currents", "int4-32-lanes"],
+)
+def test_core_of_device_primitives_follows_the_contract(options):
     # The words reach into the third URAM of the cascade.
-    params = replace(preset("zynq_us_plus"), n_neurons=128, synaptic_current=synaptic_current)
+    params = replace(preset("zynq_us_plus"), n_neurons=128, **options)
     result = run_cocotb(
         "core",
         [component_verilog(NeuronCore(params, synthesis=True), "core"), PRIMITIVES],
@@ -74,11 +79,12 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weig
     ("params", "trials"),
     [
         (preset("tiny_2x2_map"), 16),
-        (preset("tiny_2x2_multi"), 14),
+        (preset("tiny_2x2_multi"), 24),
+        (preset("tiny_2x2_int4_map"), 16),
         (preset("tiny_2x2_table"), 16),
         pytest.param(MAP, 14, marks=pytest.mark.slow),
     ],
-    ids=["tiny", "tiny-counting", "tiny-tables", "16-lanes"],
+    ids=["tiny", "tiny-counting", "tiny-int4", "tiny-tables", "16-lanes"],
 )
 def test_core_with_maps_follows_the_contract(params, trials):
     text = component_verilog(NeuronCore(params), "core")

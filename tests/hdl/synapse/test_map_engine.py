@@ -16,8 +16,13 @@ MAP = replace(preset("zynq_us_plus_map"), n_neurons=64, weight_words=2048, n_axi
 @pytest.mark.cosim
 @pytest.mark.parametrize(
     "params",
-    [preset("tiny_2x2_map"), MAP, replace(MAP, lanes=8, n_neurons=32, n_slots=16)],
-    ids=["tiny", "16-lanes", "16-slots"],
+    [
+        preset("tiny_2x2_map"),
+        MAP,
+        replace(MAP, lanes=8, n_neurons=32, n_slots=16),
+        replace(MAP, lanes=32, n_neurons=128, int4=True),
+    ],
+    ids=["tiny", "16-lanes", "16-slots", "int4-32-lanes"],
 )
 def test_maps_add_up_as_the_contract_says(params):
     result = run_cocotb(

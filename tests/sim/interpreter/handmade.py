@@ -194,7 +194,7 @@ class Mapping:
 
     def _pack_sparse(self, words: list, weight: np.ndarray, start: int) -> int:
         lanes = self.params.lanes
-        half, per_word = lanes // 2, lanes // 4
+        n, per_word = self.params.synapses_per_word, self.params.pointers_per_word
         packed = []
         pointers = []
         n_pointer_words = -(-weight.shape[1] // per_word)
@@ -203,16 +203,16 @@ class Mapping:
             queues = defaultdict(list)
             for j in np.flatnonzero(column):
                 row, lane = divmod(start + int(j), lanes)
-                queues[lane % half].append(
+                queues[lane % n].append(
                     self.layouts.synapse.pack(
-                        {"weight": int(column[j]), "row": row, "half": lane // half}
+                        {"weight": int(column[j]), "row": row, "part": lane // n}
                     )
                 )
             count = max(map(len, queues.values()), default=0)
             address = base + n_pointer_words + len(packed)
             pointers.append(self.layouts.pointer.pack({"address": address, "count": count}))
             for i in range(count):
-                word = [q[i] if i < len(q := queues[k]) else 0 for k in range(half)]
+                word = [q[i] if i < len(q := queues[k]) else 0 for k in range(n)]
                 packed.append(np.array(word, "<u2").view(np.int8))
         pointers += [0] * (n_pointer_words * per_word - len(pointers))
         words.extend(np.array(pointers, "<u4").view(np.int8).reshape(-1, lanes))

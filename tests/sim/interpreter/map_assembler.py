@@ -299,7 +299,7 @@ class Assembler:
                     raise TooSmallError("a SPARSE edge reaches one page of rows")
                 word = np.zeros(lanes // 2, "<u2")
                 word[lane % (lanes // 2)] = self.layouts.synapse.pack(
-                    {"weight": int(column[target]), "row": row, "half": lane // (lanes // 2)}
+                    {"weight": int(column[target]), "row": row, "part": lane // (lanes // 2)}
                 )
                 packed.append(word.view(np.int8))
         pointers += [0] * (-len(pointers) % (lanes // 4))

@@ -97,7 +97,7 @@ def test_the_layouts_of_every_preset_hold_its_sizes(params):
     edge = memories.edge.pack
     last_row = params.acc_rows - 1
     edge({"base": params.weight_words - 1, "rows": params.acc_rows, "row_start": last_row})
-    edge({"last_lanes": params.lanes, "offset": 65535, "weight": -128})
+    edge({"last_lanes": params.lanes, "offset": 65535, "weight": -params.weight_max - 1})
     if params.has_maps:
         whole = {"n_y": params.acc_rows, "n_x": params.acc_rows, "n_c": params.acc_rows}
         extent = {**whole, "y_step": last_row, "record_start": params.n_rows - 1}
@@ -120,7 +120,7 @@ def test_the_layouts_of_every_preset_hold_its_sizes(params):
     memories.pointer.pack({"address": params.weight_words - 1, "count": 65535})
     synapse = memories.synapse
     assert synapse.width == 16
-    assert synapse.pack({"row": params.n_rows - 1, "weight": -128}) >= 0
+    assert synapse.pack({"row": params.n_rows - 1, "weight": -params.weight_max - 1}) >= 0
     assert memories.pointer.width == 32
     everywhere = {"xmask": (1 << params.columns) - 1, "ymask": (1 << params.rows) - 1}
     packets.spike.pack({**everywhere, "edge": params.n_edges - 1, "payload": -255})

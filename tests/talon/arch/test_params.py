@@ -74,6 +74,7 @@ def test_the_hash_tells_images_apart_and_nothing_else():
         {"n_tokens": 32},
         {"synaptic_current": True},
         {"double_threshold": True},
+        {"int4": True},
     ):
         assert replace(ZYNQ_US_PLUS, **change).hardware_hash != base
     assert len({p.hardware_hash for p in PRESETS.values()}) == len(PRESETS)
@@ -84,7 +85,7 @@ def test_an_option_that_is_off_changes_neither_hash_nor_facts():
     assert ZYNQ_US_PLUS.hardware_hash == 0x7F418EF9
     assert preset("tiny_2x2").hardware_hash == 0x20B0109B
     assert preset("tiny_2x2_map").hardware_hash == 0x404A338D
-    options = {"synaptic_current", "double_threshold", "multi_spike", "table_activation"}
+    options = {"synaptic_current", "double_threshold", "multi_spike", "int4", "table_activation"}
     assert not options & ZYNQ_US_PLUS.facts().keys()
     facts = preset("tiny_2x2_syn").facts()
     assert facts["synaptic_current"] is True
@@ -118,6 +119,23 @@ def test_groups_that_count_are_of_arrays_that_do():
     ]
     assert widths == [2, 3]
     assert replace(plain, multi_spike=True).hardware_hash != plain.hardware_hash
+
+
+def test_weights_of_four_bits_halve_a_word_or_double_its_lanes():
+    wide, narrow = preset("zynq_us_plus_map"), preset("zynq_us_plus_int4")
+    assert (wide.weight_width, wide.weight_max, wide.lanes) == (8, 127, 16)
+    assert (narrow.weight_width, narrow.weight_max, narrow.lanes) == (4, 7, 32)
+    assert narrow.word_bytes == wide.word_bytes == 16
+    assert (narrow.synapses_per_word, narrow.pointers_per_word) == (8, 4)
+    assert narrow.n_cores * narrow.lanes == wide.n_cores * wide.lanes
+    for params, row in ((wide, 7), (narrow, 10)):
+        synapse = MemoryLayouts(params).synapse
+        assert synapse.width == 16
+        assert {field.name: field.width for field in synapse.fields}["row"] == row
+    with pytest.raises(ValueError, match=r"lanes must be 8, 16 or 32 with weights of four bits"):
+        replace(wide, int4=True, lanes=4)
+    with pytest.raises(ValueError, match=r"lanes must be 4, 8 or 16, not 32"):
+        replace(wide, lanes=32)
 
 
 def test_tables_are_of_arrays_that_have_the_option():

@@ -1,5 +1,8 @@
 """The forward pass of quantization-aware training is the golden model's, before and after it."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,43 +32,11 @@ def tensors(inputs):
     return {name: torch.from_numpy(x) for name, x in inputs.items()}
 
 
-def assert_golden(quantized, inputs):
-    """Compare every spike of all neurons and every value of read-outs with the golden model."""
-    program = talon.compile(quantized.to_graph(), hw=quantized.params, calibration=inputs)
-    trace = program.run(inputs, target="golden", probe=True)
-    names = [name for name in trace.spikes if not name.startswith("/")]
-    with torch.no_grad():
-        run = quantized.run(tensors(inputs), record=names)
-    for name in names:
-        found = run.values[name].numpy().reshape(trace.spikes[name].shape)
-        np.testing.assert_array_equal(found != 0, trace.spikes[name], err_msg=name)
-    scales = {p.name: p.v_scale for p in program.network.populations}
-    for port in program.network.outputs:
-        if port.kind == "readout":
-            expected = trace.potentials[port.population] * scales[port.population]
-            found = run.outputs[port.name].numpy().reshape(expected.shape)
-            np.testing.assert_array_equal(found, expected.astype(np.float32))
-    for name, v in trace.potentials.items():
-        if name in run.state:
-            np.testing.assert_array_equal(run.state[name][0].numpy(), v[-1], err_msg=name)
-    return sum(int(spikes.sum()) for spikes in trace.spikes.values())
-
-
-def train(quantized, inputs, steps=3, rate=0.05):
-    quantized.train()
-    optimizer = torch.optim.SGD([p for p in quantized.parameters() if p.requires_grad], rate)
-    for _ in range(steps):
-        outputs = quantized.run(tensors(inputs)).outputs
-        loss = sum((out.float() - 0.3).pow(2).mean() for out in outputs.values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return quantized.eval()
-
-
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), graded=st.booleans())
-def test_forward_pass_is_the_golden_model_before_and_after_training(seed, graded):
+def test_forward_pass_is_the_golden_model_before_and_after_training(
+    assert_golden, train, seed, graded
+):
     graph, inputs = drawn(seed, graded=graded)
     quantized = quantize_aware_training(graph, inputs)
     assert_same_graph(graph, quantized.to_graph())
@@ -109,7 +80,7 @@ def raster(seed=1, n_samples=16):
 @pytest.mark.parametrize("reset_delay", [False, True])
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("bits", [8, 3])
-def test_every_rule_of_neurons(reset, reset_delay, strict, bits):
+def test_every_rule_of_neurons(assert_golden, train, reset, reset_delay, strict, bits):
     graph = network(reset, reset_delay, strict, bits)
     x = {"input": raster()}
     quantized = quantize_aware_training(graph, x)
@@ -120,7 +91,7 @@ def test_every_rule_of_neurons(reset, reset_delay, strict, bits):
     assert assert_golden(quantized, x) > 50
 
 
-def test_late_reset_that_drops_the_drive():
+def test_late_reset_that_drops_the_drive(assert_golden, train):
     graph = network("zero", reset_delay=True, reset_drops_drive=True)
     x = {"input": raster()}
     quantized = quantize_aware_training(graph, x)
@@ -130,7 +101,7 @@ def test_late_reset_that_drops_the_drive():
 
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_neurons_with_currents_and_read_outs_that_integrate(seed):
+def test_neurons_with_currents_and_read_outs_that_integrate(assert_golden, train, seed):
     limits = GraphLimits(
         max_neurons=16, max_inputs=16, late=0.0, synaptic=0.6, elementwise=0.3, integrators=0.6
     )
@@ -163,7 +134,7 @@ def test_gradients_are_those_of_the_float_network_where_nothing_is_rounded():
     assert cosine > 0.99
 
 
-def test_thresholds_train_where_they_are_told_to():
+def test_thresholds_train_where_they_are_told_to(assert_golden, train):
     x = {"input": raster()}
     quantized = quantize_aware_training(network(), x)
     quantized.lif1.v_threshold.requires_grad_()
@@ -173,7 +144,37 @@ def test_thresholds_train_where_they_are_told_to():
     assert_golden(quantized, x)
 
 
-def test_few_bits_are_learned():
+def test_integers_are_worked_out_once_a_change(monkeypatch):
+    from talon.bridge import quantized as module
+
+    calls = []
+    make = module.quantize_graph
+    monkeypatch.setattr(
+        module, "quantize_graph", lambda *args, **kw: calls.append(0) or make(*args, **kw)
+    )
+    executor = quantize_aware_training(network(), raster())
+    executor.run(torch.from_numpy(raster()))
+    assert len(calls) == 1
+    with torch.no_grad():
+        executor.fc1.weight.mul_(2)
+    executor.run(torch.from_numpy(raster()))
+    executor.train().run(torch.from_numpy(raster()))
+    assert len(calls) == 2
+
+
+def test_copies_go_their_own_way():
+    quantized = quantize_aware_training(network(), raster())
+    x = torch.from_numpy(raster())
+    expected = quantized.run(x).outputs["output"]
+    for other in (copy.deepcopy(quantized), pickle.loads(pickle.dumps(quantized))):
+        assert torch.equal(other.run(x).outputs["output"], expected)
+        with torch.no_grad():
+            other.fc1.weight.mul_(-1)
+        assert not torch.equal(other.run(x).outputs["output"], expected)
+    assert torch.equal(quantized.run(x).outputs["output"], expected)
+
+
+def test_few_bits_are_learned(assert_golden):
     """At 3 bits, fine-tuning in the array's integers makes the integers better."""
     x = raster(3, 64)
     target = torch.from_numpy(x.mean(0)[:, :4] > 0.4).float() * 0.6
@@ -195,7 +196,7 @@ def test_few_bits_are_learned():
     assert_golden(quantized, {"input": x})
 
 
-def test_module_of_pytorch_is_taken():
+def test_module_of_pytorch_is_taken(assert_golden):
     snn = pytest.importorskip("snntorch")
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(12, 5), snn.Leaky(0.8, init_hidden=True))

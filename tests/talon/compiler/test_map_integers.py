@@ -66,7 +66,7 @@ def test_what_is_proved_holds_for_any_input(seed, calibrated, run_integers):
         if p.kind != "graded":
             continue
         assert sent[p.name].max(initial=0) <= p.payload_max
-        assert p.payload_max + 1 in (2, 4, 8, 16, 32, 64, 128, 256)
+        assert p.largest + 1 in (2, 4, 8, 16, 32, 64, 128, 256)
         assert (p.decay >= 1).all()
         assert (p.decay <= DECAY_ONE).all()
         assert report.acc_bound <= ACC_MAX

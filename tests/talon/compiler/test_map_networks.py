@@ -12,11 +12,12 @@ from talon.arch.params import preset
 from talon.backend.cpu.simulator import simulate_float
 from talon.backend.inputs import prepare_inputs
 from talon.backend.programs import statistics_of
+from talon.compiler.borders import constants, digits_of, limit_of_constant
 from talon.compiler.compile import quantize_graph
 from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.lower import lower
-from talon.compiler.network import Pool
+from talon.compiler.network import Pool, Projection
 from talon.compiler.quantize import quantize
 from talon.compiler.unmapped import find_unmapped
 from talon.errors import MappingError
@@ -225,6 +226,33 @@ def test_means_before_an_affine_are_a_population_of_their_own(run_integers, run_
     assert np.abs(error).max() < 0.02 * np.abs(exact["output"]).max()
 
 
+@pytest.mark.parametrize(("size", "levels"), [((2, 2), 63), ((1, 2), 127), ((1, 3), 63)])
+def test_means_of_graded_values_are_sums_where_they_are_sent(
+    run_integers, run_lowered, size, levels
+):
+    rng = np.random.default_rng(0)
+    pool = AvgPool2d(size)
+    graph = chain((1, 8, 8), conv(2, 1), ReLU(2), pool, conv(3, 2, 2), ReLU(3))
+    frames = rng.random((3, 4, 1, 8, 8)).astype(np.float32)
+    data = prepare_inputs(graph, {"input": frames})
+    network, lowered, _ = quantize_graph(graph, HW, calibration=statistics_of(graph, data))
+    first = network.populations[0]
+    assert (first.kind, first.pool) == ("graded", Pool(kind="sum", size=size))
+    assert first.largest <= levels
+    assert first.payload_max == first.largest * size[0] * size[1] <= 255
+    sent, v, _ = run_integers(network, quantize_inputs(network, data.values), 3, 4)
+    assert first.largest < sent["n1"].max() <= first.payload_max
+    _, exact = run_lowered(lowered, {"input": frames}, 3, 4)
+    name = network.populations[1].name
+    error = v[name] * network.populations[1].v_scale - np.maximum(exact[name], 0)
+    assert np.abs(error).max() < 0.03 * exact[name].max()
+    # What else takes the values needs them apart.
+    more = [*graph.edges, ("n1", "other"), ("other", "output2")]
+    nodes = {**graph.nodes, "other": conv(1, 2), "output2": Output((1, 4, 4))}
+    apart = lower(Graph(nodes, more), maps=True)
+    assert apart.populations[0].pool is None
+
+
 def test_sums_of_spikes_are_sent_where_nothing_else_is():
     pool = SumPool2d(2)
     last = [Flatten(), Affine(np.ones((3, 18), np.float32), np.zeros(3, np.float32)), spiking(3)]
@@ -389,6 +417,19 @@ def test_a_bias_before_padding_is_less_at_the_edges(run_integers, run_lowered):
     relu = next(p for p in network.populations if p.name == "n2")
     error = v["n2"] * relu.v_scale - np.maximum(exact["n2"], 0)
     assert np.abs(error).max() < 3 * relu.v_scale[0]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_constants_add_up_to_every_number_of_units(bits):
+    limit = limit_of_constant(bits)
+    units = np.arange(-limit, limit + 1)[:, None].astype(np.int32)
+    payload = {p.name: int(p.threshold[0]) for p, _ in constants(bits)}
+    whole = Projection(source="/constant", target="n", delay=0, weight=units)
+    parts = digits_of(whole, bits)
+    assert len(parts) == len(payload)
+    assert max(int(np.abs(p.values.astype(int)).max()) for p in parts) == 2 ** (bits - 1) - 1
+    total = sum(p.values.astype(np.int64) * payload[p.source] for p in parts)
+    assert np.array_equal(total, units)
 
 
 def test_parameters_that_differ_between_pixels_need_a_vector():

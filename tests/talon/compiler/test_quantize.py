@@ -120,6 +120,14 @@ def test_everything_fits_its_format(seed):
         assert np.abs(projection.weight.astype(int)).max() <= 127
 
 
+@given(seed=st.integers(0, 10_000))
+def test_an_array_with_four_bits_gets_weights_of_four_bits(seed):
+    lowered = lower(random_graph(np.random.default_rng(seed)))
+    network, _ = quantize(lowered, lanes=32, weight_bits=4)
+    for projection in network.projections:
+        assert 1 <= np.abs(projection.weight).max() <= 7
+
+
 def test_readout_never_fires_and_forgets(make_affine):
     rng = np.random.default_rng(0)
     nodes = {"in": Input((4,)), "fc": make_affine(rng, 3, 4), "out": Output((3,))}
@@ -235,10 +243,10 @@ def test_the_smaller_form_is_chosen():
     rng = np.random.default_rng(0)
     dense = rng.integers(1, 9, (64, 32)).astype(np.int8)
     sparse = np.where(rng.random((64, 32)) < 0.03, dense, 0).astype(np.int8)
-    assert choose_form(dense, lanes=16) == "dense"
-    assert choose_form(sparse, lanes=16) == "sparse"
-    assert sparse_words(sparse, lanes=16) < 32 * 4
-    assert choose_form(np.eye(64, dtype=np.int8), lanes=16) == "identity"
+    assert choose_form(dense, lanes=16, word_bytes=16) == "dense"
+    assert choose_form(sparse, lanes=16, word_bytes=16) == "sparse"
+    assert sparse_words(sparse, word_bytes=16) < 32 * 4
+    assert choose_form(np.eye(64, dtype=np.int8), lanes=16, word_bytes=16) == "identity"
 
 
 def test_graded_input_beside_spikes_keeps_its_weights(make_affine, make_lif):

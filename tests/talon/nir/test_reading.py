@@ -305,3 +305,48 @@ def test_inner_graphs_need_one_way_in():
     inner.edges = [("n0", "out")]
     with pytest.raises(exchange.NIRError, match="Graph 'n0' has 0 nodes of type Input"):
         load(graph_of(inner))
+
+
+def test_neurons_may_count_as_those_of_sinabs():
+    """They give floor(v / threshold), subtract as many, and say so when they are written."""
+    given = graph_of(record("IF", r=[1, 1], v_threshold=[0.5, 2]))
+    once = load(given)
+    assert (once.nodes["n0"].max_spikes, once.nodes["n0"].strict) == (1, True)
+    graph = to_graph(given, dt=None, lenient=False, max_spikes=3)
+    x = np.array([[0.5, 3.9], [0.7, 0.0], [9.0, 0.2], [0.0, -7.0]], np.float32)[:, None]
+    found = simulate_float(graph, x).outputs["out"][:, 0]
+    v, expected = np.zeros(2), []
+    for frame in x[:, 0]:
+        v = v + frame
+        expected.append(np.clip(np.floor(v / [0.5, 2]), 0, 3))
+        v = v - expected[-1] * [0.5, 2]
+    np.testing.assert_array_equal(found, expected)
+    assert found.max() == 3 and found[:, 1].tolist() == [1, 0, 1, 0]
+    leaky = to_graph(
+        graph_of(record("LIF", tau=[4, 4], **LIF)), dt=1, lenient=False, max_spikes=255
+    )
+    assert (leaky.nodes["n0"].max_spikes, leaky.nodes["n0"].reset) == (255, "subtract")
+
+
+def test_neurons_that_count_come_back_from_a_file(tmp_path):
+    once = load(graph_of(record("IF", r=[1, 1], v_threshold=[1, 2])))
+    exchange.write(tmp_path / "once.nir", once)
+    graph = exchange.read(tmp_path / "once.nir", max_spikes=7)
+    assert graph.nodes["n0"].max_spikes == 7
+    exchange.write(tmp_path / "counts.nir", graph)
+    assert_same_graph(exchange.read(tmp_path / "counts.nir"), graph)
+
+
+def test_what_cannot_count_is_named():
+    good = graph_of(record("IF", r=[1, 1], v_threshold=[1, 1]))
+    for limit in (1, 0, 2.0, True):
+        with pytest.raises(exchange.NIRError, match="max_spikes must be an integer of at least 2"):
+            to_graph(good, dt=None, lenient=False, max_spikes=limit)
+    bad = graph_of(record("IF", r=[1, 1], v_threshold=[1, 0]))
+    with pytest.raises(exchange.NIRError, match=r"'n0' \(IF\) must have thresholds above 0.*not 0"):
+        to_graph(bad, dt=None, lenient=False, max_spikes=2)
+    values = {"tau_syn": [2, 2], "tau_mem": [3, 3], **LIF, "w_in": [1, 1]}
+    current = graph_of(record("CubaLIF", **values))
+    with pytest.warns(exchange.NIRWarning, match=r"'n0' \(CubaLIF\) fires once in a timestep"):
+        graph = to_graph(current, dt=1, lenient=False, max_spikes=2)
+    assert graph.nodes["n0"].max_spikes == 1

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,29 @@ def test_first_difference_is_the_first(folder):
     assert told["comparisons"][0]["first"]["timestep"] == first.timestep
     assert "first difference: layer 'lif2', timestep " in text and "fires in float alone" in text
     invoke("compare", "net.t1c", "--against", "net.t1c", "--input", "x.npz")
+
+
+def test_how_often_neurons_fire_is_compared(folder):
+    graph = network()
+    graph.nodes["lif1"] = replace(
+        graph.nodes["lif1"], max_spikes=7, reset="subtract", reset_delay=False, strict=False
+    )
+    graph.nodes["fc1"].weight *= 8
+    ir.write("counts.t1c", graph)
+    words = ("--input", "x.npz", "--calibrate", "x.npz", "--hw", "zynq_us_plus_multi")
+    _, found = invoke("compare", "counts.t1c", "--against", "golden", *words)
+    layer = found["comparisons"][0]["layers"][0]
+    assert layer["agreement"] > 0.95  # counts of floats beside those of integers, not who fired
+    assert min(layer["rates"].values()) > 1
+    other = graph.copy()
+    other.nodes["lif1"].max_spikes = 1
+    ir.write("once.t1c", other)
+    text, found = invoke(
+        "compare", "counts.t1c", "--against", "once.t1c", "--input", "x.npz", status=1
+    )
+    first = found["comparisons"][0]["first"]
+    assert first["spikes"]["float"] > first["spikes"]["once.t1c"] == 1
+    assert f"fires {first['spikes']['float']} times in float and 1 times in once.t1c" in text
 
 
 def test_a_layer_with_one_huge_weight_falls_silent():

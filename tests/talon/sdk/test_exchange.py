@@ -100,3 +100,15 @@ def test_commands_that_need_a_model_say_how_to_make_one_of_a_nir_file(tmp_path):
     result = run("export", tmp_path / "a.nir", "-o", tmp_path / "b.nir")
     assert result.exit_code == 1
     assert "is a NIR file; make a model of it: talon import" in result.stderr
+
+
+def test_import_lets_neurons_fire_several_times(tmp_path):
+    nir.write(tmp_path / "a.nir", network(), dt=1e-3)
+    words = ("import", tmp_path / "a.nir", "-o", tmp_path / "b.t1c", "--max-spikes", 15)
+    assert run(*words).exit_code == 0
+    node = ir.read(tmp_path / "b.t1c").nodes["lif"]
+    assert (node.max_spikes, node.reset, node.strict) == (15, "subtract", False)
+    refused = run("import", tmp_path / "b.t1c", "-o", tmp_path / "c.t1c", "--max-spikes", 15)
+    assert refused.exit_code == 1
+    assert "max_spikes is for networks of NIR" in " ".join(refused.stderr.split())
+    assert run(*words[:-1], 1).exit_code == 2

@@ -1,6 +1,7 @@
 """The parts of the timing: the input of a core, the routers, and what senders send."""
 
 import itertools
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +11,17 @@ from talon.arch.memories import Emit
 from talon.arch.params import preset
 from talon.compiler.cover import members
 from talon.compiler.performance.clock import Clock
-from talon.compiler.performance.emission import (
+from talon.compiler.performance.emission import Source
+from talon.compiler.performance.mesh import QUEUE, ROUTER, Mesh
+from talon.compiler.performance.senders import Group, Way
+from talon.compiler.performance.synapse_queue import JOBS, PIPELINE, SynapseQueue
+from talon.compiler.performance.update import (
     FETCH_TO_TAKEN,
     TO_FETCH,
     TO_PACKET,
     TO_TOKEN,
-    Source,
     pace_of,
 )
-from talon.compiler.performance.mesh import QUEUE, ROUTER, Mesh
-from talon.compiler.performance.senders import Group, Way
-from talon.compiler.performance.synapse_queue import JOBS, PIPELINE, SynapseQueue
 
 HOST = -1
 
@@ -66,12 +67,40 @@ def offers(messages, times, accepted=None):
             accepted.append(taken)
 
 
+class Watch(Clock):
+    """A clock that can be looked at."""
+
+    now = 0
+
+    def at(self, time, event):
+        super().at(time, self._noted(event))
+
+    def late(self, time, event):
+        super().late(time, self._noted(event))
+
+    def _noted(self, event):
+        def noted(time):
+            self.now = time
+            event(time)
+
+        return noted
+
+
 class Line:
     """A core's input alone: what comes at some times, and when tokens are through."""
 
     def __init__(self, depth=32):
-        self.clock, self.through, self.accepted = Clock(), [], []
-        self.queue = SynapseQueue(0, depth, self.clock, lambda _, time: self.through.append(time))
+        self.clock, self.tokens, self.accepted = Watch(), [], []
+        self.queue = SynapseQueue(0, depth, self.clock, self.note)
+
+    @property
+    def through(self):
+        return [time for _, time in self.tokens]
+
+    def note(self, token, time):
+        # Nobody may start a group before he knows of a token that is through.
+        assert time == self.clock.now
+        self.tokens.append((token, time))
 
     def run(self, messages, times):
         source = Source(self.clock, self.queue)
@@ -136,26 +165,56 @@ def test_a_full_queue_holds_its_sender():
     assert line.through[0] == pytest.approx(600 + PIPELINE, abs=2)
 
 
+class Registers:
+    """The row streamer of the gateware, register by register; ``through`` are tokens."""
+
+    def __init__(self, fetches):
+        self.fetches, self.through = fetches, []
+        self.job, self.left = None, 0
+        self.credits, self.under_way, self.lists, self.current = 4, {}, deque(), None
+
+    def cycle(self, t, fifo):
+        """Do a cycle; take the next of the jobs if there is none left."""
+        job, current, is_fetch = self.job, self.current, t in self.fetches
+        all_listed = self.credits == 4 and current is None
+        is_token = job is not None and job.is_token
+        is_list = job is not None and job.cost[1]
+        goes_ahead = is_list or (is_token and not all_listed and fifo)
+        ahead = not is_fetch and goes_ahead and self.credits > 0
+        list_go = not is_fetch and not ahead and current is not None and current[1] is None
+        row_go = not (is_fetch or list_go or is_token or is_list or job is None)
+        passes = current is not None and current[1] is not None
+        if passes or (is_token and all_listed):
+            self.through.append((t, current[1] if passes else job))
+        came = self.under_way.pop(t, None)
+        empty = came is not None and came == (0, None)
+        load = current is None or passes or (list_go and current[0] == 1)
+        if list_go:
+            self.current = current[0] - 1, None
+        taken = load and bool(self.lists)
+        if load:
+            self.current = self.lists.popleft() if taken else None
+        if came is not None and not empty:
+            self.lists.append(came)
+        if ahead:
+            self.under_way[t + 4] = (0, job) if is_token else (job.cost[2] - 1, None)
+        self.credits += taken + empty - bool(ahead)
+        self.left -= row_go
+        if job is None or ahead or (row_go and not self.left) or (is_token and all_listed):
+            self.job = fifo.pop(0) if fifo else None
+            self.left = self.job.cost[2] if self.job else 0
+
+
 def cycle_by_cycle(messages, times, depth, fetches):
     """Return when packets are accepted and tokens are through, register by register."""
-    queue, fifo, stages, job, left = [], [], [None] * 3, None, 0
-    accepted, through, hold = [], [], 0
+    queue, fifo, stages, streamer = [], [], [None] * 3, Registers(fetches)
+    accepted, hold = [], 0
     n_tokens = sum(message.is_token for message in messages)
     for t in itertools.count():
-        if len(through) == n_tokens and len(accepted) == len(messages):
-            return accepted, through
-        # Streamer: a row of the job at hand, or a token; then it loads the next.
-        is_done = job is None
-        if job is not None and job.is_token:
-            through.append(t)
-            is_done = True
-        elif job is not None and t not in fetches:
-            left -= 1
-            is_done = left == 0
+        if len(streamer.through) == n_tokens and len(accepted) == len(messages):
+            return accepted, streamer.through
         level, has_room, pushed = len(fifo), len(queue) < depth, stages[2]
-        if is_done:
-            job = fifo.pop(0) if fifo else None
-            left = job.cost[2] if job else 0
+        streamer.cycle(t, fifo)
         # Decoder: three stages, of which a MAP event holds the first two for two cycles.
         takes = bool(queue) and level < JOBS and not hold
         stages[2] = None if hold else stages[1]
@@ -175,6 +234,16 @@ def cycle_by_cycle(messages, times, depth, fetches):
     raise AssertionError
 
 
+def check_against_registers(line, messages, times, depth, fetches):
+    """Compare a line with its registers: cycles of tokens, and these cycles' tokens in order."""
+    line.queue.add_fetches(fetches)
+    through = line.run(messages, times)
+    accepted, wanted = cycle_by_cycle(messages, times, depth, set(fetches))
+    assert through == [time for time, _ in wanted]
+    assert all(a is b for (a, _), (_, b) in zip(line.tokens, wanted, strict=True))
+    assert np.abs(np.subtract(line.accepted, accepted)).max() <= 1
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_input_of_a_core_is_that_of_its_registers(seed):
     rng = np.random.default_rng(seed)
@@ -189,12 +258,26 @@ def test_the_input_of_a_core_is_that_of_its_registers(seed):
         time += int(rng.choice([0, 0, 0, 1, rng.integers(30)]))
         times.append(time)
     fetches = np.unique(rng.integers(0, 2 * time + 50, rng.choice([0, 40]))).tolist()
-    line = Line(depth)
-    line.queue.add_fetches(fetches)
-    through = line.run([*messages, TOKEN], [*times, time])
-    accepted, wanted = cycle_by_cycle([*messages, TOKEN], [*times, time], depth, set(fetches))
-    assert through == wanted
-    assert np.abs(np.subtract(line.accepted, accepted)).max() <= 1
+    check_against_registers(Line(depth), [*messages, TOKEN], [*times, time], depth, fetches)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_lists_and_the_tokens_between_them_are_those_of_registers(seed):
+    rng = np.random.default_rng(seed)
+    depth, n = int(rng.choice([4, 32])), int(rng.integers(1, 120))
+    rows = [[1], [0, 1], [1, 2, 5], [0, 1, 8], [20]][rng.integers(5)]
+    dense, gap = rng.choice([0, 0, 0.3]), int(rng.choice([1, 3, 30]))
+    messages, times, time = [], [], 0
+    for _ in range(n):
+        stream = int(rng.choice(rows))
+        packet = Message(cost=(1, 1, 1 + stream))
+        if rng.random() < dense:
+            packet = Message(cost=(int(rng.choice([1, 3])), 0, 1 + stream))
+        messages.append(Message(is_token=True) if rng.random() < 0.4 else packet)
+        time += int(rng.choice([0, 0, 0, 1, rng.integers(gap)]))
+        times.append(time)
+    fetches = np.unique(rng.integers(0, 2 * time + 50, rng.choice([0, 40]))).tolist()
+    check_against_registers(Line(depth), [*messages, TOKEN], [*times, time], depth, fetches)
 
 
 def cores_of(clock, every=1):
@@ -285,7 +368,8 @@ def update(group, lanes, every=1):
     pace = pace_of(preset("zynq_us_plus"))
 
     def emission():
-        ends.append((yield from pace.update(group, np.asarray(lanes, int), 0, fetched.extend)))
+        packets = pace.update(group, np.asarray(lanes, int), 0, fetched.extend)
+        ends.append((yield from packets(-1)))
 
     taker = Recorder(clock, every)
     Source(clock, taker).send(emission())

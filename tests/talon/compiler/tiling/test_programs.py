@@ -1,16 +1,20 @@
 """Networks of maps on cores: what binds, partial sums, and programs that are wrong."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from talon import ir
 from talon.arch.memories import Memory, MemoryLayouts
 from talon.arch.params import PRESETS
+from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
 from talon.compiler.check import check_program
 from talon.compiler.compile import program_of
+from talon.compiler.inputs import quantize_inputs
 from talon.compiler.kernel import Kernel
 from talon.compiler.mapping import map_network
 from talon.compiler.network import InputPort, IntNetwork, OutputPort, Pool, Population, Projection
@@ -95,6 +99,18 @@ def runs_like_golden(net, made, rng, n_steps=4):
     comparison = compare(golden, run)
     assert comparison.equal, comparison
     assert any(spikes.any() for spikes in golden.spikes.values())
+
+
+@pytest.mark.parametrize(("shape", "flat"), [((2, 3, 3), (6, 3)), ((1, 4, 4), (4, 4))])
+def test_a_map_whose_dimensions_are_joined_arrives_as_it_is(shape, flat):
+    nodes = {"input": ir.Input(shape), "flat": ir.Flatten(0, 1), "output": ir.Output(flat)}
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    program = compile_graph(graph, hw="tiny_2x2_map")
+    frames = np.random.default_rng(0).random((3, 2, *shape)) < 0.5
+    payloads = quantize_inputs(program.network, {"input": frames})
+    for target in ("golden", "interpreter"):
+        seen = get_target(target).run(program, payloads).potentials["output"]
+        assert np.array_equal(seen.reshape(3, 2, -1) > 0, frames.reshape(3, 2, -1))
 
 
 @pytest.mark.parametrize("pool", [None, 2, 3])
