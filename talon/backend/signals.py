@@ -14,6 +14,7 @@ from talon.ir import (
     Dropout,
     Flatten,
     Graph,
+    HardSwish,
     HybridRegion,
     Input,
     MaxPool2d,
@@ -23,6 +24,7 @@ from talon.ir import (
     PReLU,
     ReLU,
     Scale,
+    SiLU,
     Skip,
     SumPool2d,
     Tanh,
@@ -127,7 +129,7 @@ def _emit(node: Node, taken: Signal, spike_rate: float) -> Signal:
             return Signal(density=_any_of(taken.density, node.kernel_size))
         case Upsample():
             return taken if node.mode == "nearest" else Signal(density=taken.density)
-        case Tanh() | GELU() | ELU() | PReLU() | Scale():  # zero stays zero
+        case Tanh() | GELU() | ELU() | PReLU() | SiLU() | HardSwish() | Scale():  # zero stays zero
             return Signal(density=taken.density)
         case _:
             return GRADED

@@ -134,6 +134,23 @@ def _build_elu(node: ir.ELU) -> Any:
 
 
 @_build.register
+def _build_silu(node: ir.SiLU) -> Any:
+    del node
+    return nn.SiLU()
+
+
+@_build.register
+def _build_hard_swish(node: ir.HardSwish) -> Any:
+    del node
+    return nn.Hardswish()
+
+
+@_build.register
+def _build_softplus(node: ir.Softplus) -> Any:
+    return nn.Softplus(node.beta)
+
+
+@_build.register
 def _build_prelu(node: ir.PReLU) -> Any:
     return _filled(nn.PReLU(node.weight.size), node)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from talon import ir
 from talon.bridge.errors import BridgeError
-from talon.bridge.layers import feature_dim, flatten, upsample
+from talon.bridge.layers import feature_dim, flatten, softplus, upsample
 from talon.ir.types import Dims
 
 Rule = Callable[..., ir.Node]
@@ -100,6 +100,20 @@ def _gelu(shape: Dims, approximate: str = "none") -> ir.Node:
     return ir.GELU(math.prod(shape), approximate == "tanh")
 
 
+def _silu(shape: Dims, inplace: bool = False) -> ir.Node:
+    del inplace
+    return ir.SiLU(math.prod(shape))
+
+
+def _hardswish(shape: Dims, inplace: bool = False) -> ir.Node:
+    del inplace
+    return ir.HardSwish(math.prod(shape))
+
+
+def _softplus(shape: Dims, beta: float = 1.0, threshold: float = 20.0) -> ir.Node:
+    return softplus(math.prod(shape), beta, threshold)
+
+
 def _softmax(shape: Dims, dim: int | None = None, **rest: Any) -> ir.Node:
     if dim is None or any(value is not None for k, value in rest.items() if k != "_stacklevel"):
         raise BridgeError("softmax needs a dim, and no dtype")
@@ -140,6 +154,9 @@ def _operations() -> dict[Any, Operation]:
         **table("leaky_relu", _leaky_relu, functional.leaky_relu),
         **table("elu", _elu, functional.elu),
         **table("gelu", _gelu, functional.gelu),
+        **table("silu", _silu, functional.silu),
+        **table("hardswish", _hardswish, functional.hardswish),
+        **table("softplus", _softplus, functional.softplus),
         **table("sigmoid", _same(ir.Sigmoid), torch.sigmoid, functional.sigmoid, "sigmoid"),
         **table("tanh", _same(ir.Tanh), torch.tanh, functional.tanh, "tanh"),
         **table("softmax", _softmax, functional.softmax, torch.softmax, "softmax"),

@@ -143,10 +143,20 @@ def _prelu(module: Any, shape: Dims) -> ir.Node:
     return ir.PReLU(shape[0] if weight.size > 1 else math.prod(shape), weight)
 
 
+def softplus(n: int, beta: float, threshold: float) -> ir.Node:
+    """Return a Softplus; where PyTorch's becomes a straight line, it is one but for rounding."""
+    if threshold < _STRAIGHT:
+        raise BridgeError(f"Softplus with threshold={threshold} has no counterpart in the IR")
+    return ir.Softplus(n, float(beta))
+
+
 def _softmax(module: Any, shape: Dims) -> ir.Node:
     if module.dim is None:
         raise refuse(module, "dim=None")
     return ir.Softmax(math.prod(shape), feature_dim(module.dim, "Softmax"))
+
+
+_STRAIGHT = 16.0  # exp(-16) is beyond float32 beside it
 
 
 def _pointwise(make: Callable[[Any, int], ir.Node]) -> Converter:
@@ -172,6 +182,9 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.GELU": _pointwise(lambda m, n: ir.GELU(n, m.approximate == "tanh")),
     "torch.nn.ELU": _pointwise(lambda m, n: ir.ELU(n, m.alpha)),
     "torch.nn.PReLU": _prelu,
+    "torch.nn.SiLU": _pointwise(lambda m, n: ir.SiLU(n)),
+    "torch.nn.Hardswish": _pointwise(lambda m, n: ir.HardSwish(n)),
+    "torch.nn.Softplus": _pointwise(lambda m, n: softplus(n, m.beta, m.threshold)),
     "torch.nn.BatchNorm1d": _batch_norm,
     "torch.nn.BatchNorm2d": _batch_norm,
     "torch.nn.LayerNorm": _layer_norm,

@@ -13,7 +13,7 @@ import numpy as np
 
 from talon.arch.numerics import PAYLOAD_MAX
 from talon.compiler.float_network import Curve, FloatArray
-from talon.ir import ELU, GELU, Node, PReLU, ReLU, Sigmoid, Tanh
+from talon.ir import ELU, GELU, HardSwish, Node, PReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 
 Span = tuple[float, float]
 """The least and the greatest value that reaches a function."""
@@ -31,6 +31,12 @@ def curve_of(node: Node) -> Curve | None:
             return Curve(value=np.tanh, rises=True)
         case GELU():
             return Curve(value=_gelu_by_tanh if node.approximate else _gelu, rises=False)
+        case SiLU():
+            return Curve(value=lambda x: x * _sigmoid(x), rises=False)
+        case HardSwish():
+            return Curve(value=lambda x: x * np.clip(x + 3, 0, 6) / 6, rises=False)
+        case Softplus():
+            return Curve(value=_softplus(node.beta), rises=True)
         case ELU():
             return Curve(value=_elu(node.alpha), rises=node.alpha >= 0)
         case PReLU() if node.weight.size == 1:
@@ -78,6 +84,10 @@ def _gelu_by_tanh(x: FloatArray) -> FloatArray:
 
 def _elu(alpha: float) -> Callable[[FloatArray], FloatArray]:
     return lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _softplus(beta: float) -> Callable[[FloatArray], FloatArray]:
+    return lambda x: np.logaddexp(0.0, beta * x) / beta
 
 
 def _leaky(slope: float) -> Curve:

@@ -26,6 +26,7 @@ from talon.ir import (
     GhostBasicBlock1,
     GhostBasicBlock2,
     Graph,
+    HardSwish,
     HybridRegion,
     Input,
     MaxPool2d,
@@ -42,7 +43,9 @@ from talon.ir import (
     SGhostConv,
     SGhostEncoderLite,
     Sigmoid,
+    SiLU,
     Skip,
+    Softplus,
     SpikingAffine,
     SumPool2d,
     Tanh,
@@ -73,7 +76,7 @@ LINEAR = (
 FIRING = (LIF, IF, CubaLIF, Threshold)
 """Nodes that become populations that send spikes."""
 
-_CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU)
+_CURVED = (Sigmoid, Tanh, GELU, ELU, PReLU, SiLU, HardSwish, Softplus)
 GRADED = (ReLU, *_CURVED)
 """Nodes that become populations that send graded values, but for ReLU by a table."""
 

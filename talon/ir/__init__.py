@@ -9,7 +9,18 @@ from talon.ir.conv import Conv1d, Conv2d, SConv, SDConv, SepConv2d
 from talon.ir.pooling import AvgPool2d, MaxPool2d, SumPool2d
 from talon.ir.flatten import Flatten
 from talon.ir.neurons import IF, LIF, Neuron
-from talon.ir.activations import ELU, GELU, PReLU, ReLU, Sigmoid, Softmax, Tanh
+from talon.ir.activations import (
+    ELU,
+    GELU,
+    HardSwish,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from talon.ir.normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
 from talon.ir.hybrid import HybridRegion, NeuronMode
 from talon.ir.routing import ChannelSplit, Concat
@@ -64,6 +75,7 @@ __all__ = [
     "GhostBasicBlock1",
     "GhostBasicBlock2",
     "Graph",
+    "HardSwish",
     "HybridRegion",
     "I",
     "Input",
@@ -88,10 +100,12 @@ __all__ = [
     "Scale",
     "SepConv2d",
     "Shape",
+    "SiLU",
     "Sigmoid",
     "Skip",
     "SkipType",
     "Softmax",
+    "Softplus",
     "SpikeMode",
     "SpikingAffine",
     "SumPool2d",

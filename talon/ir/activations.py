@@ -214,3 +214,64 @@ class PReLU(Pointwise):
         if self.weight.size > 1 and self.weight.size != shape[0]:
             raise ParameterError(f"takes {self.weight.size} channels")
         return super().output_shape(shape)
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class SiLU(Pointwise):
+    """``y = x / (1 + exp(-x))`` (Hendrycks, Gimpel 2016), also called swish."""
+
+    features: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+    input_type: Shape | None = None
+    output_type: Shape | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = _METADATA
+    is_extension: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_features()
+        self._derive_output()
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class HardSwish(Pointwise):
+    """``y = x * min(max(x + 3, 0), 6) / 6`` (Howard et al. 2019)."""
+
+    features: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+    input_type: Shape | None = None
+    output_type: Shape | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = _METADATA
+    is_extension: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_features()
+        self._derive_output()
+
+
+@register_node
+@dataclass(eq=False, repr=False)
+class Softplus(Pointwise):
+    """``y = log(1 + exp(beta * x)) / beta``; ``beta`` is above zero."""
+
+    features: int
+    beta: float = 1.0
+    metadata: dict[str, Any] = field(default_factory=dict)
+    input_type: Shape | None = None
+    output_type: Shape | None = None
+
+    omitted_defaults: ClassVar[frozenset[str]] = _METADATA
+    is_extension: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_features()
+        self.beta = check_number("Softplus.beta", self.beta)
+        if not self.beta > 0:
+            raise ParameterError(f"Softplus.beta must be above 0, got {self.beta!r}")
+        self._derive_output()

@@ -21,6 +21,7 @@ from talon.ir import (
     Dropout,
     Flatten,
     Graph,
+    HardSwish,
     Input,
     MaxPool2d,
     Node,
@@ -32,7 +33,9 @@ from talon.ir import (
     SDConv,
     SepConv2d,
     Sigmoid,
+    SiLU,
     Skip,
+    Softplus,
     SumPool2d,
     Tanh,
     Threshold,
@@ -180,12 +183,14 @@ class _Builder:
         choices: list[Any] = [
             Sigmoid(channels),
             Tanh(channels),
+            Softplus(channels, beta=4 * slope),
             ELU(channels, alpha=2 * slope),
             PReLU(channels, slopes),
             ReLU(channels, negative_slope=slope),
         ]
         if not behind_pool:
             choices += [GELU(channels, approximate=self._chance(0.5)), PReLU(channels, -slopes)]
+            choices += [SiLU(channels), HardSwish(channels)]
         return choices[int(self._rng.integers(len(choices)))]
 
     def _neurons(self, channels: int) -> Node:

@@ -9,6 +9,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "neuron": ("LIF", "IF", "CubaLIF", "I", "LI", "CubaLI"),
     "activation": (
         *("ReLU", "Sigmoid", "Tanh", "Softmax", "GELU", "ELU", "PReLU"),
+        *("SiLU", "HardSwish", "Softplus"),
         *("Scale", "Threshold"),
     ),
     "norm": ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "Dropout"),

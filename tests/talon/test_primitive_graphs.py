@@ -15,7 +15,7 @@ def test_graphs_are_valid(graph: ir.Graph) -> None:
 def test_every_primitive_occurs_and_seeds_repeat() -> None:
     rng = np.random.default_rng(0)
     kinds: set[str] = set()
-    for _ in range(60):
+    for _ in range(120):
         graph = random_graph_of_primitives(rng, 25)
         kinds |= {type(node).__name__ for node in graph.nodes.values()}
     assert not set(ir.list_primitives(extensions=True)) - kinds

@@ -13,12 +13,15 @@ from talon.ir import (
     BatchNorm1d,
     BatchNorm2d,
     Dropout,
+    HardSwish,
     HybridRegion,
     LayerNorm,
     PReLU,
     ReLU,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
 )
 from talon.ir.types import Array, Dims, FloatArray
@@ -60,6 +63,26 @@ def _build_sigmoid(node: Sigmoid, shape: Dims, dtype: np.dtype) -> Kernel:
             return 1 / (1 + np.exp(-x))
 
     return activate
+
+
+@build_kernel.register
+def _build_silu(node: SiLU, shape: Dims, dtype: np.dtype) -> Kernel:
+    sigmoid = _build_sigmoid(Sigmoid(node.features), shape, dtype)
+    return lambda x: x * sigmoid(x)
+
+
+@build_kernel.register
+def _build_hard_swish(node: HardSwish, shape: Dims, dtype: np.dtype) -> Kernel:
+    del node, shape
+    three, six = np.asarray(3, dtype), np.asarray(6, dtype)
+    return lambda x: x * np.clip(x + three, 0, six) / six
+
+
+@build_kernel.register
+def _build_softplus(node: Softplus, shape: Dims, dtype: np.dtype) -> Kernel:
+    del shape
+    zero, beta = np.zeros((), dtype), np.asarray(node.beta, dtype)
+    return lambda x: np.logaddexp(zero, beta * x) / beta
 
 
 @build_kernel.register

@@ -28,14 +28,18 @@ from talon.ir import (
     Conv2d,
     Flatten,
     Graph,
+    HardSwish,
     Input,
     MaxPool2d,
     Output,
     PReLU,
     ReLU,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
+from talon_sim.golden import GoldenModel
 from talon_sim.trace import compare
 
 F = np.float32
@@ -45,6 +49,10 @@ CURVES = {
     "tanh": Tanh,
     "gelu": GELU,
     "gelu by erf": lambda n: GELU(n, approximate=False),
+    "silu": SiLU,
+    "hard swish": HardSwish,
+    "softplus": Softplus,
+    "softplus of 3": lambda n: Softplus(n, 3.0),
     "elu": ELU,
     "elu of 1.7": lambda n: ELU(n, 1.7),
     "leaky": lambda n: ReLU(n, negative_slope=0.1),
@@ -176,6 +184,53 @@ def test_the_interpreter_runs_tables_like_the_golden_model(name, pool):
     pools = {p.name: p.pool for p in program.network.populations if p.table is not None}
     assert (pools["n1"] is not None) == (pool is MaxPool2d)
     assert (golden.potentials["n1"].min() < 0) == (name != "falling")
+
+
+def test_several_passes_send_negative_values_on():
+    rng = np.random.default_rng(5)
+    graph = chain(
+        (2, 20, 20),
+        Conv2d(random(rng, 12, 2, 3, 3), random(rng, 12), padding=1),
+        Tanh(12),
+        MaxPool2d(2),
+        Conv2d(random(rng, 24, 12, 3, 3), random(rng, 24), padding=1),
+        GELU(24),
+        Conv2d(random(rng, 8, 24, 3, 3), random(rng, 8), stride=2),
+        SiLU(8),
+        Flatten(),
+        Affine(random(rng, 5, 128), random(rng, 5)),
+    )
+    x = frames(1, 8, (2, 20, 20))
+    program = compile_graph(graph, hw="tiny_2x2_table", calibration=x)
+    assert len(program.passes) > 1
+    assert any(port.signed for one in program.passes[1:] for port in one.network.inputs)
+    payloads = quantize_inputs(program.network, prepare_inputs(graph, x[:, :2], 1).values)
+    whole = GoldenModel(program.network).run(payloads)
+    for name in ("golden", "interpreter"):
+        assert compare(whole, get_target(name).run(program, payloads, probe=True)).equal
+
+
+@pytest.mark.cosim
+def test_negative_values_reach_the_host():
+    rng = np.random.default_rng(0)
+    graph = chain(
+        (1, 6, 6),
+        Conv2d(random(rng, 3, 1, 3, 3), random(rng, 3), padding=1),
+        Tanh(3),
+        MaxPool2d(2),
+        Conv2d(random(rng, 3, 3, 1, 1), random(rng, 3)),
+        GELU(3),
+    )
+    x = frames(1, 3, (1, 6, 6))
+    program = compile_graph(graph, hw="tiny_2x2_table", calibration=x)
+    payloads = quantize_inputs(program.network, prepare_inputs(graph, x, 1).values)
+    for probe in (True, False):
+        golden = get_target("golden").run(program, payloads, probe=probe)
+        assert golden.potentials["n4"].min() < 0
+        for name in ("interpreter", "cosim"):
+            found = get_target(name).run(program, payloads, probe=probe)
+            assert set(found.potentials) == set(golden.potentials)
+            assert compare(golden, found).equal
 
 
 def test_a_pool_before_a_function_that_rises_is_one_behind_it():

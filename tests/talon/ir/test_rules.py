@@ -106,6 +106,8 @@ VALUE_RULES: list[tuple[Callable[[], object], str]] = [
     (lambda: ir.ReLU(0), "ReLU.features must be a positive int, got 0"),
     (lambda: ir.ReLU(3, negative_slope=np.nan), "ReLU.negative_slope must be finite, got nan"),
     (lambda: ir.Softmax(3, dim=40), "Softmax.dim must be in [-32, 31], got 40"),
+    (lambda: ir.Softplus(3, beta=0.0), "Softplus.beta must be above 0, got 0.0"),
+    (lambda: ir.SiLU(0), "SiLU.features must be a positive int, got 0"),
     (
         lambda: ir.PReLU(8, ones(3)),
         "PReLU.weight must have 1 or features=8 elements, got shape (3,",

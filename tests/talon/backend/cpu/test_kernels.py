@@ -330,6 +330,13 @@ SCALARS = [
         lambda nn: nn.GELU(),
     ),
     (ir.ELU(3, 0.7), lambda v, c: v if v > 0 else 0.7 * math.expm1(v), lambda nn: nn.ELU(0.7)),
+    (ir.SiLU(3), lambda v, c: v / (1 + math.exp(-v)), lambda nn: nn.SiLU()),
+    (ir.HardSwish(3), lambda v, c: v * min(max(v + 3, 0), 6) / 6, lambda nn: nn.Hardswish()),
+    (
+        ir.Softplus(3, 1.7),
+        lambda v, c: math.log1p(math.exp(1.7 * v)) / 1.7,
+        lambda nn: nn.Softplus(1.7),
+    ),
     (ir.Dropout(3, 0.9), lambda v, c: v, lambda nn: nn.Dropout(0.9).eval()),
     (ir.HybridRegion("ann", 3), lambda v, c: v, lambda nn: nn.Identity()),
     (
