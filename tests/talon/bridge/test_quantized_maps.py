@@ -96,7 +96,8 @@ def test_random_networks_of_functions(assert_golden, train, seed):
 
 
 @pytest.mark.parametrize(
-    "node", [ir.Tanh(6), ir.Sigmoid(6), ir.GELU(6), ir.ELU(6), ir.ReLU(6, negative_slope=0.1)]
+    "node",
+    [ir.Tanh(6), ir.Sigmoid(6), ir.GELU(6), ir.ELU(6), ir.SiLU(6), ir.ReLU(6, negative_slope=0.1)],
 )
 def test_gradients_of_functions_are_those_of_the_float_network(node):
     rng = np.random.default_rng(0)
