@@ -135,9 +135,9 @@ def test_blocks_of_detectors_and_recurrent_maps(assert_golden, train, block):
     graph = BLOCKS[block](8, 6)
     inputs = as_float(random_inputs(np.random.default_rng(1), graph, 6, 2, rate=0.4))
     quantized = quantize_aware_training(graph, inputs, hw=HW)
-    assert assert_golden(quantized, inputs) > 500
+    assert assert_golden(quantized, inputs) > 300
     before = {name: p.detach().clone() for name, p in quantized.named_parameters()}
-    assert assert_golden(train(quantized, inputs), inputs) > 500
+    assert assert_golden(train(quantized, inputs), inputs) > 300
     changed = [n for n, p in quantized.named_parameters() if not torch.equal(p, before[n])]
     trained = [n for n, p in quantized.named_parameters() if p.requires_grad]
     assert set(changed) >= {name for name in trained if name.endswith("weight")}
@@ -195,8 +195,8 @@ def test_neurons_that_are_pooled_in_two_ways(assert_golden, train, other):
     quantized = quantize_aware_training(graph, inputs, hw=HW)
     names = {population.name for population in quantized.network.populations}
     assert names - set(graph.nodes) or isinstance(other, ir.AvgPool2d)
-    assert assert_golden(quantized, inputs) > 500
-    assert assert_golden(train(quantized, inputs), inputs) > 500
+    assert assert_golden(quantized, inputs) > 300
+    assert assert_golden(train(quantized, inputs), inputs) > 300
 
 
 def test_graded_and_counting_maps_that_feed_themselves(assert_golden, train):
