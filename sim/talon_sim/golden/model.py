@@ -69,7 +69,10 @@ class GoldenModel:
         observed = self._observed(probe)
         arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
         engine = self._engine_for(n_steps * n_samples)
-        counters, of_populations = engine.run(arrays)
+        # Products of whole numbers are never invalid, but some kernels of OpenBLAS leave the flag
+        # set by what stands beside their operands (numpy issue 24067).
+        with np.errstate(invalid="ignore"):
+            counters, of_populations = engine.run(arrays)
         edges = [edge for into in engine.edges.values() for edge in into]
         counters |= count_events(edges, arrays.sent, n_sent | of_populations)
         return Trace(

@@ -81,7 +81,7 @@ MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weig
         (preset("tiny_2x2_map"), 16),
         (preset("tiny_2x2_multi"), 24),
         (preset("tiny_2x2_int4_map"), 16),
-        (preset("tiny_2x2_table"), 16),
+        (preset("tiny_2x2_table"), 28),
         pytest.param(MAP, 14, marks=pytest.mark.slow),
     ],
     ids=["tiny", "tiny-counting", "tiny-int4", "tiny-tables", "16-lanes"],
