@@ -104,6 +104,17 @@ def test_currents_need_an_array_that_has_them(make_mlp):
     assert map_network(changed, replace(ZYNQ, synaptic_current=True)).network is changed
 
 
+def test_an_array_of_narrow_weights_refuses_wider_ones(make_mlp):
+    network, _, _ = quantize_graph(make_mlp(4, 3), ZYNQ)
+    message = (
+        r"^Projection 'in' -> 'lif1' has a weight of magnitude 127, but those of "
+        r"'zynq_us_plus_int4' have 4 bits, at most 7; compile the graph for this array"
+    )
+    with pytest.raises(MappingError, match=message):
+        map_network(network, PRESETS["zynq_us_plus_int4"])
+    assert mapped(make_mlp(4, 3), PRESETS["zynq_us_plus_int4"]).wiring.groups
+
+
 def test_too_few_routes_take_fewer_cores_instead(make_mlp):
     graph = make_mlp(40, 120, 120)
     params = replace(ZYNQ, name="few", n_tokens=4, n_routes=4)
