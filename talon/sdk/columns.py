@@ -12,9 +12,13 @@ from itertools import repeat
 from operator import attrgetter, is_
 from typing import Any
 
+import numpy as np
+
 from talon.ir.costs import array_fields
 from talon.ir.node import Node
 from talon.ir.types import Array
+
+_PIECE = 1 << 20  # bytes of a large array that are compared in one call
 
 
 def names_by_type(nodes: Mapping[str, Node]) -> dict[type[Node], list[str]]:
@@ -60,9 +64,24 @@ def array_columns(kind: type[Node], nodes: Sequence[Node]) -> Iterator[tuple[str
 def are_repeats(arrays: Sequence[Array]) -> bool:
     """Tell whether there are arrays, of the same dtype and bytes; False if one is strided.
 
-    They are compared where they are, without a copy.
+    They are compared where they are, with a copy of the first if it is small, and else in pieces.
     """
     if not arrays or len(set(map(attrgetter("dtype"), arrays))) > 1:
         return False
-    first = bytearray(arrays[0].tobytes())
-    return all(map(is_, map(first.__eq__, arrays), repeat(True)))
+    if arrays[0].nbytes > _PIECE:
+        first = _pieces(arrays[0])
+        return bool(first) and all(_are_equal(first, _pieces(array)) for array in arrays[1:])
+    content = bytearray(arrays[0].tobytes())
+    return all(map(is_, map(content.__eq__, arrays), repeat(True)))
+
+
+def _pieces(array: Array) -> list[Array]:
+    """Return views of the bytes of an array; none if it is strided."""
+    if not array.flags.c_contiguous:
+        return []
+    raw = array.reshape(-1).view(np.uint8)
+    return [raw[start : start + _PIECE] for start in range(0, raw.size, _PIECE)]
+
+
+def _are_equal(a: Sequence[Array], b: Sequence[Array]) -> bool:
+    return len(a) == len(b) and all(map(np.array_equal, a, b))

@@ -1,6 +1,7 @@
 """What is done with many nodes together gives what is done with one after the other."""
 
 import itertools
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
@@ -151,6 +152,36 @@ def test_arrays_repeat_if_dtype_and_bytes_are_the_same(items: list[tuple[int, st
 def test_strided_arrays_are_not_known_to_repeat() -> None:
     assert are_repeats([np.ones(9) for _ in range(50)])
     assert not are_repeats([np.ones((9, 2))[:, 0] for _ in range(5)])
+    assert not are_repeats([np.ones((1 << 20, 2))[:, 0] for _ in range(2)])
+
+
+@pytest.mark.parametrize("size", [1 << 18, (1 << 20) + 3])
+def test_large_arrays_are_compared_to_the_last_byte_without_a_copy(size: int) -> None:
+    arrays = [np.zeros(size) for _ in range(3)]
+    tracemalloc.start()
+    try:
+        assert are_repeats(arrays)
+        assert are_repeats(arrays[:1])
+        assert tracemalloc.get_traced_memory()[1] < arrays[0].nbytes
+    finally:
+        tracemalloc.stop()
+    arrays[2][-1] = -0.0
+    assert not are_repeats(arrays)
+    assert not are_repeats([arrays[0], np.zeros(size - 1)])
+
+
+def test_analyze_and_lint_make_no_copy_of_large_weights() -> None:
+    weight = np.full((2048, 2048), 0.5, np.float32)
+    layers: dict[str, ir.Node] = {f"fc{k}": ir.Affine(weight + k, weight[0]) for k in range(2)}
+    nodes = {"in": ir.Input([2048]), **layers, "out": ir.Output([2048])}
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    tracemalloc.start()
+    try:
+        assert analyze_graph(graph).total_params == 2 * (weight.size + 2048)
+        assert lint_graph(graph).is_valid
+        assert tracemalloc.get_traced_memory()[1] < weight.nbytes / 2
+    finally:
+        tracemalloc.stop()
 
 
 @given(
