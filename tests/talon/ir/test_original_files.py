@@ -88,14 +88,16 @@ def original_python() -> str:
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_the_original_reads_what_we_write_and_we_read_what_it_makes_of_it(tmp_path, compression):
     python, graphs, kinds = original_python(), {}, set()
-    for seed in range(60):
+    for seed in range(1000):
+        if len(graphs) >= 40 and len(kinds) >= 30:
+            break
         graph = random_graph_of_primitives(np.random.default_rng(seed), 8)
         if is_extended(graph):
             continue
-        graphs[f"g{seed:02}"] = graph
+        graphs[f"g{seed:03}"] = graph
         kinds |= {type(node).__name__ for node in graph.nodes.values()}
-        ir.write(tmp_path / f"g{seed:02}.t1c", graph, compression=compression)
-    assert len(graphs) >= 10 and len(kinds) >= 30, (len(graphs), sorted(kinds))
+        ir.write(tmp_path / f"g{seed:03}.t1c", graph, compression=compression)
+    assert len(graphs) >= 40 and len(kinds) >= 30, (len(graphs), sorted(kinds))
     command = [python, "-c", READ_THERE, str(tmp_path)]
     done = subprocess.run(
         command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False
