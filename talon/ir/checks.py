@@ -35,7 +35,7 @@ def check_floating(field: str, value: object) -> Array:
 
 def check_everywhere(field: str, rule: str, array: Array, holds: BoolArray) -> None:
     """Raise for the first element of ``array`` where ``holds`` is false."""
-    if not np.all(holds):
+    if not holds.all():
         index = tuple(int(i) for i in np.argwhere(~holds)[0])
         raise ParameterError(f"{field} must be {rule}, got {array[index]} at index {index}")
 
@@ -100,9 +100,10 @@ def check_choice(field: str, value: object, choices: Sequence[str]) -> str:
 def check_dims(field: str, value: object) -> Dims:
     """Return a feature shape as a tuple of positive integers."""
     try:
-        dims = np.atleast_1d(np.asarray(value))
+        dims = np.asarray(value)
     except ValueError as exc:
         raise TypeError(f"{field} must be a sequence of integers, got {value!r}") from exc
+    dims = dims if dims.ndim else dims.reshape(1)
     if dims.ndim != 1 or dims.size == 0 or dims.dtype.kind not in "iu":
         raise TypeError(f"{field} must be a sequence of integers, got {value!r}")
     sizes = dims.tolist()

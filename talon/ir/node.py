@@ -4,10 +4,11 @@ A primitive is a dataclass below :class:`Node`, made known with :func:`register_
 are its file format: :mod:`talon.ir.serialization` stores what :meth:`Node.to_dict` returns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ ARRAY: Mapping[str, Any] = {"array": True}
 
 _NOT_STORED = frozenset({"input_type", "output_type"})
 _HARDWARE_NAMES = ("precision", "weight_t", "bias_t", "accum_t", "result_t")
+_read_hardware = attrgetter(*_HARDWARE_NAMES)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -67,8 +69,7 @@ class Node:
 
     def _check_hardware(self) -> None:
         kind = type(self).__name__
-        for name in _HARDWARE_NAMES:
-            value = getattr(self, name)
+        for name, value in zip(_HARDWARE_NAMES, _read_hardware(self), strict=True):
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"{kind}.{name} must be a str or None, got {value!r}")
         if self.reuse_factor is not None:
@@ -77,8 +78,10 @@ class Node:
             self.core_id = check_int(f"{kind}.core_id", self.core_id, 0)
         if self.hardware_hints is not None:
             check_mapping(f"{kind}.hardware_hints", self.hardware_hints)
-        for name in _NOT_STORED & {f.name for f in fields(self)}:
-            setattr(self, name, check_port_shapes(f"{kind}.{name}", getattr(self, name)))
+        for name in node_fields(type(self)).ports:
+            value = getattr(self, name)
+            if value is not None:
+                setattr(self, name, check_port_shapes(f"{kind}.{name}", value))
 
     def __repr__(self) -> str:
         shown = (f"{name}={_brief(value)}" for name, value in self.to_dict().items())
@@ -138,13 +141,16 @@ class Node:
             return True
         if name not in self.omitted_defaults:
             return False
-        default = next(f for f in fields(self) if f.name == name)
-        return bool(value == default.default) or value == {}
+        return bool(value == node_fields(type(self)).defaults[name]) or value == {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the type and every field that is set, arrays by reference."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept = {name: v for name, v in values.items() if not self.is_omitted(name, v)}
+        stored = node_fields(type(self))
+        kept = {
+            name: value
+            for name, value in zip(stored.names, stored.read(self), strict=True)
+            if value is not None and not self.is_omitted(name, value)
+        }
         return {"type": type(self).__name__, **kept}
 
     @classmethod
@@ -153,7 +159,7 @@ class Node:
         return cls(
             **{
                 name: _as_field(data[name], is_array=is_array)
-                for name, is_array in _arguments(cls)
+                for name, is_array in node_fields(cls).arguments
                 if name in data
             }
         )
@@ -163,15 +169,38 @@ NodeT = TypeVar("NodeT", bound=Node)
 Nodes: TypeAlias = dict[str, Node]
 
 
+class NodeFields(NamedTuple):
+    """What the fields of a type are, looked up once: asking its dataclass anew takes longer.
+
+    ``names`` has all of them, and ``read`` returns their values in a node; ``defaults`` has
+    ``MISSING`` for a field without one, or with a factory. ``ports`` are the fields with shapes by
+    port, and ``arguments`` what the constructor takes, with whether it is an array.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Node], tuple[Any, ...]]
+    defaults: dict[str, Any]
+    ports: tuple[str, ...]
+    arguments: tuple[tuple[str, bool], ...]
+
+
 @lru_cache(256)
-def _arguments(kind: type[Node]) -> tuple[tuple[str, bool], ...]:
-    """Return the fields that the constructor takes, and whether each is an array."""
-    return tuple((f.name, f.metadata == ARRAY) for f in fields(kind) if f.init)
+def node_fields(kind: type[Node]) -> NodeFields:
+    """Return what the fields of a type are."""
+    found = fields(kind)
+    names = tuple(f.name for f in found)
+    return NodeFields(
+        names=names,
+        read=attrgetter(*names),  # of two names or more, since a node has those of its hardware
+        defaults={f.name: f.default for f in found},
+        ports=tuple(name for name in names if name in _NOT_STORED),
+        arguments=tuple((f.name, f.metadata == ARRAY) for f in found if f.init),
+    )
 
 
 def _as_field(value: Any, *, is_array: bool) -> Any:
     if is_array:
-        return np.asarray(value)
+        return value if type(value) is np.ndarray else np.asarray(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields as fields_of
 from functools import lru_cache
@@ -51,6 +51,7 @@ _MIN_UNPACKED = 64 << 20
 _MAX_EXPANSION = 16  # a float64 for every code of 4 bits
 _NUMBERS = (int, float, bool, int | None, float | None, Any)
 _GZIP_LEVEL = 4
+_BLOCK_BYTES = 1 << 18
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"T1C\0CRC\n"
 
@@ -130,7 +131,7 @@ def _read_content(content: memoryview, max_bytes: int | None) -> Graph:
 def to_bytes(graph: Graph) -> bytes:
     """Return what :func:`write` would write to a file; raises as it does."""
     graph.check_structure()
-    content = b"".join(bytes(piece) for piece in _emit(graph, Emitter(None)))
+    content = b"".join(_emit(graph, Emitter(None)))
     return content + _TRAILER.pack(_MAGIC, len(content), zlib.crc32(content))
 
 
@@ -158,9 +159,10 @@ def _as_path(path: object) -> Path:
 
 def _emit(graph: Graph, file: Emitter) -> list[Piece]:
     """Return the content of a file, see ``docs/reference/t1c.md``."""
+    stored = graph.to_dict()
     root = {
         encode_key("/graph", name): write_value(file, f"/graph/{name}", value)
-        for name, value in graph.to_dict().items()
+        for name, value in stored.items()
         if name not in {"nodes", "edges", "delays"}
     }
     names = [_names(graph, column) for column in (0, 1)]
@@ -173,9 +175,10 @@ def _emit(graph: Graph, file: Emitter) -> list[Piece]:
     nodes: dict[bytes, int] = {}
     for order, (name, node) in enumerate(graph.nodes.items()):
         key = encode_key("/graph/nodes", name)
-        nodes[key] = _emit_node(file, name, node, order, codes.get(name, {}))
+        attributes = [pack_attribute(_ORDER, order), *_port_attributes(node)]
+        nodes[key] = _emit_node(file, name, stored["nodes"][name], attributes, codes.get(name, {}))
     root[b"nodes"] = file.group(nodes)
-    extended = bool(codes) or is_extended(graph)
+    extended = bool(codes) or _is_extended(graph, stored["nodes"])
     version = write_value(file, "/version", EXTENDED_VERSION if extended else VERSION)
     return file.finish(file.group({b"version": version, b"graph": file.group(root)}))
 
@@ -184,19 +187,27 @@ def _names(graph: Graph, column: int) -> list[str]:
     return [edge[column] for edge in graph.edges]
 
 
-def _emit_node(file: Emitter, name: str, node: Node, order: int, codes: Mapping[str, Codes]) -> int:
+def _emit_node(
+    file: Emitter,
+    name: str,
+    stored: Mapping[str, Any],
+    attributes: Sequence[bytes],
+    codes: Mapping[str, Codes],
+) -> int:
     path = f"/graph/nodes/{name}"
     children = {
         encode_key(path, field): _emit_codes(file, codes[field])
         if field in codes
         else write_value(file, f"{path}/{field}", value)
-        for field, value in node.to_dict().items()
+        for field, value in stored.items()
     }
-    attributes = [pack_attribute(_ORDER, order)]
+    return file.group(children, b"".join(attributes), len(attributes))
+
+
+def _port_attributes(node: Node) -> Iterator[bytes]:
     for field in _PORTS:
         for port, dims in (getattr(node, field, None) or {}).items():
-            attributes.append(pack_attribute(f"{field}:{port}", np.asarray(dims, np.int64)))
-    return file.group(children, b"".join(attributes), len(attributes))
+            yield pack_attribute(f"{field}:{port}", np.asarray(dims, np.int64))
 
 
 def _emit_codes(file: Emitter, codes: Codes) -> int:
@@ -208,9 +219,13 @@ def _emit_codes(file: Emitter, codes: Codes) -> int:
 
 def is_extended(graph: Graph) -> bool:
     """Return whether a graph says something that the original format cannot say."""
+    return _is_extended(graph, {name: node.to_dict() for name, node in graph.nodes.items()})
+
+
+def _is_extended(graph: Graph, stored: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(graph.delays) or any(
-        node.is_extension or node.extension_fields & set(node.to_dict())
-        for node in graph.nodes.values()
+        node.is_extension or not node.extension_fields.isdisjoint(stored[name])
+        for name, node in graph.nodes.items()
     )
 
 
@@ -218,13 +233,29 @@ def _write_sealed(path: Path, pieces: list[Piece]) -> None:
     """Write a new file, with length and CRC-32 at its end, and force it to the disk."""
     n_bytes = crc = 0
     with path.open("xb") as file:
-        for piece in pieces:
+        for piece in _joined(pieces):
             file.write(piece)
             n_bytes += len(piece)
             crc = zlib.crc32(piece, crc)
         file.write(_TRAILER.pack(_MAGIC, n_bytes, crc))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+    """Give the pieces, small ones joined to blocks, which are quicker to write one by one."""
+    start = n_bytes = 0
+    for k, piece in enumerate(pieces):
+        if len(piece) > _BLOCK_BYTES:
+            yield b"".join(pieces[start:k])
+            yield piece
+            start, n_bytes = k + 1, 0
+            continue
+        n_bytes += len(piece)
+        if n_bytes > _BLOCK_BYTES:
+            yield b"".join(pieces[start : k + 1])
+            start, n_bytes = k + 1, 0
+    yield b"".join(pieces[start:])
 
 
 def _read_sealed(path: Path, max_bytes: int | None = None) -> memoryview:
@@ -287,7 +318,11 @@ def _version(root: Group) -> str:
 
 
 def _read_graph(root: Group) -> Graph:
-    fields = {name: _plain(_value(child)) for name, child in root.children.items()}
+    fields = {
+        name: _plain(_value(child))
+        for name, child in root.children.items()
+        if name not in ("nodes", "edges")
+    }
     if fields.get("type") != "Graph":
         raise T1CFormatError(f"/graph/type must be 'Graph', got {fields.get('type')!r}")
     fields["edges"], fields["delays"] = _read_edges(_value(_group(root, "edges")))
@@ -321,20 +356,13 @@ def _read_nodes(group: Group, scales: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 def _read_node(name: str, group: Group, scales: Mapping[str, Any]) -> Node:
-    values = {
-        key: _read_codes(child, scales.get(key))
-        if isinstance(child, Dataset) and _FORMAT in child.attributes
-        else _value(child)
-        for key, child in group.children.items()
-    }
-    data = {key: _plain(v) if isinstance(v, dict) else v for key, v in values.items()}
-    for field in _PORTS:
-        ports = {
-            key.partition(":")[2]: dims
-            for key, dims in group.attributes.items()
-            if key.startswith(f"{field}:")
-        }
-        data.update({field: ports} if ports else {})
+    data = {key: _field(child, scales.get(key)) for key, child in group.children.items()}
+    ports: dict[str, dict[str, Any]] = {}
+    for key, dims in group.attributes.items():
+        field, _, port = key.partition(":")
+        if field in _PORTS and field != key:
+            ports.setdefault(field, {})[port] = np.array(dims)  # others share the attribute
+    data.update(ports)
     if not isinstance(data.get("type"), str):
         raise T1CFormatError(f"node {name!r} has no type")
     try:
@@ -351,6 +379,15 @@ def _read_node(name: str, group: Group, scales: Mapping[str, Any]) -> Node:
         return kind.from_dict(data)
     except (TypeError, ValueError, KeyError) as exc:
         raise T1CFormatError(f"node {name!r}: {exc}") from exc
+
+
+def _field(found: Group | Dataset, scale: object) -> Any:
+    """Return the value of a node's field."""
+    if not isinstance(found, Dataset):
+        return _plain(_value(found))
+    if _FORMAT in found.attributes:
+        return _read_codes(found, scale)
+    return _value(found) if found.attributes else found.value
 
 
 def _read_codes(found: Dataset, scale: object) -> Any:

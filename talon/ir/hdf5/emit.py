@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from talon.ir.hdf5.message import TEXT, dataset_head, dataset_prefix, layout_message, message
 from talon.ir.types import Array, Dims
 
 Piece = bytes | bytearray | memoryview
@@ -19,8 +20,6 @@ Piece = bytes | bytearray | memoryview
 _UNDEFINED = 2**64 - 1
 _SUPERBLOCK = struct.Struct("<8s4xBBBxHHI4QQQII16s")
 _HEADER = struct.Struct("<BxHII4x")
-_MESSAGE = struct.Struct("<HHB3x")
-_LAYOUT = struct.Struct("<HHB3xBBQQ6x")
 _SYMBOL_TABLE = struct.Struct("<HHB3xQQ")
 _LOCAL_HEAP = struct.Struct("<4s4xQQQ")
 _SYMBOL = struct.Struct("<QQI4x16x")
@@ -30,23 +29,16 @@ _CHILD_KEY = struct.Struct("<QQ")
 _HEAP = struct.Struct("<4sB3xQ")
 _HEAP_OBJECT = struct.Struct("<HHIQ")
 _REFERENCE = struct.Struct("<IQI")
-_ATTRIBUTE = struct.Struct("<BxHHH")
 _LEAF_K, _GROUP_K, _CHUNK_K = 4, 16, 32
 _SYMBOLS_BYTES = _SYMBOLS.size + 2 * _LEAF_K * _SYMBOL.size
 _GROUP_TREE_BYTES = _TREE.size + (4 * _GROUP_K + 1) * 8
 _MIN_HEAP, _MAX_HEAP = 4096, 1 << 16
-_MAX_MESSAGE = (1 << 16) - 8
 _MIN_COMPRESSED = 1024
-_FILL = b"\x02\x02\x02\x01\0\0\0\0"  # version 2, allocated late, written if set, the default
-_TEXT_TYPE = bytes.fromhex("19010100 10000000 10000000 01000000 00000800")
-_BOOL_TYPE = bytes.fromhex("18020000 01000000 10080000 01000000 00000800") + (
-    b"FALSE\0\0\0TRUE\0\0\0\0\0\1"
-)
-_FLOATS = {2: (15, 10, 5, 10, 15), 4: (31, 23, 8, 23, 127), 8: (63, 52, 11, 52, 1023)}
+_MAX_COPIED = 1 << 16
 
 
 class Emitter:
-    """A HDF5 file that grows in memory; large arrays are referred to, not copied.
+    """A HDF5 file that grows in memory; arrays above 64 KiB are referred to, not copied.
 
     Parameters
     ----------
@@ -74,37 +66,44 @@ class Emitter:
     def array(self, value: Array, attributes: bytes = b"", n_attributes: int = 0) -> int:
         """Lay down an array or a scalar of NumPy and return its address."""
         array = np.asarray(value, order="C")
-        prefix = _dataset_prefix(array.dtype.str, array.shape)
-        if self._level is not None and array.nbytes >= _MIN_COMPRESSED and array.ndim:
-            suffix, n = self._compress(array, self._level), 5
-        else:
-            at = self._put(array.reshape(-1).view(np.uint8).data) if array.size else None
-            suffix, n = _layout(at, array.nbytes), 4
-        return self._header(prefix + suffix + attributes, n + n_attributes)
+        n_bytes = array.nbytes
+        if self._level is not None and n_bytes >= _MIN_COMPRESSED and array.ndim:
+            prefix = dataset_prefix(array.dtype, array.shape)
+            suffix = self._compress(array, self._level)
+            return self._header(prefix + suffix + attributes, 5 + n_attributes)
+        head = dataset_head(array.dtype, array.shape, n_attributes, len(attributes))
+        if n_bytes > _MAX_COPIED:
+            at = self._put(array.reshape(-1).view(np.uint8).data)
+            return self._put(head + layout_message(at, n_bytes) + attributes)
+        at, padding = self._end if n_bytes else _UNDEFINED, bytes(-n_bytes % 8)
+        header_at = self._end + n_bytes + len(padding)
+        self._put(
+            b"".join((array.tobytes(), padding, head, layout_message(at, n_bytes), attributes))
+        )
+        return header_at
 
     def texts(
         self, values: Sequence[str], dims: Dims, attributes: bytes = b"", n_attributes: int = 0
     ) -> int:
         """Lay down texts, of no dimension for a single one, and return their address."""
-        data = bytearray(_REFERENCE.size * len(values))
-        at = self._put(data) if values else None
+        n_bytes = _REFERENCE.size * len(values)
+        data, at = bytearray(n_bytes), self._end
+        data += dataset_head(TEXT, dims, n_attributes, len(attributes))
+        data += layout_message(at if values else _UNDEFINED, n_bytes) + attributes
+        self._put(data)
         for k, value in enumerate(values):
             self._text(value.encode(), data, k * _REFERENCE.size)
-        prefix = _message(1, _dataspace(dims)) + _message(3, _TEXT_TYPE) + _message(5, _FILL)
-        return self._header(prefix + _layout(at, len(data)) + attributes, 4 + n_attributes)
+        return at + n_bytes
 
     def group(
         self, children: Mapping[bytes, int], attributes: bytes = b"", n_attributes: int = 0
     ) -> int:
         """Lay down a group of what is at some addresses and return its address."""
         names = sorted(children)
-        places: dict[bytes, int] = {}
-        heap = bytearray(8)
-        for name in names:
-            places[name] = len(heap)
-            heap += name + bytes(8 - len(name) % 8)
+        lay_names = _lay_names_again if len(names) <= 2 * _LEAF_K else _lay_names
+        heap, places = lay_names(tuple(names))
         heap_at = self._put(_LOCAL_HEAP.pack(b"HEAP", len(heap), 1, self._end + 32) + heap)
-        tree_at = self._symbols([(places[name], children[name]) for name in names])
+        tree_at = self._symbols([*zip(places, map(children.__getitem__, names), strict=True)])
         table = _SYMBOL_TABLE.pack(0x11, 16, 0, tree_at, heap_at)
         return self._header(table + attributes, 1 + n_attributes)
 
@@ -163,7 +162,7 @@ class Emitter:
         layout = struct.pack(f"<BBBQ{n}I", 3, 2, n, tree, *dims, item)
         # Filters: shuffle with the size of an element, then gzip with its level.
         filters = struct.pack("<BB6xHHHHI4xHHHHI4x", 1, 2, 2, 0, 1, 1, item, 1, 0, 1, 1, level)
-        return _message(8, layout) + _message(0xB, filters)
+        return message(8, layout) + message(0xB, filters)
 
     def _text(self, raw: bytes, data: bytearray, offset: int) -> None:
         """Take a text into the open heap; ``data`` will refer to it at ``offset``."""
@@ -206,49 +205,17 @@ class Emitter:
         return at
 
 
-def pack_attribute(name: str, value: int | str | Array) -> bytes:
-    """Return the message of an attribute: an integer, a short text, or integers."""
-    if isinstance(value, str):
-        data = value.encode()
-        kind, dims = struct.pack("<BBHI", 0x13, 0x11, 0, len(data)), ()
-    else:
-        array = np.asarray(value, np.dtype("<i8"))
-        data, kind, dims = array.tobytes(), _number_type("<i8"), array.shape
-    label, space = name.encode() + b"\0", _dataspace(dims)
-    parts = (label, kind, space, data)
-    body = _ATTRIBUTE.pack(1, len(label), len(kind), len(space))
-    body += b"".join(part.ljust(len(part) + -len(part) % 8, b"\0") for part in parts)
-    if len(body) > _MAX_MESSAGE:
-        raise ValueError(f"Attribute {name[:40]!r}... has {len(body)} bytes, {_MAX_MESSAGE} fit")
-    return _message(0xC, body)
+@lru_cache(256)
+def _lay_names_again(names: tuple[bytes, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """Return what :func:`_lay_names` does; nodes of a type have the names of their fields alike."""
+    return _lay_names(names)
 
 
-@lru_cache(1024)
-def _dataset_prefix(dtype: str, dims: Dims) -> bytes:
-    kind = _BOOL_TYPE if dtype == "|b1" else _number_type(dtype)
-    return _message(1, _dataspace(dims)) + _message(3, kind) + _message(5, _FILL)
-
-
-def _number_type(dtype: str) -> bytes:
-    n_bytes, is_big = int(dtype[2:]), dtype[0] == ">"
-    if dtype[1] in "iu":
-        flags = is_big | (8 if dtype[1] == "i" else 0)
-        return struct.pack("<BBHIHH", 0x10, flags, 0, n_bytes, 0, 8 * n_bytes)
-    sign, exponent, n_exponent, n_mantissa, bias = _FLOATS[n_bytes]
-    return struct.pack(
-        "<BBBxIHHBBBBI", 0x11, 0x20 | is_big, sign, n_bytes,
-        0, 8 * n_bytes, exponent, n_exponent, 0, n_mantissa, bias,
-    )  # fmt: skip
-
-
-def _dataspace(dims: Dims) -> bytes:
-    return struct.pack(f"<BB6x{len(dims)}Q", 1, len(dims), *dims)
-
-
-def _layout(at: int | None, n_bytes: int) -> bytes:
-    return _LAYOUT.pack(8, 24, 0, 3, 1, _UNDEFINED if at is None else at, n_bytes)
-
-
-def _message(kind: int, body: bytes) -> bytes:
-    padded = len(body) + -len(body) % 8
-    return _MESSAGE.pack(kind, padded, 0) + body.ljust(padded, b"\0")
+def _lay_names(names: tuple[bytes, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """Return the bytes of a local heap of names, and where in it each of them is."""
+    heap = bytearray(8)
+    places: list[int] = []
+    for name in names:
+        places.append(len(heap))
+        heap += name + bytes(8 - len(name) % 8)
+    return bytes(heap), tuple(places)

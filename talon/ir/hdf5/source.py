@@ -33,6 +33,16 @@ class ByteSource:
 
     def take(self, offset: int, n_bytes: int, what: str) -> memoryview:
         """Return some bytes."""
+        self._visit(offset, n_bytes, what)
+        return self._data[offset : offset + n_bytes]
+
+    def unpack(self, layout: struct.Struct, offset: int, what: str) -> tuple[Any, ...]:
+        """Return the fields at an offset."""
+        self._visit(offset, layout.size, what)
+        return layout.unpack_from(self._data, offset)
+
+    def _visit(self, offset: int, n_bytes: int, what: str) -> None:
+        """Pay for some bytes, which must be there."""
         if offset < 0 or n_bytes < 0 or offset + n_bytes > len(self._data):
             raise T1CFormatError(
                 f"{what} of {n_bytes} bytes at {offset:#x} lies outside the {len(self._data)} "
@@ -41,11 +51,6 @@ class ByteSource:
         self._n_bytes_left -= n_bytes + 1  # as spend(), without the call: this is the inner loop
         if self._n_bytes_left < 0:
             raise T1CFormatError(_ENDLESS)
-        return self._data[offset : offset + n_bytes]
-
-    def unpack(self, layout: struct.Struct, offset: int, what: str) -> tuple[Any, ...]:
-        """Return the fields at an offset."""
-        return layout.unpack(self.take(offset, layout.size, what))
 
     def expect(self, signature: bytes, offset: int, what: str) -> None:
         """Raise unless a signature is at an offset."""

@@ -5,12 +5,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from talon.errors import T1CFormatError
-from talon.ir.hdf5.datatype import Datatype
+from talon.ir.hdf5.datatype import Datatype, n_elements
 from talon.ir.hdf5.source import ByteSource, cut, unpack_from
+from talon.ir.types import Array
 
 FREE_BYTES = 64 << 20
 """What even a small file may unpack to; compressed zeros are legitimate."""
@@ -53,14 +55,14 @@ def read_tree_node(
         raise T1CFormatError(f"there is no B-tree of kind {kind} at {address:#x}")
     if level is not None and found_level != level:
         raise T1CFormatError(f"the B-tree at {address:#x} has level {found_level}, not {level}")
-    key = address + _TREE.size
-    for _ in range(n_entries):
-        (child,) = source.unpack(_ADDRESS, key + key_bytes, "B-tree")
+    start, step = address + _TREE.size, key_bytes + _ADDRESS.size
+    entries = source.take(start, n_entries * step, "B-tree")
+    for offset in range(0, n_entries * step, step):
+        (child,) = _ADDRESS.unpack_from(entries, offset + key_bytes)
         if found_level:
             yield from read_tree_node(source, child, kind, key_bytes, found_level - 1)
         else:
-            yield key, child
-        key += key_bytes + _ADDRESS.size
+            yield start + offset, child
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,27 +91,48 @@ class Storage:
     def read_raw(
         self, layout: memoryview, filters: memoryview | None, dims: tuple[int, ...], kind: Datatype
     ) -> bytes | memoryview:
-        """Return the elements of a dataset as bytes in row-major order."""
-        n_bytes = math.prod(dims) * kind.n_bytes
+        """Return the elements of a dataset, in chunks or in its header, in row-major order."""
+        n_bytes = n_elements(dims) * kind.n_bytes
         self._allow(n_bytes)
         version, form = bytes(cut(layout, 0, 2, "data layout"))
-        if version != 3 or form > 2:
+        if version != 3 or form not in (0, 2):
             raise T1CFormatError(f"data layouts of version {version}, class {form} are unsupported")
         if form == 2:
             return self._read_chunks(layout, filters, dims, kind)
         if filters is not None:
             raise T1CFormatError("filters need chunks")
-        if form == 0:
-            (size,) = unpack_from(_COUNT, layout, 2, "data layout")
-            data = cut(layout, 4, size, "compact data")
-            return cut(data, 0, n_bytes, "compact data")
-        address, size = unpack_from(_ADDRESS_SIZE, layout, 2, "data layout")
+        (size,) = unpack_from(_COUNT, layout, 2, "data layout")
+        return cut(cut(layout, 4, size, "compact data"), 0, n_bytes, "compact data")
+
+    def read_contiguous(self, place: bytes, n_bytes: int) -> bytes | memoryview:
+        """Return the elements of a dataset that are in one piece; ``place`` is where."""
+        self._allow(n_bytes)
+        address, size = _ADDRESS_SIZE.unpack(place)
         if size < n_bytes:
             raise T1CFormatError(f"{n_bytes} bytes are declared, but {size} are stored")
         if not n_bytes:
             return b""
         data = self._source.take(address, n_bytes, "data")
         return data if n_bytes < LENT_BYTES or self._lend(address, n_bytes) else bytes(data)
+
+    def decode(self, raw: bytes | memoryview, dims: tuple[int, ...], kind: Datatype) -> Any:
+        """Return elements as an array of their own memory, or as a scalar of no dimensions.
+
+        An array of ``LENT_BYTES`` and more is a view of ``raw``, if that can be written to.
+        """
+        if kind.form == "number":
+            array: Array = np.ndarray(dims, kind.dtype, raw)
+            if array.nbytes >= LENT_BYTES and array.flags.writeable and array.flags.aligned:
+                return array
+            return array.copy() if dims else array[()]
+        if kind.form == "bool":
+            return (np.frombuffer(raw, np.uint8).reshape(dims) != 0)[()]
+        if kind.form == "variable_text":
+            references = _REFERENCE.iter_unpack(raw)
+            texts = [decode_text(self._read_text(*one), "a text") for one in references]
+        else:
+            texts = [decode_text(text, "a text") for text in _fixed_texts(raw, kind.n_bytes)]
+        return np.array(texts, object).reshape(dims) if dims else texts[0]
 
     def _lend(self, start: int, n_bytes: int) -> bool:
         """Tell whether nobody else has a view of these bytes, which then are lent."""
@@ -196,9 +219,8 @@ class Storage:
             raise T1CFormatError(f"a chunk has {len(raw)} bytes, not {chunking.chunk_bytes}")
         return raw
 
-    def read_text(self, reference: memoryview) -> bytes:
+    def _read_text(self, n_bytes: int, address: int, index: int) -> memoryview | bytes:
         """Return the bytes of one text of variable length."""
-        n_bytes, address, index = _REFERENCE.unpack(reference)
         if n_bytes == 0:
             return b""
         objects = self._heaps.get(address)
@@ -208,19 +230,34 @@ class Storage:
         if n_bytes > size:
             raise T1CFormatError(f"there is no text {index} of {n_bytes} bytes at {address:#x}")
         self._allow(n_bytes)
-        return bytes(self._source.take(offset, n_bytes, "text"))
+        return self._source.take(offset, n_bytes, "text")
 
     def _heap_objects(self, address: int) -> Iterator[tuple[int, tuple[int, int]]]:
         signature, version, size = self._source.unpack(_HEAP, address, "global heap")
         if signature != b"GCOL" or version != 1:
             raise T1CFormatError(f"there is no global heap at {address:#x}")
-        offset, end = address + _HEAP.size, address + size
-        while offset + _HEAP_OBJECT.size <= end:
-            index, _, _, n_bytes = self._source.unpack(_HEAP_OBJECT, offset, "global heap")
+        heap = self._source.take(address, size, "global heap")
+        offset = _HEAP.size
+        while offset + _HEAP_OBJECT.size <= size:
+            index, _, _, n_bytes = _HEAP_OBJECT.unpack_from(heap, offset)
             if index == 0:
                 return
-            yield index, (offset + _HEAP_OBJECT.size, n_bytes)
-            offset += _HEAP_OBJECT.size + -(-n_bytes // 8) * 8
+            offset += _HEAP_OBJECT.size
+            yield index, (address + offset, n_bytes)
+            offset += n_bytes + -n_bytes % 8
+
+
+def decode_text(raw: bytes | memoryview, what: str) -> str:
+    """Return UTF-8 as text; ``what`` names it in an error."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError as exc:
+        raise T1CFormatError(f"{what} is not UTF-8") from exc
+
+
+def _fixed_texts(raw: bytes | memoryview, n_bytes: int) -> Iterator[bytes]:
+    for start in range(0, len(raw), n_bytes):
+        yield bytes(raw[start : start + n_bytes]).rstrip(b"\0")
 
 
 def _parse_filters(body: memoryview) -> list[int]:

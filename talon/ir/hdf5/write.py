@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from talon.ir.hdf5.emit import Emitter, pack_attribute
+from talon.ir.hdf5.emit import Emitter
+from talon.ir.hdf5.message import pack_attribute
 
 KIND = "talon_kind"
 """Attribute of a dataset that holds a list, a tuple, or JSON."""

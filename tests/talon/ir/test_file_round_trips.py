@@ -111,6 +111,30 @@ def test_large_arrays_can_be_written_to_and_share_nothing(tmp_path):
     assert ir.read(tmp_path / "a.t1c").nodes["fc"].weight[0, 0] == 1
 
 
+def test_small_arrays_can_be_written_to_and_share_nothing(tmp_path):
+    neurons = {f"n{k}": ir.IF(np.ones(4, np.float32), input_type={"input": [4]}) for k in range(5)}
+    ir.write(tmp_path / "a.t1c", ir.Graph(neurons, []))
+    first, *others = ir.read(tmp_path / "a.t1c").nodes.values()
+    for array in (first.v_threshold, first.input_type["input"], first.output_type["output"]):
+        assert array.flags.owndata
+        array[0] = 7
+    for other in others:
+        assert other.v_threshold[0] == 1
+        assert other.input_type["input"][0] == other.output_type["output"][0] == 4
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16384, 16385, 65535, 65536, 65537, 300_000])
+def test_arrays_of_any_size_lie_where_the_file_says(tmp_path, size):
+    arrays = {f"a{k}": np.arange(size, dtype=np.float32) + k for k in range(3)}
+    graph = ir.Graph({}, [], metadata={**arrays, "bytes": np.arange(size % 300, dtype=np.uint8)})
+    ir.write(tmp_path / "a.t1c", graph)
+    assert (tmp_path / "a.t1c").read_bytes() == ir.to_bytes(graph)
+    with h5py.File(tmp_path / "a.t1c") as file:
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file[f"graph/metadata/{name}"][()], array)
+    assert_same_graph(ir.read(tmp_path / "a.t1c"), graph)
+
+
 def test_notes_of_other_tools_survive(tmp_path):
     graph = network(
         np.ones((2, 2), np.float32),
