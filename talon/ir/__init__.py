@@ -34,11 +34,12 @@ from talon.ir.elementwise import Delay, Scale, Threshold
 
 # isort: on
 from talon.ir.checks import ParameterError
+from talon.ir.encoding import VERSION
 from talon.ir.graph import Graph
 from talon.ir.node import Node, Nodes, list_primitives, register_node, str_to_node
 from talon.ir.population import Population
 from talon.ir.ports import Input, Output
-from talon.ir.serialization import VERSION, from_bytes, read, read_version, to_bytes, write
+from talon.ir.serialization import from_bytes, read, read_version, to_bytes, write
 from talon.ir.shapes import infer_shapes
 from talon.ir.types import Delays, Dims, Edge, Edges, ResetMode, Shape, SkipType, SpikeMode
 

@@ -1,7 +1,7 @@
 """What every primitive shares: hardware fields, shape rules, dictionaries, and the registry.
 
 A primitive is a dataclass below :class:`Node`, made known with :func:`register_node`. Its fields
-are its file format: :mod:`talon.ir.serialization` stores what :meth:`Node.to_dict` returns.
+are its file format: :mod:`talon.ir.encoding` stores what :meth:`Node.to_dict` returns.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -16,7 +16,7 @@ import pytest
 
 from talon import ir
 from talon.ir.costs import parameters
-from talon.ir.serialization import is_extended
+from talon.ir.encoding import is_extended
 from talon.testing import random_graph_of_primitives
 
 DATA = Path(__file__).parent / "data"
