@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -107,7 +108,15 @@ def work_large(path: str) -> None:
 def run(python: str, case: str, path: Path) -> dict:
     """Run one contestant in a fresh process, away from this folder's packages."""
     command = [python, "-P", str(Path(__file__).resolve()), "--worker", case, "--file", str(path)]
-    done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+    own = python == sys.executable  # another one must not find our packages in PYTHONPATH
+    done = subprocess.run(
+        command,
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={key: text for key, text in os.environ.items() if own or key != "PYTHONPATH"},
+    )
     if done.returncode:
         raise SystemExit(f"{case} with {python} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

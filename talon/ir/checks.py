@@ -11,6 +11,8 @@ import numpy as np
 from talon.errors import ModelError
 from talon.ir.types import Array, BoolArray, Dims, Shape
 
+_BLOCK = 1 << 18
+
 
 class ParameterError(ModelError, ValueError):
     """A field of a node breaks a rule."""
@@ -42,8 +44,17 @@ def check_everywhere(field: str, rule: str, array: Array, holds: BoolArray) -> N
 
 def check_finite(field: str, array: Array) -> None:
     """Raise if an element is NaN or infinite."""
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" and not _is_finite(array):
         check_everywhere(field, "finite", array, np.asarray(np.isfinite(array)))
+
+
+def _is_finite(array: Array) -> bool:
+    """Tell whether all elements are finite; those of a large array are looked at in blocks."""
+    if array.size <= _BLOCK or not array.flags.c_contiguous:
+        return bool(np.isfinite(array).all())
+    flat = array.reshape(-1)
+    blocks = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
+    return all(np.isfinite(block).all() for block in blocks)
 
 
 def check_int(field: str, value: object, low: int, high: int | None = None) -> int:

@@ -1,6 +1,7 @@
 """Every rule of a field is told with the field, the rule and the value."""
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -260,3 +261,23 @@ def test_counts_of_blocks() -> None:
 def test_a_number_from_a_file_costs_no_memory() -> None:
     assert ir.Concat(2**62, input_type={"input_0": np.array([3])}).output_type is None
     assert ir.NMS(max_detections=2**62).output_shape((5, 6)) == (2**62, 6)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("at", [(0, 0), (700, 3), (2047, 1023)])
+def test_a_large_array_is_looked_at_to_the_last_element(order: Any, at: tuple[int, int]) -> None:
+    weight = np.ones((2048, 1024), np.float32, order=order)
+    weight[at] = -np.inf
+    message = re.escape(f"Affine.weight must be finite, got -inf at index {at}")
+    with pytest.raises(ModelError, match=f"^{message}$"):
+        ir.Affine(weight, ones(2048))
+
+
+def test_a_large_array_is_looked_at_without_a_large_copy() -> None:
+    weight, bias = ones(2048, 2048), ones(2048)
+    tracemalloc.start()
+    try:
+        assert ir.Affine(weight, bias).weight is weight
+        assert tracemalloc.get_traced_memory()[1] < weight.size / 4
+    finally:
+        tracemalloc.stop()
