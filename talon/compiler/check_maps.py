@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +12,7 @@ from talon.compiler.decode import CoreTables
 from talon.compiler.network import RESETS, Population
 from talon.compiler.scan import ScanRows, addresses, scan_rows
 from talon.errors import ImageError
+from talon.image.maps import box_of, spatial, tile_numbers
 
 
 def check_bounds(subject: Subject) -> None:
@@ -211,24 +210,12 @@ def neurons_of(subject: Subject, group: GroupId) -> NDArray[np.int64]:
     """
     item, params = subject.homes[group], subject.params
     found = np.full(params.n_accumulators, -1, np.int64)
-    tile: dict[str, Any] = item["tile"]
     shape = next(
         p["shape"] for p in subject.image.manifest["populations"] if p["name"] == item["population"]
     )
-    _, height, width = shape if len(shape) == 3 else (int(np.prod(shape)), 1, 1)
-    c, y, x = (
-        np.arange(tile[axis][0], tile[axis][1] + 1) for axis in ("channels", "rows", "columns")
-    )
-    k = (c - c[0])[:, None, None]
-    row = (
-        tile["row_start"]
-        + (y - y[0])[:, None] * tile["row_stride"]
-        + (x - x[0]) * tile["column_stride"]
-        + k // params.lanes
-    )
-    found[row * params.lanes + k % params.lanes] = (
-        c[:, None, None] * height + y[:, None]
-    ) * width + x
+    _, height, width = spatial(shape)
+    c, y, x = box_of(item["tile"])
+    found[tile_numbers(item["tile"], params.lanes)] = (c * height + y) * width + x
     return found
 
 

@@ -14,14 +14,19 @@ from talon.compiler.nets import hops_bound, sent_nets
 from talon.compiler.network import IntNetwork, with_tables
 from talon.compiler.pieces import Bin, Costs
 from talon.compiler.place import hops_of, place
+from talon.compiler.predict import predict
 from talon.compiler.schedule import Plan, schedule
 from talon.compiler.tile import Objective, tile
+from talon.compiler.tiling.choosing import packing_choices
 from talon.compiler.tiling.costs import MapCosts
 from talon.compiler.tiling.layout import Layout
 from talon.compiler.tiling.slicing import slice_network
+from talon.compiler.tiling.tile import Packing
 from talon.compiler.tiling.wiring import wire_maps
 from talon.compiler.wiring import Wiring, wire
 from talon.errors import MappingError
+
+_STEPS = 8  # of the inference by which mappings are compared
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +49,12 @@ def map_network(
     *,
     objective: Objective = "latency",
     rates: dict[str, float] | None = None,
+    pack: bool = True,
 ) -> Mapping:
     """Return a mapping of ``network`` onto the array ``params``.
 
     Where spreading for latency needs more routes or tokens than a core has, fewer cores are taken.
+    ``pack`` tells whether several pixels of a narrow map may share a row of lanes.
 
     Raises
     ------
@@ -57,11 +64,11 @@ def map_network(
     check_limits(network, params)
     network = with_tables(network)
     try:
-        return _attempt(network, params, objective, rates)
+        return _attempt(network, params, objective, rates, pack=pack)
     except MappingError:
         if objective == "cores":
             raise
-        return _attempt(network, params, "cores", rates)
+        return _attempt(network, params, "cores", rates, pack=pack)
 
 
 def check_limits(network: IntNetwork, params: ArrayParams) -> None:
@@ -172,29 +179,78 @@ def _attempt(
     params: ArrayParams,
     objective: Objective,
     rates: dict[str, float] | None,
+    *,
+    pack: bool,
 ) -> Mapping:
-    costs: Costs | MapCosts
     if params.has_maps:
-        network = replace(network, projections=Layout(network).adapted)
-        costs = map_costs = MapCosts(network, params, rates)
-        bins = slice_network(map_costs, objective=objective)
+        return _attempt_maps(network, params, objective, rates, pack=pack)
+    bins = tile(network, params, objective=objective, rates=rates)
 
-        def wired(bins: list[Bin]) -> Wiring:
-            return wire_maps(map_costs, bins)
+    def wired(bins: list[Bin]) -> Wiring:
+        return wire(network, params, bins)
 
-        def fits(contents: Bin) -> bool:
-            return not map_costs.exceeded(contents)
+    def fits(contents: Bin) -> bool:
+        return contents.within(params)
 
-    else:
-        costs = Costs(network, params, rates)
-        bins = tile(network, params, objective=objective, rates=rates)
+    return _settled(network, objective, Costs(network, params, rates), bins, (wired, fits))
 
-        def wired(bins: list[Bin]) -> Wiring:
-            return wire(network, params, bins)
 
-        def fits(contents: Bin) -> bool:
-            return contents.within(params)
+def _attempt_maps(
+    network: IntNetwork,
+    params: ArrayParams,
+    objective: Objective,
+    rates: dict[str, float] | None,
+    *,
+    pack: bool,
+) -> Mapping:
+    """Return the best of the mappings with more and less packing, by the objective."""
+    network = replace(network, projections=Layout(network).adapted)
+    costs = MapCosts(network, params, rates)
 
+    def wired(bins: list[Bin]) -> Wiring:
+        return wire_maps(costs, bins)
+
+    def fits(contents: Bin) -> bool:
+        return not costs.exceeded(contents)
+
+    n_cores = params.n_cores if objective == "latency" else 1
+    choices = packing_choices(costs, n_cores=n_cores) if pack else [{}]
+
+    def attempt(packings: dict[str, Packing]) -> Mapping | MappingError:
+        try:
+            bins = slice_network(costs, objective=objective, packings=packings)
+            return _settled(network, objective, costs, bins, (wired, fits))
+        except MappingError as error:
+            return error
+
+    tried = [attempt(packings) for packings in choices]
+    found = [mapping for mapping in tried if isinstance(mapping, Mapping)]
+    if not found:
+        failure = tried[-1]
+        assert isinstance(failure, MappingError)
+        raise failure
+    return found[0] if len(found) == 1 else min(found, key=_price)
+
+
+def _price(mapping: Mapping) -> tuple[float, float]:
+    """Return what an objective looks at, the less the better."""
+    n_cores = len(mapping.bins)
+    if mapping.objective == "latency":
+        return predict(mapping, _STEPS).cycles_per_inference, n_cores
+    if mapping.objective == "traffic":
+        return n_cores, hops_per_timestep(mapping)[0]
+    return n_cores, max(map(mapping.costs.bin_load, mapping.bins))
+
+
+def _settled(
+    network: IntNetwork,
+    objective: Objective,
+    costs: Costs | MapCosts,
+    bins: list[Bin],
+    ways: tuple[Callable[[list[Bin]], Wiring], Callable[[Bin], bool]],
+) -> Mapping:
+    """Return the mapping of the contents of cores; ``ways`` wire them and tell whether they fit."""
+    wired, fits = ways
     heard = {port.population for port in network.outputs if port.kind != "readout"}
     if objective == "traffic":
         bins = _with_less_traffic(bins, wired, costs, fits, heard)
@@ -202,12 +258,12 @@ def _attempt(
     cores = place(wiring, costs, len(bins), objective=objective, heard=heard)
     return Mapping(
         network=network,
-        params=params,
+        params=costs.params,
         objective=objective,
         bins=tuple(bins),
         wiring=wiring,
         cores=tuple(cores),
-        plans=schedule(network, params, wiring, cores),
+        plans=schedule(network, costs.params, wiring, cores),
         costs=costs,
     )
 

@@ -7,18 +7,21 @@ lines and timesteps. ``docs/reference/performance_model.md`` says how far that i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch.memories import Emit
 from talon.compiler.emit import emit_sections, manifest_of
-from talon.compiler.mapping import Mapping
 from talon.compiler.performance.activity import Activity
 from talon.compiler.performance.senders import ArrayTables, read_senders
 from talon.compiler.performance.timing import time_sample
 from talon.compiler.performance.traffic import Traffic, traffic_of
 from talon.image.container import Image
+
+if TYPE_CHECKING:
+    from talon.compiler.mapping import Mapping
 
 _MAX_FOLLOWED = 32
 _MOST_EVENTS = 8_000  # in a timestep, by all cores that take them, that are followed one by one

@@ -10,7 +10,7 @@ import numpy as np
 
 from talon.arch.params import ArrayParams
 from talon.errors import ImageError
-from talon.image.maps import AXES, spatial, tile_numbers
+from talon.image.maps import AXES, spatial, tile_numbers, tile_rows
 
 
 def check_box(where: str, box: Mapping[str, Any], shape: Sequence[int]) -> None:
@@ -30,16 +30,19 @@ def check_tile(
 
     ``population`` is an item of the manifest, or None for a group that holds no neurons of one.
     """
-    c, y, x = (tile[axis][1] - tile[axis][0] + 1 for axis in AXES)
-    n_rows = -(-c // params.lanes) * y * x
+    n_rows = tile_rows(tile, params.lanes)
     if n_rows > params.acc_rows:  # before any array of them is made
         raise ImageError(
             f"{where} tile must have at most the {params.acc_rows} accumulator rows of a core, "
             f"not {n_rows}"
         )
+    pool = None
     if population is not None:
+        pool = population.get("pool")
         check_box(f"{where} tile", tile, population["shape"])
-        _check_windows(where, tile, population.get("pool"))
+        _check_windows(where, tile, pool)
+    if "pixels" in tile:
+        _check_packing(where, tile, 1 if pool is None else pool[2], params.lanes)
     numbers = tile_numbers(tile, params.lanes)
     if numbers.max() >= params.n_accumulators:
         raise ImageError(
@@ -62,3 +65,17 @@ def _check_windows(where: str, tile: Mapping[str, Any], pool: Sequence[Any] | No
             raise ImageError(
                 f"{where} tile {axis} must be whole windows of {size}, not {first} to {last}"
             )
+
+
+def _check_packing(where: str, tile: Mapping[str, Any], window: int, lanes: int) -> None:
+    n_channels = tile["channels"][1] - tile["channels"][0] + 1
+    if tile["pixels"] * n_channels > lanes:
+        raise ImageError(
+            f"{where} tile must have its {tile['pixels']} pixels of {n_channels} channels within "
+            f"the {lanes} lanes of a row"
+        )
+    if tile["window"] != window:
+        raise ImageError(
+            f"{where} tile must have the window of {window} columns of its population's pool, "
+            f"not {tile['window']}"
+        )

@@ -47,6 +47,7 @@ _POOL = tuple_of(one_of("max", "sum"), whole(1, 15), whole(1, 15))
 _OPTIONAL: dict[str, dict[str, Rule]] = {
     "inputs": {"once": FLAG},
     "populations": {"pool": or_none(_POOL), "once": FLAG},
+    "tile": {"pixels": whole(2, 32), "window": whole(1, 15)},
 }
 """Keys that objects may have where the array has feature maps; else null or false holds."""
 
@@ -255,7 +256,10 @@ def _check_tile(
         if name is not None:
             raise ImageError(f"{where} must have a tile: it holds neurons of {name!r}")
         return
+    if ("pixels" in tile) != ("window" in tile):
+        raise ImageError(f"{where} tile must have both of pixels and window, or none of them")
     check_fields(f"{where} tile", tile, rules)
+    _check_optional(f"{where} tile", tile, _OPTIONAL["tile"], params)
     home = next((p for p in manifest["populations"] if p["name"] == name), None)
     check_tile(where, tile, home, params)
 

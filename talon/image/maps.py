@@ -58,8 +58,22 @@ def box_of(item: Mapping[str, Any]) -> tuple[Index, Index, Index]:
 def tile_numbers(tile: Mapping[str, Any], lanes: int) -> Index:
     """Return the accumulator numbers of the neurons of a tile, as a block (c, y, x)."""
     c, y, x = (axis - axis.min() for axis in box_of(tile))
-    row = tile["row_start"] + y * tile["row_stride"] + x * tile["column_stride"] + c // lanes
-    return row * lanes + c % lanes
+    line = tile["row_start"] + y * tile["row_stride"]
+    if "pixels" not in tile:
+        row = line + x * tile["column_stride"] + c // lanes
+        return row * lanes + c % lanes
+    window, column = np.divmod(x, tile["window"])
+    place = window // tile["pixels"] * tile["window"] + column
+    row = line + place * tile["column_stride"]
+    return row * lanes + window % tile["pixels"] * len(c) + c
+
+
+def tile_rows(tile: Mapping[str, Any], lanes: int) -> int:
+    """Return the accumulator rows that a tile takes."""
+    c, y, x = (tile[axis][1] - tile[axis][0] + 1 for axis in AXES)
+    if "pixels" not in tile:
+        return -(-c // lanes) * y * x
+    return -(-x // (tile["pixels"] * tile["window"])) * tile["window"] * y
 
 
 def homes(manifest: Mapping[str, Any], params: ArrayParams) -> Iterator[Home]:

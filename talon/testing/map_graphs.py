@@ -65,6 +65,7 @@ def random_map_graph(
     delays: float = 0.2,
     counts: float = 0.0,
     curves: float = 0.0,
+    max_channels: int = 3,
 ) -> Graph:
     """Return a random valid network over maps (C, H, W), which ends in a vector.
 
@@ -82,8 +83,10 @@ def random_map_graph(
         Share of neurons that may fire several times in a timestep.
     curves
         Share of graded layers that have another function than ReLU.
+    max_channels
+        Most channels that a convolution gives, or a group of one.
     """
-    return _Builder(rng, spikes, delays, counts, curves).build(n_layers)
+    return _Builder(rng, spikes, delays, counts, curves, max_channels).build(n_layers)
 
 
 class _Builder:
@@ -96,12 +99,14 @@ class _Builder:
         delays: float,
         counts: float,
         curves: float,
+        most: int,
     ) -> None:
         self._rng = rng
         self._spikes = spikes
         self._late = delays
         self._counts = counts
         self._curves = curves
+        self._most = most
         self._nodes: dict[str, Node] = {}
         self._edges: list[tuple[str, str]] = []
         self._delays: dict[tuple[str, str], int] = {}
@@ -219,7 +224,7 @@ class _Builder:
         padding: Any = tuple(self._draw(0, k // 2 + 1) for k in kernel)
         if self._chance(0.4):
             kernel, stride, dilation, padding = (3, 3), (1, 1), (1, 1), (1, 1)
-        n_out = groups * self._draw(1, 3)
+        n_out = groups * self._draw(1, self._most)
         weight = self._weight(n_out, channels // groups, *kernel)
         kind = Conv2d if self._chance(0.7) else SConv
         options: Any = {"stride": stride, "padding": padding, "dilation": dilation}

@@ -80,8 +80,8 @@ class MapCoreWords(CoreWords):
             tile = group.piece.tile
             assert tile is not None
             population = self.layout.populations[group.piece.population]
-            pixel = tile.order(self.layout.shape(population.name))[: tile.blocks * lanes]
-            for i, neuron in enumerate(pixel.tolist()):
+            order = tile.order(self.layout.shape(population.name)).reshape(-1, lanes)
+            for i, neuron in enumerate(order[tile.record_rows].reshape(-1).tolist()):
                 if neuron >= 0:
                     records[start + i] = _record(population, neuron)
         return records
@@ -203,20 +203,27 @@ class Scan:
 
 
 def scan_of(tile: Tile, pool: Pool | None, code: Code) -> Scan:
-    """Return the scan of a tile: pixel by pixel, or window by window."""
+    """Return the scan of a tile: place by place, or window by window.
+
+    Of a line that is ragged all places are channels of one pixel: only the last has idle lanes.
+    """
     rows, columns = (1, 1) if pool is None else pool.size
-    _, height, width = tile.size
+    n_pixels = 1 if tile.packing is None else tile.packing.pixels
+    n_x, n_c = tile.width // columns, tile.blocks
+    if tile.is_ragged:
+        n_x, n_c = 1, n_x
     counts = {
-        "n_y": height // rows,
-        "n_x": width // columns,
-        "n_c": tile.blocks,
+        "n_y": tile.size[1] // rows,
+        "n_x": n_x,
+        "n_c": n_c,
         "pool_y": rows,
         "pool_x": columns,
     }
-    line = width * tile.blocks
-    strides = (rows * line, columns * tile.blocks, 1, line, tile.blocks)
+    line = tile.width * tile.blocks
+    c_stride = 1 if tile.packing is None else columns
+    strides = (rows * line, columns * tile.blocks, c_stride, line, tile.blocks)
     names = ("y_step", "x_step", "c_step", "pool_y_step", "pool_x_step")
-    position = (code.y_stride, code.x_stride, tile.lanes)
+    position = (code.y_stride, code.x_stride * n_pixels, tile.lanes)
     index = _steps(position, list(counts.values())[:3])
     return Scan(
         counts=counts,

@@ -92,7 +92,7 @@ class MapCosts:
             return pointers + self._packed(feed, tile)
         if form != "map":
             return feed.n * tile.n_rows
-        key = (feed, tile.channels)
+        key = (feed, tile.channels, tile.packing)
         if key not in self._words:
             self._words[key] = len(map_edge(self.layout, feed, tile).words)
         return self._words[key]
@@ -108,7 +108,10 @@ class MapCosts:
     def n_records(self, piece: Piece) -> int:
         """Return the rows of neuron records of a piece: pixels share those of their channels."""
         assert piece.tile is not None
-        return 1 if piece.partial else piece.tile.blocks
+        if piece.partial:
+            return 1
+        rows = piece.tile.record_rows
+        return len(range(rows.stop)[rows])
 
     def slots(self, contents: Bin) -> int:
         """Return the fewest slots that the pieces of a core must keep."""
@@ -205,7 +208,8 @@ class MapCosts:
         if not isinstance(projection.weight, Kernel):
             return float(tile.n_rows)
         channels = channels_of(feed, self.layout.sent_shape(projection.source))
-        n, _, used = channel_blocks(projection.weight, tile, channels)
+        kernel = self.layout.kernel(feed.projection, tile.packing)
+        n, _, used = channel_blocks(kernel, tile, channels)
         taps = 1.0
         for stepping in clipped(self.layout, feed, tile):
             low, high = stepping.used
@@ -231,7 +235,8 @@ class MapCosts:
         projection = self.layout.projections[feed.projection]
         if isinstance(projection.weight, Kernel):
             region = region_of(self.layout, feed, tile)
-            _, _, used = channel_blocks(projection.weight, tile, region.channels)
+            kernel = self.layout.kernel(feed.projection, tile.packing)
+            _, _, used = channel_blocks(kernel, tile, region.channels)
             return feed if region.n > 0 and used.any() else None
         if projection.form == "rows":
             return feed

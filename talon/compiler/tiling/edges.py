@@ -62,7 +62,7 @@ def map_edge(layout: Layout, feed: Feed, tile: Tile) -> MapEdge:
     """Return the edge of a feed from a map."""
     projection = layout.projections[feed.projection]
     if isinstance(projection.weight, Kernel):
-        return _of_kernel(layout, feed, tile, projection.weight)
+        return _of_kernel(layout, feed, tile, layout.kernel(feed.projection, tile.packing))
     return _of_matrix(layout, feed, tile, projection)
 
 
@@ -84,15 +84,22 @@ def channels_of(feed: Feed, shape: Shape) -> tuple[int, int]:
 
 
 def clipped(layout: Layout, feed: Feed, tile: Tile) -> tuple[Stepping, Stepping]:
-    """Return the steppings of a kernel over the rows and columns of a tile."""
-    rows, columns = layout.steppings(feed.projection)
-    return rows.clipped(*tile.rows), columns.clipped(*tile.columns)
+    """Return the steppings of a kernel over the rows of a tile and the places of its lines."""
+    rows, columns = layout.steppings(feed.projection, tile.packing)
+    return rows.clipped(*tile.rows), columns.clipped(*tile.places)
 
 
 def channel_blocks(
     kernel: Kernel, tile: Tile, channels: tuple[int, int]
 ) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]]:
     """Return what the channels of a source reach of a tile's rows of channels.
+
+    Parameters
+    ----------
+    kernel
+        The kernel to the tile, as its pixels are packed.
+    tile, channels
+        What is reached, and the first and last channel of the source.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def channel_blocks(
         of them, and whether it has a synapse at all.
     """
     low, high = channels
-    part = kernel.taps[:, :, low : high + 1, tile.channels[0] : tile.channels[1]] != 0
+    part = kernel.taps[:, :, low : high + 1, slice(*tile.lane_channels)] != 0
     reached = part.any(axis=(0, 1))
     padded = np.zeros((len(reached), tile.blocks * tile.lanes), bool)
     padded[:, : reached.shape[1]] = reached
@@ -130,18 +137,19 @@ def _of_kernel(layout: Layout, feed: Feed, tile: Tile, kernel: Kernel) -> MapEdg
             continue
         start = int(first[c - low])
         lanes = np.zeros((*ordered.shape[:2], tile.blocks * tile.lanes), np.int8)
-        lanes[:, :, : tile.size[0]] = ordered[:, :, c, tile.channels[0] : tile.channels[1]]
+        there = ordered[:, :, c, slice(*tile.lane_channels)]
+        lanes[:, :, : there.shape[2]] = there
         block = lanes[:, :, start * tile.lanes : (start + n) * tile.lanes].reshape(-1, tile.lanes)
         key = block.tobytes()
         if key not in known:
             known[key] = sum(map(len, words))
             words.append(block)
         c_entries[c] = (known[key], start, n)
-    pixel, line = tile.blocks, tile.blocks * tile.size[2]
+    pixel, line = tile.blocks, tile.blocks * tile.width
     return MapEdge(
         words=np.concatenate(words) if words else np.zeros((0, tile.lanes), np.int8),
         y=_axis(rows, tile.rows[0], weight=n_x_taps * n, row=line),
-        x=_axis(columns, tile.columns[0], weight=n, row=pixel),
+        x=_axis(columns, tile.places[0], weight=n, row=pixel),
         c=c_entries,
         y_weight=rows.tap_step * n_x_taps * n,
         x_weight=columns.tap_step * n,

@@ -10,8 +10,9 @@ import numpy as np
 from talon.compiler.forms import diagonal_of
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, Population, Projection
+from talon.compiler.tiling.packing import packed
 from talon.compiler.tiling.stepping import Stepping, stepping_of
-from talon.compiler.tiling.tile import LINEAR, Code, Shape, code_bits, fields_of, flat_of
+from talon.compiler.tiling.tile import LINEAR, Code, Packing, Shape, code_bits, fields_of, flat_of
 from talon.errors import MappingError
 
 INDEX_BITS = 16
@@ -27,7 +28,8 @@ class Layout:
         self.network = network
         self.populations = {p.name: p for p in network.populations}
         self.ports = {port.name: port for port in network.inputs}
-        self._steppings: dict[int, tuple[Stepping, Stepping]] = {}
+        self._packed: dict[tuple[int, Packing], Kernel] = {}
+        self._steppings: dict[tuple[int, Packing | None], tuple[Stepping, Stepping]] = {}
         self._check_codes()
 
     def shape(self, population: str) -> Shape:
@@ -66,13 +68,24 @@ class Layout:
         """What is ``adapted``, with the sources of a matrix in the order of their codes."""
         return tuple(self._in_order_of_codes(p) for p in self.adapted)
 
-    def steppings(self, projection: int) -> tuple[Stepping, Stepping]:
-        """Return the steppings of rows and columns of a projection that is a kernel."""
-        if projection not in self._steppings:
-            kernel = self.projections[projection].weight
-            assert isinstance(kernel, Kernel)
-            self._steppings[projection] = stepping_of(kernel.rows), stepping_of(kernel.columns)
-        return self._steppings[projection]
+    def kernel(self, projection: int, packing: Packing | None) -> Kernel:
+        """Return the kernel of a projection to a target that is packed so."""
+        kernel = self.projections[projection].weight
+        assert isinstance(kernel, Kernel)
+        if packing is None:
+            return kernel
+        key = projection, packing
+        if key not in self._packed:
+            self._packed[key] = packed(kernel, packing)
+        return self._packed[key]
+
+    def steppings(self, projection: int, packing: Packing | None) -> tuple[Stepping, Stepping]:
+        """Return the steppings of rows and of places of a projection that is a kernel."""
+        key = projection, packing
+        if key not in self._steppings:
+            kernel = self.kernel(projection, packing)
+            self._steppings[key] = stepping_of(kernel.rows), stepping_of(kernel.columns)
+        return self._steppings[key]
 
     @cached_property
     def _map_shapes(self) -> dict[str, Shape]:

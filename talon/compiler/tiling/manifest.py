@@ -16,15 +16,16 @@ def group_item(group: Group) -> dict[str, Any]:
     assert tile is not None
     if group.piece.partial:
         return {"tile": None}
-    _, height, width = tile.size
+    packing = tile.packing
     return {
         "tile": {
             "channels": _inclusive(tile.channels),
             "rows": _inclusive(tile.rows),
             "columns": _inclusive(tile.columns),
             "row_start": group.row_start,
-            "row_stride": tile.blocks * width if height > 1 else 0,
-            "column_stride": tile.blocks if width > 1 else 0,
+            "row_stride": tile.blocks * tile.width if tile.size[1] > 1 else 0,
+            "column_stride": tile.blocks if tile.width > 1 else 0,
+            **({} if packing is None else {"pixels": packing.pixels, "window": packing.window}),
         }
     }
 

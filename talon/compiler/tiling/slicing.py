@@ -6,14 +6,15 @@ channels exceed a core's weight memory, other cores sum those of some input chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from talon.compiler.kernel import Kernel
 from talon.compiler.pieces import Bin, Feed, Piece
+from talon.compiler.tiling.choosing import ways
 from talon.compiler.tiling.costs import Limit, MapCosts
 from talon.compiler.tiling.layout import check_shared
-from talon.compiler.tiling.tile import Axis, Tile
+from talon.compiler.tiling.tile import Axis, Packing, Tile
 from talon.compiler.tiling.tile import whole as whole_tile
 from talon.errors import MappingError
 
@@ -23,28 +24,43 @@ Home = tuple[str, Tile]
 _WORTH_IT = 0.5  # a core is split only if its load is this share of the heaviest load or more
 
 
-def slice_network(costs: MapCosts, *, objective: str) -> list[Bin]:
+def slice_network(
+    costs: MapCosts, *, objective: str, packings: Mapping[str, Packing] | None = None
+) -> list[Bin]:
     """Return the contents of the cores that the network needs.
+
+    Parameters
+    ----------
+    costs, objective
+        The network on its array, and what it is to be good at.
+    packings
+        Populations whose pixels share rows of lanes, see
+        :func:`talon.compiler.tiling.choosing.packing_choices`.
 
     Raises
     ------
     MappingError
         The network does not fit; the message names what binds and the ways out.
     """
-    pieces = [p for name in costs.layout.populations for p in _pieces_of(costs, name)]
+    packings = packings or {}
+    pieces = [
+        piece
+        for name in costs.layout.populations
+        for piece in _pieces_of(costs, name, packings.get(name))
+    ]
     bins = _pack(costs, pieces)
     if objective == "latency":
         _spread(costs, bins)
     return bins
 
 
-def _pieces_of(costs: MapCosts, population: str) -> Iterator[Piece]:
+def _pieces_of(costs: MapCosts, population: str, packing: Packing | None) -> Iterator[Piece]:
     """Yield the pieces of a population, each of which fits an empty core."""
     shape = costs.layout.shape(population)
     if shape[1:] != (1, 1):
         check_shared(costs.layout.populations[population], shape)
     feeds = costs.feeds(population)
-    pending = [costs.piece(population, whole_tile(shape, costs.params.lanes), feeds)]
+    pending = [costs.piece(population, whole_tile(shape, costs.params.lanes, packing), feeds)]
     while pending:
         piece = pending.pop()
         limits = costs.exceeded(Bin(pieces=[piece]))
@@ -82,11 +98,10 @@ def _cut(costs: MapCosts, piece: Piece, axes: tuple[Axis, ...]) -> tuple[Piece, 
     assert piece.tile is not None
     tile = piece.tile
     pool = costs.layout.populations[piece.population].pool
-    units = {
-        "channels": tile.lanes,
-        "rows": 1 if pool is None else pool.size[0],
-        "columns": 1 if pool is None else pool.size[1],
-    }
+    rows, columns = (1, 1) if pool is None else pool.size
+    if tile.packing is not None:
+        columns = tile.packing.columns
+    units = {"channels": tile.lanes, "rows": rows, "columns": columns}
     for axis in axes:
         low, high = getattr(tile, axis)
         n = -(-(high - low) // units[axis])
@@ -240,12 +255,15 @@ def _no_core(costs: MapCosts, pieces: list[Piece], piece: Piece) -> str:
 def least_cores(costs: MapCosts) -> tuple[int, list[Limit]]:
     """Return the fewest cores that the network can take, and what it needs of everything.
 
-    Each population and each projection counts once.
+    Each population and each projection counts once; of all ways to pack a map the one that needs
+    least of something counts there.
     """
-    lanes = costs.params.lanes
-    pieces = [
-        costs.piece(name, whole_tile(costs.layout.shape(name), lanes), costs.feeds(name))
-        for name in costs.layout.populations
+    choices = [ways(costs, name) for name in costs.layout.populations]
+    plain = costs.limits(Bin(pieces=[found[0] for found in choices]))
+    packed = costs.limits(Bin(pieces=[min(found, key=lambda p: p.n_rows) for found in choices]))
+    limits = [
+        min(pair, key=lambda limit: limit.used)
+        for pair in zip(plain, packed, strict=True)
+        if pair[0].name != "rows of channels"
     ]
-    limits = [x for x in costs.limits(Bin(pieces=pieces)) if x.name != "rows of channels"]
     return max(1, *(-(-limit.used // limit.there) for limit in limits)), limits

@@ -9,7 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 Shape = tuple[int, int, int]
+IntArray = NDArray[np.int64]
 Axis = Literal["channels", "rows", "columns"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """Pixels of a line that stand in one row of lanes, all channels of one behind another.
+
+    They are ``pixels`` neighbours, or where a pool has windows of ``window`` columns, pixels at the
+    same place of neighbouring windows: a lane sees its window row by row.
+    """
+
+    pixels: int
+    window: int = 1
+
+    @property
+    def columns(self) -> int:
+        """Columns of the map that stand in ``window`` rows of lanes."""
+        return self.pixels * self.window
+
+    def place(self, column: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the row of lanes of each column of a line, and the pixel there."""
+        window, within = np.divmod(column, self.window)
+        return window // self.pixels * self.window + within, window % self.pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +40,15 @@ class Tile:
     """Channels, rows and columns of a map (C, H, W), each from the first to before the last.
 
     Its accumulators stand in the order (row, column, channel), channels in rows of ``lanes``. A
-    vector of n neurons is the map (n, 1, 1).
+    vector of n neurons is the map (n, 1, 1). With a ``packing`` a row of lanes holds several
+    columns; the first column of the tile is the first of such a row then.
     """
 
     channels: tuple[int, int]
     rows: tuple[int, int]
     columns: tuple[int, int]
     lanes: int
+    packing: Packing | None = None
 
     @property
     def size(self) -> Shape:
@@ -35,14 +60,37 @@ class Tile:
         )
 
     @property
+    def places(self) -> tuple[int, int]:
+        """First place of a line, and that behind the last: columns, or what packing makes of them.
+
+        They are counted from the beginning of the line of the whole map.
+        """
+        if self.packing is None:
+            return self.columns
+        low, high = self.columns
+        size = self.packing.columns
+        return low // size * self.packing.window, -(-high // size) * self.packing.window
+
+    @property
+    def width(self) -> int:
+        """Number of places in a line."""
+        return self.places[1] - self.places[0]
+
+    @property
+    def lane_channels(self) -> tuple[int, int]:
+        """First channel of a place, and that behind the last; packed pixels make more of them."""
+        return self.channels if self.packing is None else (0, self.size[0] * self.packing.pixels)
+
+    @property
     def blocks(self) -> int:
-        """Accumulator rows of one pixel."""
-        return -(-self.size[0] // self.lanes)
+        """Accumulator rows of one place."""
+        low, high = self.lane_channels
+        return -(-(high - low) // self.lanes)
 
     @property
     def n_rows(self) -> int:
         """Accumulator rows."""
-        return self.blocks * self.size[1] * self.size[2]
+        return self.blocks * self.size[1] * self.width
 
     @property
     def n_neurons(self) -> int:
@@ -51,18 +99,40 @@ class Tile:
         return channels * height * width
 
     @property
+    def is_ragged(self) -> bool:
+        """Whether the last places of a line hold fewer pixels than the others."""
+        return self.packing is not None and self.size[2] % self.packing.columns > 0
+
+    @property
     def last_lanes(self) -> int:
-        """Neurons in the last row of channels of a pixel."""
-        return self.size[0] - (self.blocks - 1) * self.lanes
+        """Neurons in the last row of channels: of a place, or of a line that is ragged."""
+        if self.packing is None:
+            return self.size[0] - (self.blocks - 1) * self.lanes
+        windows = self.size[2] // self.packing.window
+        return ((windows - 1) % self.packing.pixels + 1) * self.size[0]
+
+    @property
+    def record_rows(self) -> slice:
+        """The rows among the accumulators that have records, which the others share."""
+        if self.packing is None:
+            return slice(0, self.blocks)
+        n = self.width if self.is_ragged else self.packing.window
+        return slice(0, n, self.packing.window)
 
     def order(self, shape: Shape) -> NDArray[np.int64]:
         """Return the neuron, in C order of the map, of each accumulator; -1 for an idle lane."""
-        channels, height, width = self.size
-        found = np.full((height, width, self.blocks * self.lanes), -1, np.int64)
+        channels, height, _ = self.size
+        found = np.full((height, self.width, self.blocks * self.lanes), -1, np.int64)
         c = np.arange(*self.channels)
         y = np.arange(*self.rows)[:, None, None]
-        x = np.arange(*self.columns)[:, None]
-        found[:, :, :channels] = (c * shape[1] + y) * shape[2] + x
+        x = np.arange(*self.columns)
+        neurons = (c * shape[1] + y) * shape[2] + x[:, None]
+        if self.packing is None:
+            found[:, :, :channels] = neurons
+        else:
+            place, pixel = self.packing.place(x)
+            lane = pixel[:, None] * channels + c - self.channels[0]
+            found[:, place[:, None] - self.places[0], lane] = neurons
         return found.reshape(-1)
 
     def cut(self, axis: Axis, at: int) -> tuple[Tile, Tile]:
@@ -71,9 +141,15 @@ class Tile:
         return replace(self, **{axis: (low, at)}), replace(self, **{axis: (at, high)})
 
 
-def whole(shape: Shape, lanes: int) -> Tile:
+def whole(shape: Shape, lanes: int, packing: Packing | None = None) -> Tile:
     """Return the tile that is all of a map."""
-    return Tile(channels=(0, shape[0]), rows=(0, shape[1]), columns=(0, shape[2]), lanes=lanes)
+    return Tile(
+        channels=(0, shape[0]),
+        rows=(0, shape[1]),
+        columns=(0, shape[2]),
+        lanes=lanes,
+        packing=packing,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
