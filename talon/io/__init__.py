@@ -6,7 +6,7 @@ from typing import Any
 _HOMES = {
     "encoding": ("delta_encode", "latency_encode", "rate_encode", "temporal_encode"),
     "events": ("EVENT_DTYPE", "EventError"),
-    "formats": ("events_to_frames", "events_to_raster"),
+    "frames": ("events_to_frames", "events_to_raster"),
     "h5": (
         *("COMPACT_H5_CONFIG", "DEFAULT_H5_CONFIG", "H5Config", "H5EventReader"),
         *("H5EventWriter", "read_h5", "write_h5"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from talon.io.encoding import rate_encode
 from talon.io.events import EVENT_DTYPE
-from talon.io.formats import events_to_frames
+from talon.io.frames import events_to_frames
 from talon.io.streaming import generate_random_events
 
 _LEAST_S = 0.05

@@ -5,7 +5,7 @@ import pytest
 
 from talon import io
 from talon.io.events import EVENT_DTYPE, EventError
-from talon.io.formats import events_to_frames, events_to_raster
+from talon.io.frames import events_to_frames, events_to_raster
 from talon.io.streaming import generate_random_events
 from talon.io.throughput import benchmark_throughput
 
