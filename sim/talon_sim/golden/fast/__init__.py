@@ -6,11 +6,10 @@ Whether they run is the caller's choice (``GoldenModel(..., fast=)``), else that
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
 from typing import TYPE_CHECKING
 
+from talon import jit
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork
 from talon.compiler.sparse import SparseMatrix
@@ -18,11 +17,6 @@ from talon_sim.golden.order import Plan
 
 if TYPE_CHECKING:
     from talon_sim.golden.fast.stages import FastEngine
-
-VARIABLE = "TALON_FAST"
-
-_WORTH_LOADING, _WORTH_COMPILING = 1.0, 20.0
-"""Seconds of NumPy that pay for loading compiled kernels (about half of one), and for compiling."""
 
 _NS_NEURON, _NS_SYNAPSE, _NS_LISTED = 3.0, 0.03, 0.1
 """What NumPy takes for an update, for a multiply-accumulate, and for a listed synapse at 2 %."""
@@ -43,26 +37,15 @@ def wants_kernels(choice: bool | None, network: IntNetwork, n_frames: int) -> bo
     ValueError
         The variable is neither 0, 1 nor empty.
     """
-    if choice is None:
-        given = os.environ.get(VARIABLE, "")
-        if given not in ("", "0", "1"):
-            raise ValueError(f"{VARIABLE} must be 0, 1 or not set, not {given!r}")
-        choice = None if not given else given == "1"
-    if choice is False:
-        return False
-    if choice and not _has_numba():
-        raise ImportError(
-            f"Compiled kernels need Numba: pip install 'talon-snn[fast]', or run without them "
-            f"(fast=None, {VARIABLE} not set)"
-        )
-    if choice:
-        return True
+    choice = jit.wish(choice)
+    if choice is not None:
+        return choice
     if "talon_sim.golden.fast.stages" in sys.modules:
         return True
     seconds = _seconds_of_numpy(network, n_frames)
-    if seconds < _WORTH_LOADING or not _has_numba():
+    if seconds < jit.WORTH_LOADING or not jit.has_numba():
         return False
-    return seconds >= _WORTH_COMPILING or _is_compiled()
+    return seconds >= jit.WORTH_COMPILING or _is_compiled()
 
 
 def fast_engine(network: IntNetwork, plan: Plan) -> FastEngine:
@@ -70,10 +53,6 @@ def fast_engine(network: IntNetwork, plan: Plan) -> FastEngine:
     from talon_sim.golden.fast.stages import FastEngine
 
     return FastEngine(network, plan)
-
-
-def _has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
 
 
 def _seconds_of_numpy(network: IntNetwork, n_frames: int) -> float:
