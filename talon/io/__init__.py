@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "encoding": ("delta_encode", "latency_encode", "rate_encode", "temporal_encode"),
     "events": ("EVENT_DTYPE", "EventError"),
+    "formats": ("EventFileWarning", "EventReader", "EventWriter", "read_events", "write_events"),
     "frames": ("events_to_frames", "events_to_raster"),
     "h5": (
         *("COMPACT_H5_CONFIG", "DEFAULT_H5_CONFIG", "H5Config", "H5EventReader"),
@@ -20,6 +21,9 @@ __all__ = [
     "DEFAULT_H5_CONFIG",
     "EVENT_DTYPE",
     "EventError",
+    "EventFileWarning",
+    "EventReader",
+    "EventWriter",
     "H5Config",
     "H5EventReader",
     "H5EventWriter",
@@ -31,8 +35,10 @@ __all__ = [
     "generate_random_events",
     "latency_encode",
     "rate_encode",
+    "read_events",
     "read_h5",
     "temporal_encode",
+    "write_events",
     "write_h5",
 ]
 

@@ -30,6 +30,7 @@ from talon.sdk.commands.inspect import (
     trace_command,
     validate_command,
 )
+from talon.sdk.commands.io import io_group
 from talon.sdk.commands.mapping import (
     export_html_command,
     partition_command,
@@ -114,6 +115,7 @@ for _command in (
     stamp_command,
     import_command,
     export_command,
+    io_group,
     convert_command,
     quantize_command,
     merge_command,

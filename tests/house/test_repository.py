@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = {".t1c", ".npz", ".png"}
+BINARY = {".t1c", ".npz", ".png", ".aedat4"}
 MAX_BYTES = 1_000_000
 
 # Written in pieces, because this file is tracked too.

@@ -1,0 +1,115 @@
+"""The kernels: one pass over the words of a block, with the state that the next block needs.
+
+They state what the decoders of NumPy state, word by word: :mod:`talon.io.formats.evt2`,
+:mod:`talon.io.formats.evt3` and :mod:`talon.io.formats.dat` say what the words mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from talon.io.formats.evt3 import BIT, COUNT, START
+from talon.io.formats.fast.cache import kernel_folder
+from talon.jit.compiler import compile_kernel
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return compile_kernel(function, kernel_folder())
+
+
+@_compiled
+def evt2(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any) -> int:
+    """Decode words of 32 bits; ``state`` is the upper bits of the time with turns, -1 at first."""
+    high = state[0]
+    n = 0
+    for word in words:
+        kind = word >> 28
+        if kind < 2:
+            if high >= 0:
+                t[n] = (high << 6) | ((word >> 22) & 0x3F)
+                x[n] = (word >> 11) & 0x7FF
+                y[n] = word & 0x7FF
+                p[n] = kind
+                n += 1
+        elif kind == 8:
+            told = word & 0x0FFFFFFF
+            if high < 0:
+                high = told
+            else:
+                turn = high >> 28
+                turn += (high & 0x0FFFFFFF) - told >= 1 << 27
+                high = (turn << 28) | told
+    state[0] = high
+    return n
+
+
+@_compiled
+def evt3(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any) -> int:
+    """Decode words of 16 bits; ``state`` is upper time with turns, lower time, row and base."""
+    high, low, row, base = state
+    n = 0
+    for word in words:
+        kind = word >> 12
+        value = word & 0xFFF
+        if kind == 8:
+            if high < 0:
+                high = value
+                low = 0
+            elif (high & 0xFFF) != value:
+                turn = high >> 12
+                turn += (high & 0xFFF) - value >= 1 << 11
+                high = (turn << 12) | value
+                low = 0
+        elif high < 0:
+            continue
+        elif kind == 2:
+            t[n] = (high << 12) | low
+            x[n] = value & 0x7FF
+            y[n] = row
+            p[n] = value >> 11
+            n += 1
+        elif kind == 0:
+            row = value & 0x7FF
+        elif kind == 6:
+            low = value
+        elif kind == 3:
+            base = value
+        elif kind == 4 or kind == 5:
+            width = 12 if kind == 4 else 8
+            value &= (1 << width) - 1
+            time = (high << 12) | low
+            polarity = base >> 11
+            for k in range(START[value], START[value] + COUNT[value]):
+                t[n] = time
+                x[n] = (base + BIT[k]) & 0x7FF
+                y[n] = row
+                p[n] = polarity
+                n += 1
+            base = ((base + width) & 0x7FF) | (base & 0x800)
+    state[0], state[1], state[2], state[3] = high, low, row, base
+    return n
+
+
+@_compiled
+def dat(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any, bits_x: int, bits_y: int) -> int:
+    """Decode pairs of words of 32 bits; ``state`` is the last time, -1 at first."""
+    last = state[0]
+    mask_x, mask_y = (1 << bits_x) - 1, (1 << bits_y) - 1
+    bits = bits_x + bits_y
+    n = len(words)
+    for k in range(n):
+        told = words[k, 0]
+        word = words[k, 1]
+        if last >= 0:
+            turn = last >> 32
+            turn += (last & 0xFFFFFFFF) - told >= 1 << 31
+            last = (turn << 32) | told
+        else:
+            last = told
+        t[k] = last
+        x[k] = word & mask_x
+        y[k] = (word >> bits_x) & mask_y
+        p[k] = (word >> bits) & 1
+    state[0] = last
+    return n
