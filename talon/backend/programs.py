@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +14,8 @@ from talon.backend.cpu.simulator import FloatModel, simulate_float
 from talon.backend.encoding import Encoding
 from talon.backend.host import array_inputs, held_outputs, host_outputs
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
-from talon.backend.target import Progress, Run, get_target
+from talon.backend.live import LiveRun, stream_events
+from talon.backend.target import Progress, Run, SteppingTarget, get_target
 from talon.backend.trace import as_trace
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
@@ -86,6 +87,34 @@ class Program(compiled.Program):
             return run
         outputs = host_outputs(host, self.network, run, data.values, computed)
         return as_trace(run, outputs=outputs)
+
+    def stream(
+        self,
+        source: Iterable[Any],
+        *,
+        timestep_us: int,
+        target: str | SteppingTarget = "golden",
+        probe: bool = False,
+        **options: Any,
+    ) -> LiveRun:
+        """Run the program on events as they come, timestep by timestep.
+
+        Parameters
+        ----------
+        source
+            Arrays of events, of a file or a socket.
+        timestep_us
+            Length of a timestep in microseconds.
+        target
+            ``"golden"``, ``"cosim"`` or another target that runs timestep by timestep.
+        probe
+            Give spikes and potentials of all populations, not of the outputs alone.
+        **options
+            Those of :func:`talon.backend.live.stream_events`, which has the rest to say.
+        """
+        return stream_events(
+            self, source, timestep_us=timestep_us, target=target, probe=probe, **options
+        )
 
     @property
     def inputs(self) -> Graph:

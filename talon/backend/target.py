@@ -44,6 +44,49 @@ class Run(Protocol):
     cycles: NDArray[np.int64] | None
 
 
+class Step(Protocol):
+    """What one timestep gave: arrays (1, n_samples, n) by population."""
+
+    @property
+    def spikes(self) -> Mapping[str, NDArray[np.bool_ | np.uint8]]:
+        """Who fired, or how often."""
+        ...
+
+    @property
+    def potentials(self) -> Mapping[str, NDArray[np.int32]]:
+        """Potentials after the timestep, or payloads."""
+        ...
+
+
+class Session(Protocol):
+    """A run without an end: timestep after timestep, with the state kept between them."""
+
+    def step(self, inputs: Mapping[str, IntArray]) -> Step:
+        """Run a timestep, given payloads of shape (1, 1, n) by input."""
+        ...
+
+    def close(self) -> None:
+        """End the run."""
+        ...
+
+
+@runtime_checkable
+class SteppingTarget(Protocol):
+    """A target that can also run timestep by timestep."""
+
+    name: str
+
+    def session(self, program: Runnable, *, probe: bool = False) -> Session:
+        """Begin a run of one sample from a state of zero; as in :meth:`Target.run`.
+
+        Raises
+        ------
+        BackendError
+            The program computes something once, from held frames, or has several passes.
+        """
+        ...
+
+
 @runtime_checkable
 class Target(Protocol):
     """A place that can run a program: golden model, interpreter, co-simulation or board."""

@@ -104,8 +104,10 @@ class OutputStream:
             f"core {c} group {g}": int(np.sum((core == c) & (group == g))) for c, g in self._ends
         }
 
-    def decode(self, words: Words, *, n_steps: int, n_samples: int, probe: bool) -> Decoded:
-        """Return the outputs of ``n_samples`` samples of ``n_steps`` timesteps.
+    def decode(
+        self, words: Words, *, n_steps: int, n_samples: int, probe: bool, first_step: int = 0
+    ) -> Decoded:
+        """Return the outputs of ``n_samples`` samples of ``n_steps`` timesteps from the given one.
 
         Raises
         ------
@@ -122,7 +124,7 @@ class OutputStream:
         at = np.flatnonzero(_op(words) == OutOp.PACKET)
         if at.size + done.size != words.size or not np.isin(_kind(words[at]), known).all():
             raise BackendError("Array sent a word that is no spike, value, token or DONE")
-        run = _Run(self, words, at, done, n_steps)
+        run = _Run(self, words, at, done, n_steps, first_step)
         spikes, potentials = run.outputs(self._outputs)
         if probe:
             probed_spikes, probed_potentials = run.probes()
@@ -158,14 +160,36 @@ class OutputStream:
                 found[name] = counts
         return found
 
+    def is_step(self, words: Words, *, probe: bool) -> bool:
+        """Tell whether all words of a timestep have come: no group runs ahead of the host.
+
+        They have when every group has ended it and, with probes, every neuron is probed.
+        """
+        kind = _kind(words)
+        n_tokens = np.count_nonzero(kind == Kind.HOST_TOKEN)
+        if n_tokens < len(self._ends):
+            return False
+        if not probe:
+            return True
+        is_value = kind == Kind.HOST_VALUE
+        probes = field_of(words[is_value], self._layouts.host_value, "probe")
+        return bool(np.count_nonzero(probes) >= self._n)
+
 
 class _Run:
     """The packets of one decoding, dated."""
 
     def __init__(
-        self, stream: OutputStream, words: Words, at: Index, done: Index, n_steps: int
+        self,
+        stream: OutputStream,
+        words: Words,
+        at: Index,
+        done: Index,
+        n_steps: int,
+        first_step: int,
     ) -> None:
         self._stream, self._words, self._done, self._n_steps = stream, words, done, n_steps
+        self._first_step = first_step
         self._layouts = stream._layouts
         kind = _kind(words[at])
         values = at[kind == Kind.HOST_VALUE]
@@ -201,7 +225,7 @@ class _Run:
         return found
 
     def _check_slot(self, layout: Layout, at: Index, step: Index, who: str) -> None:
-        slot = field_of(self._words[at], layout, "slot")
+        slot, step = field_of(self._words[at], layout, "slot"), step + self._first_step
         bad = np.flatnonzero(slot != step % self._stream._params.n_slots)
         if bad.size:
             raise BackendError(

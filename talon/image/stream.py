@@ -185,6 +185,13 @@ class InputStream:
         order = np.lexsort((np.concatenate(ranks), np.concatenate(steps)))
         return np.concatenate(words)[order]
 
+    def encode_step(self, inputs: Mapping[str, Payloads]) -> Words:
+        """Return the words of one timestep of one sample: payloads (1, 1, n) of every input port.
+
+        It raises as :meth:`encode` does; no SYNC follows, so that the next timestep goes on.
+        """
+        return self.encode(inputs)[:-1]
+
     def _events(
         self, route: Mapping[str, Any], index: NDArray[np.int64], payload: Payloads
     ) -> Words:

@@ -43,6 +43,9 @@ class _Levels(NamedTuple):
     rate: NDArray[np.uint32]
     adds: NDArray[np.bool_]
 
+    def part(self, chosen: slice) -> _Levels:
+        return _Levels(self.level[chosen], self.sure[chosen], self.rate[chosen], self.adds[chosen])
+
 
 def draw_spikes(values: NDArray[Any], scale: float, seed: int | None, out: NDArray[Any]) -> None:
     """Write spikes that fall with given probabilities.
@@ -81,31 +84,25 @@ def _levels(values: NDArray[Any], scale: float) -> _Levels:
         part = slice(start, start + _PART)
         p = np.multiply(values[part], scale, dtype=np.float64)
         np.clip(p, 0, 1, out=p)
-        _write_levels(p, *(array[part] for array in made))
+        _write_levels(p, made.part(part))
     return made
 
 
-def _write_levels(
-    p: NDArray[np.float64],
-    levels: NDArray[np.uint8],
-    sure: NDArray[np.bool_],
-    rates: NDArray[np.uint32],
-    adds: NDArray[np.bool_],
-) -> None:
+def _write_levels(p: NDArray[np.float64], made: _Levels) -> None:
     scaled = p * 256.0
     level = np.floor(scaled)
     # From here on 24 bits will do: what they leave out of a correction is below 2^-32.
     part, level = (scaled - level).astype(np.float32), level.astype(np.float32)
     # Up from the level below or down from the one above: whichever turns fewer values.
-    np.less_equal(part, 1 - p, out=adds)
-    up = adds.astype(np.float32)
+    np.less_equal(part, 1 - p, out=made.adds)
+    up = made.adds.astype(np.float32)
     part += up - 1
     level += 1 - up
     missing = np.abs(part) / np.maximum(np.abs(256 * up - level), 1)
     rate = missing * (1 + missing * (1 / 2 + missing * (1 / 3 + missing / 4)))
-    np.copyto(rates, np.minimum(rate * _SCALE, _LARGEST), casting="unsafe")
-    np.copyto(levels, np.minimum(level, 255), casting="unsafe")
-    np.equal(level, 256, out=sure)
+    np.copyto(made.rate, np.minimum(rate * _SCALE, _LARGEST), casting="unsafe")
+    np.copyto(made.level, np.minimum(level, 255), casting="unsafe")
+    np.equal(level, 256, out=made.sure)
 
 
 def _draw_block(bits: np.random.SFC64, levels: _Levels, out: NDArray[Any]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _AXIL_CYCLES = 1000
 _SLICE_CYCLES = 200_000  # between two looks at the progress callback and at Ctrl-C
 _OUT_WORDS = 1 << 16
+_STEP_CYCLES = 256  # between two looks at what a timestep has brought
 
 Words = NDArray[np.uint64]
 
@@ -223,6 +224,47 @@ class FastArray:
                 "the words hold more SYNC than answers are expected"
             )
         return np.concatenate(chunks)
+
+    def exchange(self, words: Words, enough: Callable[[Words], bool]) -> Words:
+        """Send ``words`` and return what comes back, as soon as ``enough`` says so of it.
+
+        Parameters
+        ----------
+        words
+            Stream words, uint64.
+        enough
+            Called with all that came, whenever more has come and all words are sent.
+
+        Raises
+        ------
+        StalledError
+            Nothing moved for too long; the message has the state of the bridge.
+        """
+        words = np.ascontiguousarray(words, dtype=np.uint64)
+        buffer = np.empty(_OUT_WORDS, dtype=np.uint64)
+        found = np.empty(0, np.uint64)
+        request = _Run(
+            output=buffer.ctypes.data,
+            n_out_max=buffer.size,
+            n_last=words.size + _OUT_WORDS,  # never reached: TLAST comes with DONE alone
+            max_cycles=_STEP_CYCLES,
+            quiet_limit=self._quiet_limit,
+        )
+        sent = 0
+        while True:
+            request.input = words.ctypes.data + 8 * sent
+            request.n_in = words.size - sent
+            self._lib.talon_run(self._array, ctypes.byref(request))
+            sent += request.taken
+            found = np.concatenate([found, buffer[: request.got]])
+            if sent == words.size and (request.got or request.taken) and enough(found):
+                return found
+            if request.quiet >= self._quiet_limit:
+                raise StalledError(
+                    f"Array moved no word for {self._quiet_limit} cycles, with {sent} of "
+                    f"{words.size} words of a timestep taken; {self.state()}",
+                    found,
+                )
 
     def state(self) -> str:
         """Describe the bridge in one line, for messages."""

@@ -11,10 +11,12 @@ from talon.arch.params import ArrayParams
 from talon.backend.passes import Passing, has_passes, image_of, run_passes
 from talon.backend.target import Progress, Runnable
 from talon.compiler.network import IntArray
+from talon.errors import BackendError
 from talon.image.container import Image, read_image
 from talon.image.driver import Driver
 from talon_sim.cosim.array import array_library
 from talon_sim.cosim.fast import NO_BACK_PRESSURE, BackPressure, FastArray
+from talon_sim.cosim.session import CosimSession
 from talon_sim.trace import Trace
 
 
@@ -85,6 +87,26 @@ class CosimTarget:
                 driver.verify()
             array.press(self._pressure)
             return self._samples(image, array, driver, inputs, probe=probe, progress=progress)
+
+    def session(self, program: Runnable, *, probe: bool = False) -> CosimSession:
+        """Begin a run of one sample, timestep by timestep."""
+        if has_passes(program):
+            raise BackendError(
+                "A program of several passes cannot run timestep by timestep: all of them go "
+                "through one pass before the next; choose a larger array"
+            )
+        image = read_image(image_of(program))
+        array = FastArray(
+            self._library(image.params),
+            seed=self._pressure.seed,
+            waves=self._waves,
+            quiet_limit=self._quiet_limit,
+        )
+        try:
+            return CosimSession(array, image, probe=probe, pressure=self._pressure)
+        except BaseException:
+            array.close()
+            raise
 
     def _samples(
         self,

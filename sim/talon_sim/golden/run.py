@@ -126,7 +126,7 @@ class NumpyEngine(Engine):
         super().__init__(plan)
         self.edges = edges_of(network)
         reach = drive_reach(network)
-        self._neurons = {p.name: _neurons_of(p, reach[p.name]) for p in network.populations}
+        self._neurons = {p.name: neurons_of(p, reach[p.name]) for p in network.populations}
         self._windows = {
             p.name: GradedWindows.of(p, _weights_into(network, p.name)) for p in network.populations
         }
@@ -158,7 +158,7 @@ def _weights_into(network: IntNetwork, name: str) -> list[Any]:
     return [projection.weight for projection in network.projections if projection.target == name]
 
 
-def _neurons_of(population: Population, reach: float) -> AnyNeurons:
+def neurons_of(population: Population, reach: float) -> AnyNeurons:
     """Return the neurons of a population, ready to start."""
     if population.table is not None:
         return TableNeurons(population)

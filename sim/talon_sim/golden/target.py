@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from talon.backend.target import Progress, Runnable
 from talon.compiler.network import IntArray
 from talon_sim.golden.model import GoldenModel
+from talon_sim.golden.session import GoldenSession
 from talon_sim.trace import Trace
 
 
@@ -28,3 +29,7 @@ class GoldenTarget:
         if progress is not None:
             progress(trace.n_samples, trace.n_samples)
         return trace
+
+    def session(self, program: Runnable, *, probe: bool = False) -> GoldenSession:
+        """Begin a run of one sample, timestep by timestep."""
+        return GoldenSession(program.network, probe=probe)
