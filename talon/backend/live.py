@@ -193,7 +193,7 @@ class LiveRun:
         self._most, self._clock, self._sleep = n_steps, clock, sleep
         self._is_timed, self._max_lag_us = is_timed, max_lag_us
         self.counts: dict[str, int] = dict.fromkeys(("n_steps", *_SUMMED), 0)
-        self._dropped = dict.fromkeys(_DROPPED, 0)
+        self._dropped: dict[str, int] = dict.fromkeys(_DROPPED, 0)
 
     def __iter__(self) -> Iterator[LiveStep]:
         """Compute the timesteps, and give each when it is done."""
