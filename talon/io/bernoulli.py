@@ -9,7 +9,7 @@ its own probability, independent of all others.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ def _corrections(
     return [(at[a:b], fires[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-@cache
+@lru_cache(maxsize=64)
 def _poisson(size: int) -> NDArray[np.float64]:
     """Return the distribution of the number of points among ``size`` values."""
     mean = size * _MOST

@@ -56,6 +56,26 @@ class ThroughputResult:
         """Whether encoding was not measured."""
         return self.encoding_fps is None
 
+    @property
+    def encoding_skip_reason(self) -> str | None:
+        """Why encoding was not measured."""
+        return "include_encoding=False" if self.encoding_skipped else None
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """What work each figure is of."""
+        width, height = self.sensor_size
+        frame = f"events of {self.accumulation_us} us"
+        found = {
+            "events_per_sec": "copy every field of every event out of packed bytes and count each "
+            f"event at its pixel and polarity of {width} x {height}",
+            "rgb_fps": f"count the {frame} and draw them as bytes (height, width, 3)",
+            "event_fps": f"count the {frame} by pixel and polarity",
+        }
+        if not self.encoding_skipped:
+            found["encoding_fps"] = f"rate codes of {width} x {height} values, 10 timesteps"
+        return found
+
     def summary(self) -> str:
         """Return the figures as a text that says what was measured."""
         width, height = self.sensor_size

@@ -19,7 +19,7 @@ EVENTS = InputFile()
 
 @click.group("io")
 def io_group() -> None:
-    """Look into event files, and convert them."""
+    """Look into event files, convert, encode and stream events, and measure how fast."""
 
 
 class FormatName(click.ParamType):
