@@ -16,6 +16,10 @@ Events = NDArray[np.void]
 """An array of :data:`EVENT_DTYPE`."""
 
 
+_PART = 1 << 15
+"""Events that are looked at at a time: their times stay in the first-level cache."""
+
+
 class EventError(TalonError, ValueError):
     """Events or their file are not what they should be; the message tells the way out."""
 
@@ -48,12 +52,22 @@ def check_events(value: Any, what: str = "events") -> Events:
     return made
 
 
+def first_fall(t: NDArray[Any]) -> int | None:
+    """Return the number of the first time that is before the one before it, or None."""
+    for start in range(0, t.size, _PART):
+        # Columns of packed events are slow to compare where they are.
+        part = np.ascontiguousarray(t[start : start + _PART + 1])
+        falls = part[1:] < part[:-1]
+        if falls.any():
+            return start + 1 + int(falls.argmax())
+    return None
+
+
 def check_sorted(t: NDArray[Any], what: str) -> None:
     """Raise unless times do not fall."""
-    falls = np.flatnonzero(t[1:] < t[:-1])
-    if falls.size:
-        k = int(falls[0])
+    k = first_fall(t)
+    if k is not None:
         raise EventError(
-            f"{what} must be sorted by time, but event {k + 1} at {t[k + 1]} follows one at "
-            f"{t[k]}; sort them first: events[np.argsort(events['t'], kind='stable')]"
+            f"{what} must be sorted by time, but event {k} at {t[k]} follows one at "
+            f"{t[k - 1]}; sort them first: events[np.argsort(events['t'], kind='stable')]"
         )

@@ -107,6 +107,7 @@ def columns_of(file: h5py.File, path: Path, config: H5Config) -> dict[str, Any]:
                 f"{path}: {config.compound_key} must have the fields "
                 f"{', '.join(config.keys.values())}, got {compound.dtype}"
             )
+        _need_filters(compound, path)
         return {field: compound.fields(name) for field, name in config.keys.items()}
     columns: dict[str, Any] = {field: group.get(name) for field, name in config.keys.items()}
     for field, column in columns.items():
@@ -122,7 +123,24 @@ def columns_of(file: h5py.File, path: Path, config: H5Config) -> dict[str, Any]:
             raise EventError(
                 f"{path}: column {config.keys[field]!r} must hold whole numbers, got {column.dtype}"
             )
+        _need_filters(column, path)
     return columns
+
+
+def _need_filters(dataset: h5py.Dataset, path: Path) -> None:
+    """Load the filters of a dataset that HDF5 has not itself: reading would fail without them."""
+    import h5py
+
+    plist = dataset.id.get_create_plist()
+    numbers = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
+    if all(h5py.h5z.filter_avail(number) for number in numbers):
+        return
+    try:
+        import hdf5plugin  # noqa: F401  # pyright: ignore[reportMissingImports]  # it registers them
+    except ImportError as error:
+        raise EventError(
+            f"{path} is compressed by a filter that h5py has not: pip install 'talon-snn[events]'"
+        ) from error
 
 
 def length_of(columns: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.io.events import EVENT_DTYPE, EventError, Events, check_sorted
+from talon.io.events import EVENT_DTYPE, EventError, Events, check_sorted, first_fall
 from talon.io.h5_layout import (
     CHUNK,
     DEFAULT_H5_CONFIG,
@@ -225,7 +225,6 @@ def _fitting(values: NDArray[Any], field: str) -> NDArray[Any]:
 def read_h5(path: str | os.PathLike[str], config: H5Config = DEFAULT_H5_CONFIG) -> Events:
     """Return all events of a file, sorted by time."""
     events = H5EventReader(path, config=config).read_all()
-    t = events["t"]
-    if np.any(t[1:] < t[:-1]):
-        return events[np.argsort(t, kind="stable")]
+    if first_fall(events["t"]) is not None:
+        return events[np.argsort(events["t"], kind="stable")]
     return events

@@ -130,7 +130,9 @@ def test_mistakes_are_named() -> None:
         align_sensors({"a": events_at([3])}, {"b": SensorClock()})
     with pytest.raises(ValueError, match="must have finite offset and drift"):
         SensorClock(offset_us=np.nan)
-    with pytest.raises(ValueError, match=r"drift_ppm must be between -10\^6 and 10\^6, got 1000000.0"):
+    with pytest.raises(
+        ValueError, match=r"drift_ppm must be between -10\^6 and 10\^6, got 1000000.0"
+    ):
         SensorClock(drift_ppm=1e6)
     for moments in ([1.0], [3.0, 3.0]):
         with pytest.raises(ValueError, match="fitted to the times of two moments at least"):
