@@ -50,7 +50,8 @@ class TimeWindows:
     Parameters
     ----------
     source
-        Arrays of events, roughly in the order of time; an empty one is a look at the clock.
+        Arrays of events, roughly in the order of time; an empty one tells that nothing is there,
+        and is a look at the clock.
     length_us
         Length of a window in microseconds, at least 1.
     start_us
@@ -59,7 +60,7 @@ class TimeWindows:
         Time by which events may come late: a window ends when one comes that is so much later.
     wait_us
         Microseconds of the clock after which a window ends, counted from its own end; the clock
-        starts with the first event. None waits for events.
+        starts with the first event, and is set back when events come late. None waits for events.
     max_waiting
         Events that are held at most; what comes when there is no room is dropped.
     max_ahead_us
@@ -109,31 +110,36 @@ class TimeWindows:
 
     @property
     def began(self) -> float | None:
-        """What the clock said when the first event came."""
+        """What the clock said at the start of the first window, as it is set now."""
         return self._began
 
     def __iter__(self) -> Iterator[Window]:
         """Give the windows, one after the other, empty ones between events among them."""
         for chunk in self._source:
             events = check_events(chunk)
+            # One look at the clock a chunk: whoever is slow with windows must still read. And only
+            # a source that has nothing to give is one that nothing has come to.
+            now = self._clock()
             if events.size:
-                self._take(events)
-            while self._is_over():
+                self._take(events, now)
+            while self._is_over(None if events.size else now):
                 yield self._cut()
         while self._waiting.size:
             yield self._cut()
 
-    def _take(self, events: Events) -> None:
+    def _take(self, events: Events, now: float) -> None:
         t = events["t"]
         if self._start is None:
             self._start = int(t.min())
         if self._began is None:
-            self._began = self._clock()
+            self._began = now
         late = t < np.uint64(min(self._begin(), 2**64 - 1))
         limit = max(self._newest, self._begin()) + self._ahead
         ahead = t > np.uint64(min(limit, 2**64 - 1))
         self._dropped["n_late"] += int(np.count_nonzero(late))
         self._dropped["n_ahead"] += int(np.count_nonzero(ahead))
+        if late.any():
+            self._set_back(int(t[~ahead].max(initial=0)), now)
         if late.any() or ahead.any():
             events = events[~(late | ahead)]
         room = self._max_waiting - self._waiting.size
@@ -153,15 +159,23 @@ class TimeWindows:
         assert self._start is not None
         return self._start + self._index * self._length
 
-    def _is_over(self) -> bool:
+    def _set_back(self, newest: int, now: float) -> None:
+        """Let the clock say the time of the newest event: the source is later than it was.
+
+        Otherwise all that it sends from now on would be late as well.
+        """
+        assert self._start is not None and self._began is not None
+        self._began = max(self._began, now - (newest - self._start) / 1e6)
+
+    def _is_over(self, now: float | None) -> bool:
         if self._start is None or self._began is None:
             return False
         end = self._begin() + self._length
         if self._newest >= end + self._delay:
             return True
-        if self._wait_us is None:
+        if self._wait_us is None or now is None:
             return False
-        passed = 1e6 * (self._clock() - self._began)
+        passed = 1e6 * (now - self._began)
         return passed >= (self._index + 1) * self._length + self._wait_us
 
     def _cut(self) -> Window:

@@ -112,6 +112,45 @@ def test_the_clock_ends_windows_without_events() -> None:
     assert seen[3].n_late == 1
 
 
+def test_a_source_that_stalls_is_late_once() -> None:
+    """After a stall of 100 us the clock is set back: what comes from then on is on time again."""
+    clock = Clock()
+
+    def source():  # type: ignore[no-untyped-def]
+        for k in range(30):
+            for _ in range(11 if k == 5 else 1):
+                clock.now += 0.000_010
+                yield events_at([])
+            yield events_at([10 * k])
+
+    seen = list(TimeWindows(source(), 10, wait_us=5, clock=clock))
+    kept = sorted(t for w in seen for t in w.events["t"].tolist())
+    late = sum(w.n_late for w in seen)
+    assert len(kept) + late == 30 and 8 <= late <= 11
+    assert kept == [*range(0, 50, 10), *range(10 * (5 + late), 300, 10)]
+
+
+def test_what_waits_to_be_read_is_not_late() -> None:
+    """Whoever is slow with windows finds more of the source afterwards, and drops none of it."""
+    clock = Clock()
+    taken = []
+
+    def source():  # type: ignore[no-untyped-def]
+        for k in range(40):
+            taken.append(k)
+            clock.now += 0.000_001
+            yield events_at([10 * k])
+        yield events_at([])
+
+    windows = []
+    for n, window in enumerate(TimeWindows(source(), 10, wait_us=0, clock=clock)):
+        clock.now += 0.000_030  # three times as long as a window
+        windows.append(window)
+        assert len(taken) >= min(n + 1, 40)
+    assert [w.events["t"].tolist() for w in windows[:40]] == [[10 * k] for k in range(40)]
+    assert not any(w.n_late for w in windows)
+
+
 def test_mistakes_are_named() -> None:
     for wrong in ({"length_us": 0}, {"delay_us": -1}, {"max_waiting": 0}, {"wait_us": -1}):
         (name,) = wrong
