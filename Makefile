@@ -11,7 +11,7 @@ SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
 
-.PHONY: help setup setup-demo demo test test-all test-torch lint format types contracts unit area bench mutants clean
+.PHONY: help setup setup-demo browser demo test test-all test-torch lint format types contracts unit area bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -23,12 +23,15 @@ setup: ## set up .venv for development
 setup-demo:
 	@tools/bootstrap.sh demo
 
+browser: setup ## the browser of the tests: root gets Debian's Chromium, others the command
+	@$(PY) tools/browser.py
+
 demo: setup-demo ## MNIST: plan, accuracy, the RTL on every shipped image, a report
 	@.venv/bin/talon demo
 
 test: lint contracts types unit ## what continuous integration runs
 
-test-all: lint contracts types ## everything: also the slow tests and the area budget
+test-all: lint contracts types browser ## everything: also the slow tests and the area budget
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
 
@@ -55,7 +58,7 @@ types: setup ## pyright, from the registry with its own Node.js
 contracts: setup ## import-linter: which room may import which
 	.venv/bin/lint-imports
 
-unit: setup ## the tests, without the slow ones
+unit: setup browser ## the tests, without the slow ones
 	$(PYTEST) -m "not slow" -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 area: setup ## Yosys: area of core, router and array against the budget

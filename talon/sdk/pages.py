@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from talon import __version__
 from talon.compiler.inputs import quantize_inputs
 from talon.sdk.demonstration import CLOCK_HZ, Demonstration
 from talon.sdk.execution import CALIBRATION_SAMPLES
@@ -51,7 +50,6 @@ def demonstration_page(found: Demonstration) -> Report:
         ),
         samples=tuple(_samples(found)),
         notes=tuple(_notes(found)),
-        version=f"talon {__version__}",
     )
 
 

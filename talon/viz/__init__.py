@@ -5,14 +5,16 @@ from typing import Any
 
 _HOMES = {
     "compiled": ("visualize_execution_schedule", "visualize_partitioned"),
-    "display": ("export_html", "serve_page", "stop_servers", "visualize"),
-    "render": ("render_html",),
+    "display": ("export_html", "visualize"),
+    "serving": ("serve_page", "stop_servers"),
+    "network": ("network_page", "render_html"),
     "serialize": ("graph_to_dict",),
 }
 
 __all__ = [
     "export_html",
     "graph_to_dict",
+    "network_page",
     "render_html",
     "serve_page",
     "stop_servers",

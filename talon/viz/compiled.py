@@ -9,12 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from talon.image.files import whole_file
 from talon.ir import Graph, Input, Output, read
 from talon.ir.topology import zero_delay_edges
 from talon.viz import svg
 from talon.viz.constants import category_of
-from talon.viz.render import environment, render_html
+from talon.viz.network import page_of
+from talon.viz.page import environment, write_page
 from talon.viz.serialize import graph_to_dict
 
 _ROW, _LEFT, _WIDTH = 46, 90, 980
@@ -56,7 +56,7 @@ def visualize_partitioned(
         node["cores"] = homes[node["id"]]
         node["pieces"] = [_piece(piece) for piece in pieces.get(node["id"], ())]
     data["mapping"] = _mapping(source, homes)
-    return write_page(output_path, render_html(data, title))
+    return page_of(data, title).write(output_path)
 
 
 def visualize_execution_schedule(
@@ -101,15 +101,6 @@ def visualize_execution_schedule(
         )
     )
     return write_page(output_path, page)
-
-
-def write_page(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a page whole or not at all; folders are made as needed."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(target) as file:
-        file.write(text.encode())
-    return target
 
 
 def _homes(graph: Graph) -> dict[str, list[int]]:

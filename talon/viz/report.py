@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from talon.image.files import whole_file
 from talon.viz import svg
+from talon.viz.page import Section, render_page, write_page
 
 KINDS = {
     "": "",
@@ -118,7 +117,7 @@ class Report:
     nodes: tuple[NodeFate, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
-    version: str = ""
+    sections: tuple[Section, ...] = ()
     resources: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -130,14 +129,12 @@ class Report:
 
 def render_report(report: Report) -> str:
     """Return the page: one HTML text that needs no network and no other file."""
-    environment = Environment(
-        loader=PackageLoader("talon.viz"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
+        report.sections,
+        scripts=("tabs",),
+        title=report.title,
+        subtitle=report.subtitle,
         report=report,
         kinds=KINDS,
         mesh=_mesh(report),
@@ -151,11 +148,7 @@ def render_report(report: Report) -> str:
 
 def write_report(path: str | Path, report: Report) -> Path:
     """Write the page to ``path``, whole or not at all, and return the path."""
-    path = Path(path)
-    text = render_report(report)
-    with whole_file(path) as file:
-        file.write(text.encode())
-    return path
+    return write_page(path, render_report(report))
 
 
 def _mesh(report: Report) -> Markup:

@@ -63,7 +63,6 @@ def report(**changes: object) -> Report:
         ),
         "nodes": (NodeFate(name="fc1", kind="Affine", fate="folded"),),
         "samples": (sample("digit 0"), sample("digit 1")),
-        "version": "talon 9.9",
     }
     return Report(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -93,7 +92,8 @@ def test_page_needs_no_other_file_and_no_network() -> None:
     page = Page(text)
     assert all(reference.startswith("data:") for reference in page.references)
     assert "link" not in page.tags and "iframe" not in page.tags
-    assert not re.search(r"https?://|@import|url\(", text)
+    named = text.replace("http://www.w3.org/2000/svg", "")  # the name of SVG, not an address
+    assert not re.search(r"https?://|@import|url\(", named)
     assert len(text.encode()) < 1_000_000
 
 
@@ -117,7 +117,6 @@ def test_names_are_text_wherever_they_come_from() -> None:
             ),
         ),
         notes=(HOSTILE,),
-        version=HOSTILE,
     )
     text = render_report(hostile)
     assert "<script>alert" not in text

@@ -1,0 +1,1 @@
+TALON.start();

@@ -1,0 +1,94 @@
+"""A browser for the pages: the system's Chromium, one for a module, with its network off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def installed_browser() -> str | None:
+    """Return the path of a browser: that of ``TALON_BROWSER``, or the first on the path."""
+    named = os.environ.get("TALON_BROWSER")
+    return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+class Opened:
+    """A page in the browser: what it complained of, and what it asked the network for."""
+
+    def __init__(self, context: Any) -> None:
+        self.page = context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, path: Path) -> Any:
+        """Open a file, wait until all of its views are drawn, and return the page."""
+        self.page.goto(path.resolve().as_uri())
+        self.page.wait_for_function(
+            "document.querySelectorAll('section[data-view]:not([data-ready])').length === 0"
+        )
+        self.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+        return self.page
+
+    def check(self) -> None:
+        """Assert that the page was at peace with itself, asked for nothing, and is not blank."""
+        assert self.complaints == []
+        local = ("file:", "data:", "about:")
+        assert [url for url in self.requests if not url.startswith(local)] == []
+        assert len(set(self.pixels())) > 8, "the screenshot is blank"
+
+    def pixels(self) -> list[tuple[int, ...]]:
+        """Return some pixels of the screenshot, evenly spread."""
+        data = self.page.evaluate(_PIXELS, self.page.screenshot(type="png").hex())
+        return [tuple(data[i : i + 3]) for i in range(0, len(data), 4)]
+
+
+# The browser decodes its own picture, so that no library of pictures is needed here.
+_PIXELS = """async (hex) => {
+  const bytes = Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
+  const picture = await createImageBitmap(new Blob([bytes], {type: "image/png"}));
+  const canvas = new OffscreenCanvas(200, 150);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0, 200, 150);
+  return [...context.getImageData(0, 0, 200, 150).data];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give the browser; a test that cannot have one is skipped, with the way to get it."""
+    path = installed_browser()
+    if path is None:
+        pytest.skip("no browser on the path: apt-get install chromium fonts-dejavu-core")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright drives the browser: pip install playwright"
+    )
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path)
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def opened(browser: Any, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """Give a page in a light and a dark browser without a network; it is checked in the end."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme=request.param, offline=True
+    )
+    page = Opened(context)
+    yield page
+    page.check()
+    context.close()
