@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+import numpy as np
 
 from talon.ir import Graph, Input, Output, read
 from talon.ir.topology import zero_delay_edges
-from talon.viz import svg
 from talon.viz.constants import category_of
 from talon.viz.network import page_of
-from talon.viz.page import environment, write_page
+from talon.viz.schedule import ScheduleView, schedule_page
 from talon.viz.serialize import graph_to_dict
 
-_ROW, _LEFT, _WIDTH = 46, 90, 980
 _SUMS = {"neurons": "neurons", "weight_bytes": "bytes of weights", "accumulators": "accumulators"}
 
 
@@ -90,17 +88,12 @@ def visualize_execution_schedule(
     end = max((starts[name] + lengths[name] for name in starts), default=0.0)
     unit = "µs, measured on the host" if latency else "units of one node"
     used = len({core for name in starts for core in cores[name]})
-    page = (
-        environment()
-        .get_template("schedule.html.j2")
-        .render(
-            title=title,
-            subtitle=f"{len(starts)} nodes on {used} core{'s' * (used != 1)}, {end:.4g} {unit}",
-            drawing=_timeline(source, cores, starts, lengths, end, partitioned=bool(homes)),
-            path=_critical_path(source, starts, lengths),
-        )
+    page = schedule_page(
+        _view(source, cores, starts, lengths, unit, partitioned=bool(homes)),
+        title,
+        f"{len(starts)} nodes on {used} core{'s' * (used != 1)}, {end:.4g} {unit}",
     )
-    return write_page(output_path, page)
+    return page.write(output_path)
 
 
 def _homes(graph: Graph) -> dict[str, list[int]]:
@@ -189,46 +182,28 @@ def _critical_path(
         path.append(max(before, key=end))
 
 
-def _timeline(
+def _view(
     graph: Graph,
     cores: Mapping[str, Sequence[int]],
     starts: Mapping[str, float],
     lengths: Mapping[str, float],
-    end: float,
+    unit: str,
     *,
     partitioned: bool,
-) -> Markup:
+) -> ScheduleView:
     bars = [(node, core) for node in starts for core in cores[node]]
     rows = {core: k for k, core in enumerate(sorted({core for _, core in bars}))}
-    scale = _WIDTH / end if end else 1.0
-    parts: list[Markup] = []
-    for core, k in rows.items():
-        label = f"core {core}" if partitioned else "all nodes"
-        parts.append(svg.text(8, k * _ROW + 30, label, kind="strong"))
-        parts.append(
-            svg.element(
-                "rect", x=float(_LEFT), y=float(k * _ROW + 6), width=float(_WIDTH),
-                height=float(_ROW - 10), class_="frame", rx=4,
-            )
-        )  # fmt: skip
-    for name, core in bars:
-        start = starts[name]
-        x, width = _LEFT + start * scale, max(lengths[name] * scale, 1.5)
-        y = rows[core] * _ROW + 6
-        category = category_of(type(graph.nodes[name]).__name__)
-        letters = int(width / 7)
-        shown = name if len(name) <= letters else name[: max(0, letters - 1)]
-        parts.append(
-            svg.element(
-                "g",
-                svg.element("title", f"{name}: {start:.4g} to {start + lengths[name]:.4g}"),
-                svg.element(
-                    "rect", x=x, y=float(y), width=width, height=float(_ROW - 10), rx=4,
-                    class_=f"stage {category}",
-                ),
-                svg.text(x + 5, y + 22, shown, kind="label"),
-            )
-        )  # fmt: skip
-    height = len(rows) * _ROW + 12
-    label = f"schedule of {len(starts)} nodes"
-    return svg.drawing(float(_LEFT + _WIDTH + 12), float(height), *parts, label=label)
+    number = {name: k for k, name in enumerate(starts)}
+    first = {name: k for k, (name, _) in reversed(list(enumerate(bars)))}
+    return ScheduleView(
+        rows=[f"core {core}" if partitioned else "all nodes" for core in rows],
+        groups=list(starts),
+        kinds=[category_of(type(graph.nodes[name]).__name__) for name in starts],
+        row=np.array([rows[core] for _, core in bars], np.int64),
+        group=np.array([number[name] for name, _ in bars], np.int64),
+        step=np.zeros(len(bars), np.int64),
+        start=np.array([starts[name] for name, _ in bars]),
+        end=np.array([starts[name] + lengths[name] for name, _ in bars]),
+        critical=[first[name] for name in _critical_path(graph, starts, lengths)],
+        unit=unit,
+    )

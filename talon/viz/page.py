@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from talon.image.files import whole_file
-from talon.ir import __version__
 from talon.viz.packing import to_script
 from talon.viz.serving import serve_page
 
@@ -42,6 +42,8 @@ class Section:
         Markup that stands in the page from the start, so that there is something without scripts.
     after
         Markup behind the drawing.
+    needs
+        Further scripts of ``static/`` that the one of its kind builds on.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Section:
     note: str = ""
     body: Markup = field(default=Markup())
     after: Markup = field(default=Markup())
+    needs: tuple[str, ...] = ()
 
     @property
     def script(self) -> Markup:
@@ -140,7 +143,7 @@ def render_page(
     The policy of the page lets no script run but these, and nothing be fetched.
     """
     shown = tuple(sections)
-    kinds = tuple(dict.fromkeys(section.kind for section in shown))
+    kinds = tuple(dict.fromkeys(name for one in shown for name in (*one.needs, one.kind)))
     script = "\n".join(static(f"{name}.js") for name in ("base", *kinds, *scripts, "start"))
     style = "\n".join(static(f"{name}.css") for name in ("base", *kinds))
     digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
@@ -156,7 +159,7 @@ def render_page(
             script=Markup(script),
             style=Markup(style),
             policy=policy,
-            version=__version__,
+            version=_version(),
             **values,
         )
     )
@@ -167,3 +170,11 @@ def static(name: str) -> str:
     """Return a script or a style of this room; kinds without one have an empty one."""
     file = files("talon.viz") / "static" / name
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
+def _version() -> str:
+    """Return the version of the installed distribution; nothing if Talon runs from a folder."""
+    try:
+        return version("talon-snn")
+    except PackageNotFoundError:
+        return ""

@@ -25,6 +25,7 @@ from talon.compiler.performance.mesh import Mesh, Sender, Turns, turns_when_load
 from talon.compiler.performance.senders import HOST, ArrayTables, Group
 from talon.compiler.performance.synapse_queue import SynapseQueue
 from talon.compiler.performance.update import Update, pace_of
+from talon.compiler.performance.watcher import Watcher
 from talon.errors import BackendError
 
 TO_FOUND = 2
@@ -56,18 +57,23 @@ class Timing:
 
 
 def time_sample(
-    tables: ArrayTables, activity: Activity, sample: int, turns: Turns | None = None
+    tables: ArrayTables,
+    activity: Activity,
+    sample: int,
+    turns: Turns | None = None,
+    watcher: Watcher | None = None,
 ) -> Timing:
     """Return when everything of a sample happens; without ``turns`` it is the first."""
     if turns is None:
         turns = turns_when_loaded(tables.cores, tables.params)
-    return _Run(tables, activity, sample, turns).run()
+    return _Run(tables, activity, sample, turns, watcher).run()
 
 
 @dataclass(eq=False)
 class _Core:
     """Groups of a core: counts of tokens by group and slot, and whose turn it is."""
 
+    number: int
     groups: dict[int, Group]
     queue: SynapseQueue
     step: dict[int, int]
@@ -82,8 +88,15 @@ class _Core:
 class _Run:
     """One sample."""
 
-    def __init__(self, tables: ArrayTables, activity: Activity, sample: int, turns: Turns) -> None:
-        self._tables = tables
+    def __init__(
+        self,
+        tables: ArrayTables,
+        activity: Activity,
+        sample: int,
+        turns: Turns,
+        watcher: Watcher | None,
+    ) -> None:
+        self._tables, self._watcher = tables, watcher
         self._params = params = tables.params
         self._activity, self._sample = activity, sample
         self._clock = Clock()
@@ -128,6 +141,7 @@ class _Run:
             self._count(found, token, time)
 
         found = _Core(
+            number=number,
             groups=groups,
             queue=SynapseQueue(number, self._params.fifo_depth, self._clock, on_token),
             step=dict.fromkeys(groups, 0),
@@ -143,6 +157,8 @@ class _Run:
         if not isinstance(message, TokenPacket):
             self._host_output = max(time, self._host_output + 1)
         elif message.way.credit:
+            if self._watcher is not None:
+                self._watcher.token(HOST, 0, message, time)
             self._clock.at(time + PERMIT, partial(self._on_permit, message.slot))
         elif message.step < self._activity.n_steps:
             self._host_output = max(time, self._host_output + 1)
@@ -165,6 +181,8 @@ class _Run:
         self._host_waits = False
         step, self._host_step = self._host_step, self._host_step + 1
         first = max(time, self._host_front) + FIRST_WORD
+        if self._watcher is not None:
+            self._watcher.begin(HOST, 0, step, first)
         self._host.send(self._host_packets(step, first))
 
     def _host_packets(self, step: int, time: int) -> Emission:
@@ -172,16 +190,19 @@ class _Run:
             port.name: np.flatnonzero(self._activity.inputs[port.name][step, self._sample])
             for port in self._tables.ports
         }
-        taken = time - 1
+        taken, least = time - 1, time
         for packet in host_packets(self._tables.ports, active):
             time = max(time, taken + 1)
             taken = yield time, packet
             time += 1
+            least += 1
         for way in self._tables.host_tokens:
             time = max(time, taken + 1)
             slot = (step + way.delta) % self._params.n_slots
             if way is self._tables.host_tokens[-1]:
                 self._host_front = time
+                if self._watcher is not None:
+                    self._watcher.end(HOST, time, least + len(self._tables.host_tokens) - 1)
                 self._clock.late(time, self._host_next)
             taken = yield time, TokenPacket(way, slot, step)
             time += 1
@@ -194,6 +215,8 @@ class _Run:
 
     def _count(self, core: _Core, token: TokenPacket, time: int) -> None:
         """Count a token, which makes a core that has no group yet poll anew."""
+        if self._watcher is not None:
+            self._watcher.token(core.number, token.way.group, token, time)
         counts = core.dests if token.way.credit else core.sources
         counts[token.way.group, token.slot] += 1
         core.poll = token.way.group
@@ -233,6 +256,8 @@ class _Run:
         Rows are fetched although packets of the group before may still wait.
         """
         core.queue.settle(time)
+        if self._watcher is not None:
+            self._watcher.begin(core.number, group.number, step, time)
         update = None
         if step == 0 or not group.once:
             lanes = np.zeros(0, np.int64)
@@ -247,6 +272,8 @@ class _Run:
     ) -> Emission:
         """Give the packets of an update, if there is one, and those of the tokens."""
         token = time + self._pace.skipped
+        rows = self._pace.to_token + group.n_rows * self._pace.per_row
+        least = (token if update is None else time + rows) + max(0, len(group.tokens) - 1)
         if update is not None:
             token = yield from update(core.source.free - 1)
         taken = core.source.free - 1
@@ -254,12 +281,14 @@ class _Run:
             token = max(token, taken + 1)
             slot = (step + way.delta) % self._params.n_slots
             if way is group.tokens[-1]:
-                self._clock.at(token, lambda now: self._free(core, now))
+                self._clock.at(token, lambda now: self._free(core, now, least))
             taken = yield token, TokenPacket(way, slot, step)
             token += 1
         if not group.tokens:
-            self._clock.at(token - 1, lambda now: self._free(core, now))
+            self._clock.at(token - 1, lambda now: self._free(core, now, least))
 
-    def _free(self, core: _Core, time: int) -> None:
+    def _free(self, core: _Core, time: int, least: int) -> None:
+        if self._watcher is not None:
+            self._watcher.end(core.number, time, least)
         core.running = False
         self._poll(core, time)

@@ -52,7 +52,13 @@ const TALON = (() => {
   };
   const size = (shape) => (shape ? shape.join(" × ") : "–");
 
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const known = new Map(); // colors of the theme at hand
+  const color = (name) => {
+    if (!known.has(name)) {
+      known.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+    }
+    return known.get(name);
+  };
   const SERIES = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"];
   const series = (k) => color(SERIES[k % SERIES.length]);
   const mix = (a, b, share) => {
@@ -66,16 +72,12 @@ const TALON = (() => {
     const [low, middle, high] = ["ramp0", "ramp1", "ramp2"].map(color);
     return x < 0.5 ? mix(low, middle, 2 * x) : mix(middle, high, 2 * x - 1);
   };
-  const rampTable = (n = 256) => Array.from({ length: n }, (_, i) => {
-    const parts = ramp(i / (n - 1)).match(/\d+/g).map(Number);
-    return parts[0] | (parts[1] << 8) | (parts[2] << 16) | (255 << 24);
-  });
   const rampBar = (low, high, unit) => el("span", { class: "ramp" }, el("span", { text: low }),
     el("i"), el("span", { text: `${high} ${unit || ""}`.trim() }));
 
   const redraws = new Set();
   const onTheme = (draw) => redraws.add(draw);
-  const themed = () => redraws.forEach((draw) => draw());
+  const themed = () => { known.clear(); redraws.forEach((draw) => draw()); };
 
   // A canvas as wide as its place, sharp on every screen; draw(context, width, height).
   const canvas = (place, height, label, draw) => {
@@ -150,6 +152,6 @@ const TALON = (() => {
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themed);
   };
-  return { views, el, svg, unpack, number, size, color, series, ramp, rampTable, rampBar, mix,
+  return { views, el, svg, unpack, number, size, color, series, ramp, rampBar, mix,
     onTheme, canvas, showTip, hideTip, ticks, select, button, start };
 })();

@@ -47,6 +47,7 @@ def residual(blocks: int, width: int = 16) -> ir.Graph:
     return ir.Graph(nodes, [*edges, (last, "output")])
 
 
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
 def test_network_is_drawn_searched_and_told(opened: Any, tmp_path: Path) -> None:
     page = opened.open(viz.export_html(residual(5), tmp_path / "g.html", title="Residual"))
     fitting = page.locator(".zoomed").inner_text()
@@ -88,7 +89,6 @@ def test_boxes_and_texts_keep_apart(opened: Any, tmp_path: Path) -> None:
     assert cut == 0
 
 
-@pytest.mark.parametrize("opened", ["light"], indirect=True)
 def test_two_thousand_nodes_can_be_used(opened: Any, tmp_path: Path) -> None:
     path = viz.export_html(residual(500), tmp_path / "g.html")
     assert path.stat().st_size < 4_000_000
@@ -110,7 +110,6 @@ def test_two_thousand_nodes_can_be_used(opened: Any, tmp_path: Path) -> None:
     assert frames >= 4  # in software and on a busy machine, and still it moves
 
 
-@pytest.mark.parametrize("opened", ["light"], indirect=True)
 def test_fifty_million_parameters_take_a_small_page_and_no_time(
     opened: Any, tmp_path: Path
 ) -> None:
