@@ -5,11 +5,13 @@ from typing import Any
 
 _HOMES = {
     "compiled": ("visualize_execution_schedule", "visualize_partitioned"),
+    "divergence": ("divergence_page",),
     "display": ("export_html", "visualize"),
     "mapping": ("mapping_page", "mesh_of_partition"),
     "network": ("network_page", "render_html"),
     "page": ("HtmlPage",),
     "patterns": ("PatternMatch", "detect_all_patterns"),
+    "player": ("events_page",),
     "raster": ("raster_page",),
     "schedule": ("schedule_page",),
     "serialize": ("graph_to_dict",),
@@ -21,6 +23,8 @@ __all__ = [
     "HtmlPage",
     "PatternMatch",
     "detect_all_patterns",
+    "divergence_page",
+    "events_page",
     "export_html",
     "graph_to_dict",
     "mapping_page",

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from talon.io.events import EVENT_DTYPE, EventError
+from talon.viz.divergence import MOST_LISTED, divergence_section
 from talon.viz.packing import pack
 from talon.viz.page import HtmlPage, Section
+from talon.viz.player import MOST_EVENTS, events_section
 from talon.viz.raster import MOST_SPIKES, raster_page, raster_section
 from talon.viz.schedule import MOST_STAGES, ScheduleView, schedule_page
 from talon.viz.traces import MOST_VALUES, traces_section
@@ -89,6 +92,76 @@ def test_schedule_has_a_bound_that_it_names() -> None:
     )
     with pytest.raises(ValueError, match="takes 150,000 stages, not 150,001; give it a sample"):
         schedule_page(view)
+
+
+def events(n: int = 4) -> np.ndarray:
+    made = np.zeros(n, EVENT_DTYPE)
+    made["t"] = 10**12 + np.arange(n) * 50
+    made["x"], made["y"], made["p"] = np.arange(n) % 300, 7, np.arange(n) % 2
+    return made
+
+
+def test_events_are_stored_whole() -> None:
+    data = events_section(events(1000), sensor_size=(640, 480)).data
+    assert data["first"] == 10**12 and data["last"] == 49_950 and data["window"] == 1000
+    assert steps(data["t"]).tolist() == (np.arange(1000) * 50).tolist()
+    low = np.frombuffer(base64.b64decode(data["low"]["data"]), f"<{data['low']['kind']}")
+    high = np.frombuffer(base64.b64decode(data["high"]["data"]), f"<{data['high']['kind']}")
+    address = low.astype(np.int64) + (high.astype(np.int64) << 16)
+    y, x = np.divmod(address >> 1, 640)
+    assert (x == np.arange(1000) % 300).all() and (y == 7).all()
+    assert (address % 2 == np.arange(1000) % 2).all()
+    assert events_section(events(0)).data["n"] == 0
+
+
+def test_events_that_cannot_be_shown_are_refused() -> None:
+    with pytest.raises(EventError, match="fields t, x, y and p"):
+        events_section(np.zeros(4, [("t", "u8")]))
+    with pytest.raises(EventError, match="must be sorted by time"):
+        events_section(events()[::-1])
+    with pytest.raises(ValueError, match="Event 2 at x 2, y 7 is outside of the sensor of 2 x 9"):
+        events_section(events(), sensor_size=(2, 9))
+    with pytest.raises(ValueError, match="takes 800,000 events, not 800,001; give it a window"):
+        events_section(events(MOST_EVENTS + 1))
+
+
+def record(target: str, v: np.ndarray, spikes: np.ndarray) -> Any:
+    return SimpleNamespace(target=target, potentials={"a": v}, spikes={"a": spikes})
+
+
+def test_divergence_tells_the_first_and_counts_all() -> None:
+    v, s = np.zeros((40, 3, 50), np.int32), np.zeros((40, 3, 50), bool)
+    other, fired = v.copy(), s.copy()
+    other[30, 1, 5:9] = 4
+    other[20, 2, 9] = -1
+    fired[20, 2, 9] = True
+    data = divergence_section(
+        record("golden", v, s), record("cosim", other, fired), core_of=lambda name, n: n // 8
+    ).data
+    assert (data["compared"], data["mismatches"]) == (2 * v.size, 6)
+    first = data["first"]
+    assert (first["quantity"], first["timestep"], first["sample"]) == ("spike", 20, 2)
+    assert (first["neuron"], first["core"], first["left"], first["right"]) == (9, 1, 0, 1)
+    assert first["from"] == 8 and first["values"][0]["right"][12] == -1
+    counts = {row["quantity"]: row for row in data["rows"]}
+    assert counts["V"]["mismatches"] == 5 and counts["spike"]["mismatches"] == 1
+    assert len(data["listed"]) == 6 and data["listed"][-1]["neuron"] == 8
+    whole = divergence_section(record("golden", v, s), record("cosim", v + 1, s)).data
+    assert len(whole["listed"]) == MOST_LISTED and whole["mismatches"] == v.size
+    same = divergence_section(record("golden", v, s), record("cosim", v, s)).data
+    assert same["mismatches"] == 0 and same["first"] is None
+
+
+def test_records_that_cannot_be_compared_are_refused() -> None:
+    v, s = np.zeros((4, 1, 5), np.int32), np.zeros((4, 1, 5), bool)
+    empty = SimpleNamespace(target="cosim", potentials={}, spikes={})
+    with pytest.raises(ValueError, match="golden and cosim share no population"):
+        divergence_section(record("golden", v, s), empty)
+    with pytest.raises(ValueError, match=r"one shape .* not \(4, 1, 5\) and \(3, 1, 5\)"):
+        divergence_section(record("golden", v, s), record("cosim", v, s[:3]))
+    many = np.zeros((2_000_001, 1, 1), np.int8)
+    with pytest.raises(ValueError, match=r"takes 2,000,000 counts .* compare fewer samples"):
+        divergence_section(record("golden", many, many), record("cosim", many, many))
 
 
 def test_page_in_a_notebook_is_a_closed_frame() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from talon import ir
 from talon.backend.inputs import prepare_inputs
 from talon.compiler.inputs import quantize_inputs
 from talon.graph import HardwareSpec, allocate, partition, place, route
+from talon.io import EVENT_DTYPE
 from talon.sdk.views import mesh_of_program, schedule_of_program
+from talon.viz.divergence import divergence_page
 from talon.viz.mapping import MeshView, mapping_page, mesh_of_partition
+from talon.viz.player import events_page
 from talon.viz.raster import raster_page
 from talon.viz.schedule import ScheduleView, schedule_page
 from talon.viz.traces import traces_page
@@ -183,6 +187,60 @@ def test_schedule_of_a_run(opened: Any, tmp_path: Path, run: Any) -> None:
     page.mouse.move(box["x"] + 90, box["y"] + 18)
     assert "host: inputs, timestep 0" in page.inner_text(".tip")
     page.select_option("select", "cycles of groups")
+
+
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
+def test_events_play_pause_and_are_scrubbed(opened: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    events = np.zeros(20_000, EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(0, 400_000, 20_000))
+    events["x"] = 20 + events["t"] // 5_000
+    events["y"], events["p"] = rng.integers(10, 50, 20_000), rng.integers(0, 2, 20_000)
+    page = opened.open(events_page(events, "Bar", sensor_size=(120, 60)).write(tmp_path / "e.html"))
+    assert (page.locator(".film").get_attribute("width")) == "120"
+    assert drawn(page, ".film") > 20
+    page.evaluate(
+        "() => { const s = document.querySelector('.scrub'); s.value = 200000;"
+        "s.dispatchEvent(new Event('input')); }"
+    )
+    inside = int(((events["t"] >= 195_000) & (events["t"] < 200_000)).sum())
+    assert f"200 ms of 400 ms: {inside:,} events in the last 5 ms" in page.inner_text(".tools")
+    page.locator(".film").focus()
+    page.keyboard.press("ArrowRight")
+    assert "205 ms of" in page.inner_text(".tools")
+    page.keyboard.press(" ")
+    page.wait_for_function("!document.querySelector('.tools').innerText.includes('205 ms of')")
+    page.click("text=Pause")
+    stopped = page.inner_text(".tools")
+    page.wait_for_timeout(120)
+    assert page.inner_text(".tools") == stopped
+
+
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
+def test_divergence_names_the_first_and_maps_the_rest(
+    opened: Any, tmp_path: Path, run: Any
+) -> None:
+    _, golden, _ = run
+    other = copy.deepcopy(golden)
+    other.target = HOSTILE
+    page = opened.open(divergence_page(golden, other).write(tmp_path / "d.html"))
+    total = 2 * 12 * 2 * (48 + 10)
+    assert f"All {total:,} values are equal" in page.inner_text(".verdict")
+    other.potentials["lif1"][7:, 1, 30] += 5
+    other.spikes["lif2"][9, 0, 2] ^= True
+    page = opened.open(
+        divergence_page(golden, other, core_of=lambda name, n: 3).write(tmp_path / "d.html")
+    )
+    assert f"6 of {total:,} values differ" in page.inner_text(".verdict")
+    told = page.inner_text(".stage")
+    assert "Potential of lif1, neuron 30 on core 3, timestep 7, sample 1" in told
+    assert page.locator(".cell").count() == 4 * 12
+    assert page.locator(".cell.differs").count() == 6
+    page.select_option("select", "0")
+    assert page.locator(".cell.differs").count() == 1
+    assert page.locator(".compared").count() == 4
+    assert page.locator(".difference").count() == 6
+    assert page.evaluate("window.owned") is None and page.locator("img").count() == 0
 
 
 def test_names_of_rows_and_groups_are_texts(opened: Any, tmp_path: Path) -> None:
