@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 from talon.backend.activity import LayerCounts, OperationCounts
@@ -14,13 +15,35 @@ from talon.compiler.performance import Performance, estimate
 from talon.image.container import read_image
 
 
-class _Estimator:
-    """A target: runs a pass on the golden model, and keeps what it costs on the array."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PassRun:
+    """One pass of a program on the golden model: what entered it, (T, B, n) by input, and the run.
 
-    name = "estimator"
+    ``program`` is the pass, ``inputs`` its payloads, ``run`` its record.
+    """
+
+    program: Runnable
+    inputs: Mapping[str, IntArray]
+    run: Run
+
+    def estimate(self) -> Performance:
+        """Return what the pass does on its array and how long it takes."""
+        return estimate(read_image(image_of(self.program)), self.run, self.inputs)
+
+
+class Recorder:
+    """A target: the golden model with all spikes and potentials, which keeps every pass.
+
+    Attributes
+    ----------
+    passes
+        What it ran, in order.
+    """
+
+    name = "golden"
 
     def __init__(self) -> None:
-        self.found: list[Performance] = []
+        self.passes: list[PassRun] = []
 
     def run(
         self,
@@ -30,8 +53,11 @@ class _Estimator:
         probe: bool = False,
         progress: Progress | None = None,
     ) -> Run:
+        """Run a program of one pass or several, see :meth:`talon.backend.target.Target.run`."""
+        if has_passes(program):
+            return run_passes(self, cast(Passing, program), inputs, probe=True, progress=progress)
         golden = get_target("golden").run(program, inputs, probe=True, progress=progress)
-        self.found.append(estimate(read_image(image_of(program)), golden, inputs))
+        self.passes.append(PassRun(program=program, inputs=inputs, run=golden))
         return golden
 
 
@@ -47,12 +73,9 @@ def performance_of_passes(
     inputs
         Payloads of shape (T, B, n) by input.
     """
-    estimator = _Estimator()
-    if has_passes(program):
-        run_passes(estimator, cast(Passing, program), inputs, probe=True)
-    else:
-        estimator.run(program, inputs)
-    return tuple(estimator.found)
+    recorder = Recorder()
+    recorder.run(program, inputs)
+    return tuple(one.estimate() for one in recorder.passes)
 
 
 def operations_of(performance: Performance) -> OperationCounts:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from talon.arch.params import ArrayParams, preset
 from talon.backend.cpu.record import Record
@@ -15,7 +16,7 @@ from talon.backend.encoding import Encoding
 from talon.backend.host import array_inputs, held_outputs, host_outputs
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
 from talon.backend.live import LiveRun, stream_events
-from talon.backend.target import Progress, Run, SteppingTarget, get_target
+from talon.backend.target import Progress, Run, SteppingTarget, Target, get_target
 from talon.backend.trace import as_trace
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
@@ -23,6 +24,7 @@ from talon.compiler.compile import compile_graph
 from talon.compiler.curves import curve_of
 from talon.compiler.host.split import Split, split_graph
 from talon.compiler.inputs import quantize_inputs
+from talon.compiler.network import IntArray
 from talon.compiler.passes.mapped import Passes
 from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
@@ -42,7 +44,7 @@ class Program(compiled.Program):
         inputs: Source,
         n_steps: int | None = None,
         *,
-        target: str = "golden",
+        target: str | Target = "golden",
         layout: Layout | None = None,
         encoding: Encoding = "hold",
         seed: int = 0,
@@ -62,14 +64,16 @@ class Program(compiled.Program):
             ``(n_steps, *shape)`` or ``(n_steps, n_samples, *shape)`` unless ``layout`` is
             ``"images"`` or ``"events"``.
         target
-            ``"golden"``, ``"interpreter"``, ``"cosim"`` or another installed target.
+            ``"golden"``, ``"interpreter"``, ``"cosim"`` or another installed target, or a target
+            itself.
         probe
             Record spikes and potentials of all populations, not of the outputs alone.
         progress
             Called with the number of samples done and of all samples.
         **options
-            Options of the target.
+            Options of the target, if it is named.
         """
+        chosen = get_target(target, **options) if isinstance(target, str) else target
         data = prepare_inputs(
             self.inputs,
             inputs,
@@ -79,10 +83,8 @@ class Program(compiled.Program):
             seed=seed,
         )
         host = self.host
-        computed, entering = array_inputs(host.prefix, host.feeds, data.values)
-        ports = self.network.inputs
-        payloads = quantize_inputs(self.network, {port.name: entering[port.name] for port in ports})
-        run = get_target(target, **options).run(self, payloads, probe=probe, progress=progress)
+        computed, payloads = self._entering(data)
+        run = chosen.run(self, payloads, probe=probe, progress=progress)
         if host.suffix is None:
             return run
         outputs = host_outputs(host, self.network, run, data.values, computed)
@@ -115,6 +117,20 @@ class Program(compiled.Program):
         return stream_events(
             self, source, timestep_us=timestep_us, target=target, probe=probe, **options
         )
+
+    def payloads(self, data: Inputs) -> Mapping[str, IntArray]:
+        """Return what enters the array of some data: payloads (T, B, n) by input."""
+        return self._entering(data)[1]
+
+    def _entering(
+        self, data: Inputs
+    ) -> tuple[Mapping[str, NDArray[np.float32]], Mapping[str, IntArray]]:
+        """Return what the host computes before the array, and the payloads that enter it."""
+        host = self.host
+        computed, entering = array_inputs(host.prefix, host.feeds, data.values)
+        ports = self.network.inputs
+        values = {port.name: entering[port.name] for port in ports}
+        return computed, quantize_inputs(self.network, values)
 
     @property
     def inputs(self) -> Graph:

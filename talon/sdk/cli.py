@@ -39,6 +39,7 @@ from talon.sdk.commands.mapping import (
 )
 from talon.sdk.commands.plan import plan_command
 from talon.sdk.commands.provenance import hash_command, stamp_command
+from talon.sdk.commands.report import report_command
 from talon.sdk.commands.simulate import simulate_command
 from talon.sdk.commands.verify import verify_command
 from talon.sdk.console import to_json
@@ -99,6 +100,7 @@ for _command in (
     plan_command,
     simulate_command,
     verify_command,
+    report_command,
     demo_command,
     doctor_command,
     image_group,

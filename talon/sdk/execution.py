@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.backend.inputs import Inputs, load_inputs, prepare_inputs
-from talon.backend.programs import Hoist, Program
+from talon.backend.programs import Hoist, Program, load
 from talon.backend.programs import compile as compile_graph
 from talon.errors import BackendError, TalonError
 from talon.image import bundle
+from talon.image.container import check_hardware
 from talon.ir import Graph, read
 from talon.sdk.sources import is_nir
 
@@ -105,6 +106,47 @@ def calibration_of(graph: Graph, path: str | None, feed: Feed, inputs: Inputs | 
     if inputs is None:
         inputs = feed.read(graph)
     return inputs.take(min(CALIBRATION_SAMPLES, inputs.n_samples))
+
+
+def open_program(
+    console: Console,
+    path: str,
+    feed: Feed,
+    *,
+    hw: ArrayParams,
+    hw_chosen: bool,
+    calibrate: str | None,
+    objective: Objective,
+    passes: Passes,
+    host: Collection[str],
+) -> tuple[Graph | None, Program, Inputs]:
+    """Return the graph (None of a program), the program, and the samples for it.
+
+    Parameters
+    ----------
+    path
+        A program, which is read, or a model, which is compiled.
+    feed
+        The samples.
+    hw, hw_chosen
+        The array, and whether the user named it: then a program for another one is refused.
+    calibrate, objective, passes, host
+        Options of the compiler.
+    """
+    if not is_program(path):
+        graph = read_model(path)
+        inputs = feed.read(graph)
+        samples = calibration_of(graph, calibrate, feed, inputs)
+        program = compile_model(
+            console, graph, hw, objective=objective, passes=passes, host=host, calibration=samples
+        )
+        return graph, program, inputs
+    if calibrate is not None:
+        raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
+    program = load(path)
+    if hw_chosen:
+        check_hardware(program.passes[0].contents, hw)
+    return None, program, feed.read(program.inputs)
 
 
 def run_target(

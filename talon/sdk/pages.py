@@ -12,6 +12,9 @@ from talon.compiler.inputs import quantize_inputs
 from talon.sdk.demonstration import CLOCK_HZ, Demonstration
 from talon.sdk.execution import CALIBRATION_SAMPLES
 from talon.sdk.verification import describe
+from talon.sdk.views import schedule_of_program
+from talon.viz.network import network_section
+from talon.viz.page import Section
 from talon.viz.report import (
     Check,
     CoreUse,
@@ -22,6 +25,8 @@ from talon.viz.report import (
     Report,
     Sample,
 )
+from talon.viz.schedule import schedule_section
+from talon.viz.serialize import graph_to_dict
 
 if TYPE_CHECKING:
     from talon.compiler.network import Population
@@ -49,6 +54,7 @@ def demonstration_page(found: Demonstration) -> Report:
             for node in found.plan.nodes
         ),
         samples=tuple(_samples(found)),
+        sections=tuple(_sections(found)),
         notes=tuple(_notes(found)),
     )
 
@@ -210,6 +216,18 @@ def _samples(found: Demonstration) -> Iterator[Sample]:
                 ),
             ),
             potentials=_potentials(found, last, i, answer),
+        )
+
+
+def _sections(found: Demonstration) -> Iterator[Section]:
+    """Give the network, and what a program of one pass does when with the first image."""
+    yield network_section(graph_to_dict(found.graph))
+    if len(found.program.passes) == 1:
+        trace = found.probed_golden
+        payloads = found.program.payloads(found.inputs.take(trace.n_samples))
+        yield schedule_section(
+            schedule_of_program(found.program, trace, payloads),
+            note="The first image, estimated by the performance model.",
         )
 
 

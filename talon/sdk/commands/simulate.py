@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from talon.errors import TalonError
 from talon.sdk.console import Console
 from talon.sdk.options import MODEL, OutputFile, command, compiling, feeding, is_given
 
@@ -148,33 +147,19 @@ def _program(
     probe: bool,
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    from talon.backend.programs import load
-    from talon.image.container import check_hardware
-    from talon.sdk.execution import (
-        accuracy,
-        answers,
-        calibration_of,
-        compile_model,
-        cores_used,
-        is_program,
-        read_model,
-        run_target,
-    )
+    from talon.sdk.execution import accuracy, answers, cores_used, open_program, run_target
 
-    if is_program(path):
-        if calibrate is not None:
-            raise TalonError(f"{path} is a program, whose formats are fixed; leave out --calibrate")
-        program = load(path)
-        if hw_chosen:
-            check_hardware(program.passes[0].contents, hw)
-        inputs = feed.read(program.inputs)
-    else:
-        graph = read_model(path)
-        inputs = feed.read(graph)
-        samples = calibration_of(graph, calibrate, feed, inputs)
-        program = compile_model(
-            console, graph, hw, objective=objective, passes=passes, host=host, calibration=samples
-        )
+    _, program, inputs = open_program(
+        console,
+        path,
+        feed,
+        hw=hw,
+        hw_chosen=hw_chosen,
+        calibrate=calibrate,
+        objective=objective,
+        passes=passes,
+        host=host,
+    )
     trace = run_target(console, target, program, inputs, probe=probe, **options)
     found = answers(program, trace)
     arrays: dict[str, NDArray[Any]] = {f"spikes:{k}": v for k, v in trace.spikes.items()}

@@ -104,7 +104,7 @@ TALON.views.schedule = (stage, data) => {
     return el("span", { class: "key" }, swatch, name);
   }), names.length > 24 ? el("span", { class: "key", text: `and ${names.length - 24} more` }) : "",
   el("span", { class: "key", text: "outlined: critical path" }),
-  sending.some((s) => s > 0) ? el("span", { class: "key", text: "light stripe: only sending" }) : "",
+  sending.some((s) => s > 0) ? el("span", { class: "key", text: "inner stripe: only sending" }) : "",
   ends.length ? el("span", { class: "key", text: "vertical lines: the host has all of a timestep" }) : "");
   paint();
   TALON.onTheme(paint);

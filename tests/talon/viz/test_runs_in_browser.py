@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import talon
 from talon import ir
@@ -16,6 +17,7 @@ from talon.backend.inputs import prepare_inputs
 from talon.compiler.inputs import quantize_inputs
 from talon.graph import HardwareSpec, allocate, partition, place, route
 from talon.io import EVENT_DTYPE
+from talon.sdk.cli import main
 from talon.sdk.views import mesh_of_program, schedule_of_program
 from talon.viz.divergence import divergence_page
 from talon.viz.mapping import MeshView, mapping_page, mesh_of_partition
@@ -253,3 +255,31 @@ def test_names_of_rows_and_groups_are_texts(opened: Any, tmp_path: Path) -> None
     assert page.text_content("h1") == HOSTILE
     assert page.evaluate("window.owned") is None and page.locator("img").count() == 0
     assert page.locator("script").count() == 2
+
+
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
+def test_report_of_a_run(opened: Any, tmp_path: Path) -> None:
+    graph = ir.Graph(
+        {
+            "input": ir.Input([8]),
+            "fc": ir.Affine(np.eye(8, dtype=np.float32), np.zeros(8, np.float32)),
+            "lif": ir.LIF(*(np.full(8, v, np.float32) for v in (4, 4, 0, 1))),
+            "output": ir.Output([8]),
+        },
+        [("input", "fc"), ("fc", "lif"), ("lif", "output")],
+    )
+    ir.write(tmp_path / "net.t1c", graph)
+    np.savez(tmp_path / "x.npz", raster=np.random.default_rng(0).random((10, 2, 8)) < 0.5)
+    path = tmp_path / "r.html"
+    arguments = ["report", tmp_path / "net.t1c", "--input", tmp_path / "x.npz", "-o", path]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--hw", "tiny_1x1"])
+    assert done.exit_code == 0, done.output
+    page = opened.open(path)
+    assert page.locator("nav.contents a").count() == page.locator("section.view").count() == 6
+    assert page.locator(".node").count() == 4
+    assert page.locator(".core-tile").count() == 1
+    assert page.locator(".schedule-row").count() == 2
+    assert page.locator(".inline-bar").count() == 1
+    page.click("nav.contents a >> nth=3")
+    assert page.locator("#view-4 canvas").nth(1).is_visible()
+    assert drawn(page, "#view-4 canvas", nth=1) > 100
