@@ -1,13 +1,21 @@
-"""Write the page of the registers: ``python -m talon_hdl.csr.document > registers.md``."""
+"""Write the registers for people and tools: ``python -m talon_hdl.csr.document > registers.md``.
 
+``--format c``, ``systemrdl`` or ``ipxact`` writes a C header, SystemRDL 2.0, or IP-XACT instead.
+"""
+
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from talon.arch.registers import REGISTERS, Register
+from talon_hdl.csr.c_header import c_header
+from talon_hdl.csr.ip_xact import register_component
+from talon_hdl.csr.system_rdl import system_rdl
 
 _HEAD = """# Registers
 
-Generated from `talon.arch.registers` by `python -m talon_hdl.csr.document`.
+Generated from `talon.arch.registers` by `python -m talon_hdl.csr.document`, which also writes a C
+header (`--format c`), SystemRDL 2.0 (`systemrdl`) and IP-XACT (`ipxact`).
 
 AXI4-Lite, 32-bit words, byte offsets. Every access is answered with OKAY; words that are not listed
 read as zero and ignore writes. A `wo` register acts in the cycle of the write and reads as zero;
@@ -45,5 +53,23 @@ def _fields(register: Register) -> Iterator[str]:
         yield f"| {bits} | `{field.name}` | {field.doc} |\n"
 
 
+FORMATS: Mapping[str, Callable[[], str]] = {
+    "markdown": registers_page,
+    "c": c_header,
+    "systemrdl": system_rdl,
+    "ipxact": register_component,
+}
+"""What writes the registers in each format."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m talon_hdl.csr.document", description="Write the table of the registers."
+    )
+    parser.add_argument("--format", choices=list(FORMATS), default="markdown")
+    sys.stdout.write(FORMATS[parser.parse_args(arguments).format]())
+
+
 if __name__ == "__main__":
-    sys.stdout.write(registers_page())
+    main()
