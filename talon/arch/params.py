@@ -10,7 +10,6 @@ from typing import Any
 FORMAT_VERSION = 1
 """Version of the contract between compiler, golden model, gateware and driver."""
 
-
 OPTIONS = frozenset(
     {
         *("synaptic_current", "double_threshold", "n_axis", "multi_spike"),
@@ -278,6 +277,9 @@ PRESETS: dict[str, ArrayParams] = {
         ZYNQ_US_PLUS_TABLE,
         replace(ZYNQ_US_PLUS_TABLE, name="zynq_2x2_table", columns=2, rows=2),
         replace(TINY_2X2, name="tiny_2x2_table", n_axis=256, table_activation=True),
+        replace(ZYNQ_US_PLUS, name="zynq_k26", columns=4, rows=4),  # see talon_boards.profiles
+        replace(ZYNQ_US_PLUS, name="zynq_zu3eg", columns=3, rows=2, weight_memory="bram"),
+        replace(ZYNQ_US_PLUS, name="zynq_zu48dr", columns=5, rows=5),
     )
 }
 

@@ -1,7 +1,6 @@
-"""Area is counted cell by cell through the hierarchy, and a budget that is passed is named."""
+"""A budget that is passed is named."""
 
 import importlib.util
-import json
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,6 @@ def area():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def stat(**modules):
-    return json.dumps(
-        {"modules": {f"\\{name}": {"num_cells_by_type": cells} for name, cells in modules.items()}}
-    )
-
-
-def test_cells_of_every_instance_count(area):
-    text = stat(
-        tile={"LUT6": 5, "FDRE": 3, "RAMB18E2": 1, "\\half": 2, "CARRY4": 7},
-        half={"DSP48E2": 1, "RAM32M16": 1},
-        top={"tile": 4, "LUT2": 1, "URAM288": 2},
-    )
-    used = area.count(area.read_stat(text), "top")
-    assert used == {"lut": 4 * (5 + 2 * 8) + 1, "ff": 12, "bram36": 2.0, "uram": 2, "dsp": 8}
-
-
-def test_cell_that_nobody_priced_is_refused(area):
-    with pytest.raises(ValueError, match=r"^Cell type 'RAMX' in module 'top' has no entry in "):
-        area.count(area.read_stat(stat(top={"RAMX": 1})), "top")
 
 
 def test_passed_budget_is_named(area):

@@ -99,7 +99,7 @@ def test_network_that_does_not_fit_says_what_binds_and_what_would_do(make_mlp):
         MappingError,
         match=r"^Population 'lif1' \(128 neurons\) does not fit on 'zynq_1x1': 1 of its 8 rows .*"
         r"Binding is the weight memory: the network needs 102400 of 98304 bytes of weights.*"
-        r"use a larger array \(zynq_us_plus or zynq_2x2\)",
+        r"use a larger array \(zynq_us_plus or zynq_2x2 or zynq_k26 or zynq_zu3eg or zynq_zu48dr\)",
     ):
         tile(network_of(make_mlp(784, 128, 10)), params)
     with pytest.raises(MappingError, match=r"Binding is the accumulator rows: .* 40 of 32"):
