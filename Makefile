@@ -61,6 +61,12 @@ contracts: setup ## import-linter: which room may import which
 unit: setup browser ## the tests, without the slow ones
 	$(PYTEST) -m "not slow" -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
+.PHONY: tclsh
+tclsh: setup # runs the scripts of talon build in the tests: root gets Debian's, others the command
+	@$(PY) tools/tclsh.py
+
+unit test-all: tclsh
+
 area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
 

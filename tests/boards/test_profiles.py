@@ -14,6 +14,7 @@ from talon.arch.params import PRESETS, preset
 from talon.errors import TalonError
 from talon_boards import fit
 from talon_boards.cells import RESOURCES
+from talon_boards.document import boards_table
 from talon_boards.profile import Resources
 from talon_boards.profiles import PROFILES, board_profile
 
@@ -59,6 +60,11 @@ def test_shares_and_the_device_are_those_of_the_area_budget():
     zcu104 = board_profile("zcu104")
     assert zcu104.array == budget["array"]["preset"]
     assert zcu104.resources.as_area() == {name: budget["device"][name] for name in RESOURCES}
+
+
+def test_the_page_has_the_table_of_the_boards():
+    page = (ROOT / "docs" / "hardware" / "boards.md").read_text()
+    assert boards_table() in page, "out of date: python -m talon_boards.document"
 
 
 def amounts(low, high):
