@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from talon import __version__
 from talon.arch.params import ArrayParams
-from talon.errors import TalonError
+from talon.errors import BackendError, TalonError
 from talon_boards.fit import Use, check_fit
 from talon_boards.folder import MANIFEST
 from talon_boards.profile import CLOCKS_MHZ, BoardProfile
@@ -89,7 +90,15 @@ def plan_build(
 
 
 def build_files(build: Build) -> dict[str, str]:
-    """Return the text of every file of the folder, by path; the same for the same build."""
+    """Return the text of every file of the folder, by path; the same for the same build.
+
+    Raises
+    ------
+    BackendError
+        Amaranth, which generates the array, is not installed.
+    """
+    if find_spec("amaranth") is None:
+        raise BackendError("Generating the array needs Amaranth; pip install 'talon-snn[hdl]'")
     # The gateware takes its time to import, and choosing what to build does without.
     from talon_boards import component
     from talon_boards.pages import makefile, readme

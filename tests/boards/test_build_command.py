@@ -209,6 +209,13 @@ def test_the_command_is_there_without_the_gateware():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_without_amaranth_the_way_out_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("talon_boards.build.find_spec", lambda name: None)
+    status, result, _ = build(tmp_path / "out", *TINY)
+    assert status == 1 and not any(tmp_path.iterdir())
+    assert result["error"]["message"].endswith("pip install 'talon-snn[hdl]'")
+
+
 def test_make_runs_vivado(vivado, tmp_path):
     assert build(tmp_path / "out", *TINY, "--no-vivado")[0] == 0
     for path in (tmp_path / "out").rglob("*.*"):  # Vivado takes longer than the stand-in

