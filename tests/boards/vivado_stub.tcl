@@ -257,7 +257,10 @@ proc existing {names} {
     return $names
 }
 vivado get_bd_cells {} {existing $rest}
-vivado get_bd_pins {} {return $rest}
+vivado get_bd_pins {} {
+    if {[info exists ::implemented]} {error "no block design is open"}
+    return $rest
+}
 vivado get_bd_intf_pins {} {return $rest}
 vivado connect_bd_net {} {join_net $rest out}
 vivado connect_bd_intf_net {} {
@@ -336,7 +339,7 @@ vivado launch_runs {} {
     close $file
 }
 vivado wait_on_run {} {}
-vivado open_run {} {}
+vivado open_run {} {set ::implemented 1}
 foreach name {utilization timing_summary power drc} {
     vivado report_$name {-hierarchical} {
         set file [open $opt(-file) w]

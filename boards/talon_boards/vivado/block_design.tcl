@@ -135,8 +135,10 @@ proc ::talon::assign_addresses {} {
     }
 }
 
+# The clock that the processing system really makes is known when the design is validated, and can
+# be asked while it is open.
 proc ::talon::create_design {} {
-    global basename
+    global basename ps clock_hz
     create_bd_design $basename
     create_cells
     connect_buses
@@ -144,5 +146,6 @@ proc ::talon::create_design {} {
     connect_interrupts
     assign_addresses
     validate_bd_design
+    set clock_hz [get_property CONFIG.FREQ_HZ [get_bd_pins $ps/pl_clk0]]
     save_bd_design
 }
