@@ -14,7 +14,7 @@ from talon_hdl.core.core import NeuronCore
 from talon_hdl.top import TOP, assemble
 
 
-def array_verilog(params: ArrayParams, *, synthesis: bool = False) -> str:
+def array_verilog(params: ArrayParams, *, synthesis: bool = False, build: int = 0) -> str:
     """Return the Verilog of the array: module ``talon_array``, deterministic text.
 
     Parameters
@@ -24,8 +24,10 @@ def array_verilog(params: ArrayParams, *, synthesis: bool = False) -> str:
     synthesis
         Place the memory primitives of the device where ``weight_memory`` asks for them, instead of
         the behavioural memories that every simulator runs.
+    build
+        What the register BUILD tells: the first 32 bits of the git hash.
     """
-    return assemble(params, NeuronCore(params, synthesis=synthesis))
+    return assemble(params, NeuronCore(params, synthesis=synthesis), build=build)
 
 
 def sidecar(params: ArrayParams, verilog: str, *, synthesis: bool) -> dict[str, object]:

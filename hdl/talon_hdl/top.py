@@ -43,8 +43,8 @@ class ArrayTop(wiring.Component):
     m_axis: Any
     irq: Signal
 
-    def __init__(self, params: ArrayParams) -> None:
-        self._params = params
+    def __init__(self, params: ArrayParams, *, build: int = 0) -> None:
+        self._params, self._build = params, build
         super().__init__(
             {
                 "aclk": In(1),
@@ -61,7 +61,7 @@ class ArrayTop(wiring.Component):
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
 
-        m.submodules.bridge = bridge = HostBridge(self._params, settle=SETTLE)
+        m.submodules.bridge = bridge = HostBridge(self._params, settle=SETTLE, build=self._build)
         m.submodules.mesh = mesh = Mesh(self._params)
         for name in ("s_axil", "s_axis"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(bridge, name))
@@ -70,6 +70,7 @@ class ArrayTop(wiring.Component):
         wiring.connect(m, mesh.o, bridge.i)
         m.d.comb += [
             mesh.state_reset.eq(bridge.state_reset),
+            mesh.reset.eq(bridge.array_reset),
             bridge.array_idle.eq(mesh.idle),
             bridge.array_error.eq(mesh.error),
             self.irq.eq(bridge.irq),
@@ -77,7 +78,10 @@ class ArrayTop(wiring.Component):
         return m
 
 
-def assemble(params: ArrayParams, core: Core) -> str:
-    """Return the Verilog of an array with ``core`` in every tile: module ``talon_array``."""
+def assemble(params: ArrayParams, core: Core, *, build: int = 0) -> str:
+    """Return the Verilog of an array with ``core`` in every tile: module ``talon_array``.
+
+    ``build`` is what its register BUILD tells.
+    """
     tile = component_verilog(Tile(params, core), TILE)
-    return tile + component_verilog(ArrayTop(params), TOP)
+    return tile + component_verilog(ArrayTop(params, build=build), TOP)

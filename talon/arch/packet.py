@@ -34,9 +34,9 @@ class Kind(IntEnum):
 class ConfigOp(IntEnum):
     """Commands of a CONFIG packet; ``data`` is its 32-bit operand."""
 
-    SELECT = 0  # data = memory << 28 | entry; starts a section, clears the running CRC
+    SELECT = 0  # data = memory << 28 | entry; starts a section
     WRITE = 1  # data = next 32-bit word of the section
-    COMMIT = 2  # data = CRC-32 of the words since SELECT; a match marks the memory as good
+    COMMIT = 2  # data = CRC-32 of SELECT's data and the words since; a match marks it as good
     READ = 3  # data = number of words to read back from the selected entry on
     ARM = 4  # data = hardware hash; the core runs only if it matches and all memories are good
     DISARM = 5  # stop and forget which memories are good; clears errors
@@ -49,14 +49,20 @@ class InOp(IntEnum):
     PACKET = 0  # send as it is
     EVENT = 1  # once the step is permitted, send with `slot` increased by the step
     EVENT_LAST = 2  # the same, then go to the next step
-    SYNC = 3  # wait until the array is idle; bit 0: reset the state; answer DONE
+    SYNC = 3  # wait until the array is idle, reset the state if asked (SYNC_RESET), answer DONE
+
+
+SYNC_RESET = 1
+"""Bit of a SYNC: reset the state of the array."""
+SYNC_MORE = 2
+"""Bit of a SYNC: answer DONE without TLAST, since more answers of the same transfer follow."""
 
 
 class OutOp(IntEnum):
     """Operations of a word that the host receives."""
 
     PACKET = 0  # a packet of a host kind
-    DONE = 1  # answer to SYNC, with TLAST; bits 0-31: cycles from first input to last output
+    DONE = 1  # answer to SYNC; bits 0-31: cycles from first input to last output
 
 
 class PacketLayouts:

@@ -75,6 +75,12 @@ REGISTERS: tuple[Register, ...] = (
             doc="reset the state of the array (potentials, accumulators, "
             "tokens), the step of the host and clear bad_word",
         ),
+        Field(
+            "array_reset",
+            1,
+            doc="reset the array and all that is in flight, as `aresetn` does, but not these "
+            "registers: it forgets its image; stop the transfers of both streams first",
+        ),
     ),
     _register(
         "N_DESTS", 0x01C, "rw", "CREDIT tokens that permit one step of the host.", Field("value", 8)
@@ -89,6 +95,32 @@ REGISTERS: tuple[Register, ...] = (
         "Cycles from the first EVENT to the last output word before the last DONE.",
     ),
     _register("STEP", 0x030, "ro", "Timesteps that the host has ended since the last reset."),
+    _register(
+        "CAPABILITIES",
+        0x034,
+        "ro",
+        "What the cores can do beside the basis; see ArrayParams.",
+        Field("synaptic_current", 1),
+        Field("double_threshold", 1),
+        Field("maps", 1, doc="convolutions, graded values, pools"),
+        Field("multi_spike", 1),
+        Field("int4", 1),
+        Field("table_activation", 1),
+    ),
+    _register(
+        "BUILD",
+        0x038,
+        "ro",
+        "First 32 bits of the git hash of the sources; 0 where it is not known.",
+    ),
+    _register(
+        "FIFO",
+        0x03C,
+        "ro",
+        "Words that wait in the queues of the bridge.",
+        Field("in_words", 8),
+        Field("out_words", 8),
+    ),
     _register(
         "PERMIT_INIT",
         0x040,

@@ -54,7 +54,7 @@ class Section:
 
     @property
     def crc(self) -> int:
-        """CRC-32 that the core compares at COMMIT."""
+        """CRC-32 of the words."""
         return zlib.crc32(self.words.astype("<u4").tobytes())
 
 

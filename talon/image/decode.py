@@ -93,6 +93,14 @@ class OutputStream:
             self._places[home.core][home.numbers] = first + home.neurons
             self._groups[home.core][home.numbers] = home.group
 
+    def max_words(self, n_steps: int, *, probe: bool) -> int:
+        """Return how many words a sample of ``n_steps`` timesteps can be answered with, at most."""
+        per_step = len(self._ends)
+        per_step += sum(self._senders[output["population"]].n_sent for output in self._outputs)
+        if probe:
+            per_step += self._n
+        return n_steps * per_step + 1
+
     def progress(self, words: Words) -> dict[str, int]:
         """Return how many steps of the sample under way each group has ended, for messages."""
         layout = self._layouts.host_token

@@ -27,6 +27,9 @@ Progress = Callable[[int, int], None]
 _ERRORS = ("crc_error", "hash_error", "incomplete", "unarmed_event")
 
 
+_RESET = registers.BY_NAME["CONTROL"].layout.pack({"reset": 1})
+
+
 class StalledError(BackendError):
     """No word moved for too long; ``words`` are those that had come."""
 
@@ -38,6 +41,11 @@ class StalledError(BackendError):
 class Transport(Protocol):
     """Registers and streams of one array."""
 
+    @property
+    def max_words(self) -> int:
+        """Most words that one transfer can carry, in either direction."""
+        ...
+
     def read(self, register: str, index: int = 0) -> int:
         """Return the value of a register."""
         ...
@@ -46,8 +54,8 @@ class Transport(Protocol):
         """Write a register."""
         ...
 
-    def run(self, words: Words, *, n_last: int = 1) -> Words:
-        """Send ``words``; return what comes back, up to the ``n_last``-th word with TLAST.
+    def run(self, words: Words, *, room: int) -> Words:
+        """Send ``words``; return what comes back, up to the word with TLAST: at most ``room``.
 
         Raises
         ------
@@ -84,17 +92,33 @@ class Driver:
             A core refuses it; the message names the core and its reason.
         """
         check_hardware(image, self._params)
-        self._transport.write("N_DESTS", int(image.manifest["n_dests"]))
-        for slot, count in enumerate(image.manifest["permit_init"]):
-            self._transport.write("PERMIT_INIT", int(count), slot)
+        self._transport.write("CONTROL", _RESET)  # forget words that were discarded before
+        for name, index, value in _permits(image):
+            self._transport.write(name, value, index)
         self._image = image
         self._rows = rows_in_use(image)
-        self._transport.run(self._config.load(image))
+        self._send(self._config.load(image), n_words=0)
         self.check_status()
 
     def check_status(self) -> None:
-        """Raise a BackendError unless every core of the image is armed and without error."""
+        """Raise a BackendError unless every core of the image is armed and without error.
+
+        The bridge must not have discarded a word either, nor lost its registers.
+        """
         image = self._loaded()
+        for name, index, value in _permits(image):
+            found = self._transport.read(name, index)
+            if found != value:
+                raise BackendError(
+                    f"Array register {name}[{index}] must be {value}, as it was written, not "
+                    f"{found}: the array has been reset; load the program again"
+                )
+        status = registers.BY_NAME["STATUS"].layout.unpack(self._transport.read("STATUS"))
+        if status["bad_word"]:
+            raise BackendError(
+                f"Array has discarded a word of no known operation: STATUS {status}; "
+                "reset it and load the program again"
+            )
         layout = MemoryLayouts(self._params).status
         answers = self._ask(self._config.read_status(image.cores), 1)
         for core, words in answers.items():
@@ -114,9 +138,8 @@ class Driver:
         for core in image.cores:
             sections = [section for section in image.sections if section.core == core]
             total = sum(len(section.words) for section in sections)
-            words = decode_config(
-                self._transport.run(self._config.read_back(sections)), self._params
-            ).get(core, np.empty(0, np.uint32))
+            answer = self._send(self._config.read_back(sections), n_words=total)
+            words = decode_config(answer, self._params).get(core, np.empty(0, np.uint32))
             if words.size != total:
                 raise BackendError(f"Core {core} must read back {total} words, not {words.size}")
             for section in sections:
@@ -131,9 +154,8 @@ class Driver:
     def control(self, *, probe: bool, clear_counters: bool = False) -> None:
         """Turn probing on or off, and clear the counters if asked."""
         self._loaded()
-        self._transport.run(
-            self._config.control(self._rows, probe=probe, clear_counters=clear_counters)
-        )
+        words = self._config.control(self._rows, probe=probe, clear_counters=clear_counters)
+        self._send(words, n_words=0)
 
     def counters(self) -> dict[int, dict[str, int]]:
         """Return the counters of each core of the image, by their names in lower case."""
@@ -161,7 +183,7 @@ class Driver:
         probe
             Record spikes and potentials of all populations.
         batch
-            Samples in one transfer.
+            Samples in one transfer; fewer if the transport cannot carry as many.
         progress
             Called with the samples done and their number.
 
@@ -175,23 +197,31 @@ class Driver:
         encoder.check(inputs)
         n_steps, n_samples = next(iter(inputs.values())).shape[:2]
         self.control(probe=probe)
+        room = decoder.max_words(n_steps, probe=probe)
+        batch = max(1, min(batch, self._transport.max_words // room))
         parts: list[Decoded] = []
-        for start in range(0, n_samples, batch):
-            chosen = {name: part[:, start : start + batch] for name, part in inputs.items()}
+        start = 0
+        while start < n_samples:
             n_chosen = min(batch, n_samples - start)
-            words = self._run(encoder.encode(chosen), n_chosen, decoder, n_steps)
-            parts.append(decoder.decode(words, n_steps=n_steps, n_samples=n_chosen, probe=probe))
+            chosen = {name: part[:, start : start + n_chosen] for name, part in inputs.items()}
+            words = encoder.encode(chosen)
+            if words.size > self._transport.max_words and n_chosen > 1:
+                batch = n_chosen // 2
+                continue
+            answer = self._run(words, n_chosen * room, decoder, n_steps)
+            parts.append(decoder.decode(answer, n_steps=n_steps, n_samples=n_chosen, probe=probe))
+            start += n_chosen
             if progress is not None:
-                progress(start + n_chosen, n_samples)
+                progress(start, n_samples)
         status = registers.BY_NAME["STATUS"].layout.unpack(self._transport.read("STATUS"))
         if status["error"] or status["bad_word"]:
             self.check_status()
             raise BackendError(f"Array reports an error after the run: STATUS {status}")
         return _joined(parts)
 
-    def _run(self, words: Words, n_samples: int, decoder: OutputStream, n_steps: int) -> Words:
+    def _run(self, words: Words, room: int, decoder: OutputStream, n_steps: int) -> Words:
         try:
-            return self._transport.run(words, n_last=n_samples)
+            return self._transfer(words, room)
         except StalledError as error:
             counts = decoder.progress(error.words)
             waits = ", ".join(f"{key} {count}" for key, count in counts.items())
@@ -199,10 +229,30 @@ class Driver:
                 f"{error}; steps ended of {n_steps}, by group: {waits}", error.words
             ) from error
 
+    def _send(self, words: Words, *, n_words: int) -> Words:
+        """Carry out configuration that is answered with ``n_words`` words, and a DONE."""
+        return self._transfer(words, n_words + 1)
+
+    def _transfer(self, words: Words, room: int) -> Words:
+        """Send words and return the answer; what fails leaves an array of unknown state."""
+        limit = self._transport.max_words
+        for size, what in ((words.size, "send"), (room, "receive")):
+            if size > limit:
+                raise BackendError(
+                    f"Array can {what} {limit} words in one transfer, not {size}; "
+                    "run fewer timesteps, or without probes"
+                )
+        try:
+            return self._transport.run(words, room=room)
+        except BackendError:
+            self._image = None
+            raise
+
     def _ask(self, words: Words, n_words: int) -> dict[int, NDArray[np.uint32]]:
         """Return what every core of the image answers: ``n_words`` each."""
-        answers = decode_config(self._transport.run(words), self._params)
-        for core in self._loaded().cores:
+        cores = self._loaded().cores
+        answers = decode_config(self._send(words, n_words=n_words * len(cores)), self._params)
+        for core in cores:
             count = answers.get(core, np.empty(0)).size
             if count != n_words:
                 raise BackendError(f"Core {core} must answer with {n_words} words, not {count}")
@@ -226,6 +276,15 @@ class Driver:
                     f"Array register {name} must be {value:#x} for {self._params.name!r}, "
                     f"not {found:#x}"
                 )
+
+
+def _permits(image: Image) -> list[tuple[str, int, int]]:
+    """Return name, index and value of the registers that an image needs."""
+    slots = enumerate(image.manifest["permit_init"])
+    return [
+        ("N_DESTS", 0, int(image.manifest["n_dests"])),
+        *(("PERMIT_INIT", slot, int(count)) for slot, count in slots),
+    ]
 
 
 def _joined(parts: list[Decoded]) -> Decoded:

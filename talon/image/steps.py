@@ -21,8 +21,8 @@ from talon.image.stream import InputStream, sync_word
 class SteppingTransport(Protocol):
     """Streams of one array of which answers can be had before a sample ends."""
 
-    def run(self, words: Words, *, n_last: int = 1) -> Words:
-        """Send ``words``; return what comes back, up to the ``n_last``-th word with TLAST."""
+    def run(self, words: Words, *, room: int) -> Words:
+        """As :meth:`talon.image.driver.Transport.run`."""
         ...
 
     def exchange(self, words: Words, enough: Callable[[Words], bool]) -> Words:
@@ -94,5 +94,5 @@ class Stepper:
 
     def end(self) -> None:
         """End the sample: all state is zero again."""
-        self._transport.run(sync_word(reset=True))
+        self._transport.run(sync_word(reset=True), room=1)
         self.n_steps = 0

@@ -7,6 +7,7 @@ NumPy and the standard library only: this travels to the board. What the host re
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,15 @@ from numpy.typing import NDArray
 
 from talon.arch.layout import Layout
 from talon.arch.memories import Counter, Memory, loaded
-from talon.arch.packet import OP_OFFSET, ConfigOp, InOp, Kind, PacketLayouts
+from talon.arch.packet import (
+    OP_OFFSET,
+    SYNC_MORE,
+    SYNC_RESET,
+    ConfigOp,
+    InOp,
+    Kind,
+    PacketLayouts,
+)
 from talon.arch.params import ArrayParams
 from talon.errors import BackendError, ImageError
 from talon.image.container import Image, Section
@@ -30,9 +39,13 @@ CONTROL_CLEAR_COUNTERS = 2
 CONTROL_ROWS_OFFSET = 16
 
 
-def sync_word(*, reset: bool) -> Words:
-    """Return the one word that asks for a DONE, and for a reset of all state before it."""
-    return np.array([(int(InOp.SYNC) << OP_OFFSET) | int(reset)], dtype=np.uint64)
+def sync_word(*, reset: bool, more: bool = False) -> Words:
+    """Return the one word that asks for a DONE, and for a reset of all state before it.
+
+    The DONE ends the transfer to the host (TLAST), unless ``more`` answers follow.
+    """
+    bits = SYNC_RESET * reset | SYNC_MORE * more
+    return np.array([(int(InOp.SYNC) << OP_OFFSET) | bits], dtype=np.uint64)
 
 
 class ConfigStream:
@@ -55,11 +68,13 @@ class ConfigStream:
 
     def section(self, section: Section) -> Words:
         """Return the words that fill one memory of one core and commit it."""
+        place = int(section.memory) << 28
+        checked = np.concatenate([[place], section.words]).astype("<u4")
         return np.concatenate(
             [
-                self.command(section.core, ConfigOp.SELECT, int(section.memory) << 28),
+                self.command(section.core, ConfigOp.SELECT, place),
                 self.commands(section.core, ConfigOp.WRITE, section.words),
-                self.command(section.core, ConfigOp.COMMIT, section.crc),
+                self.command(section.core, ConfigOp.COMMIT, zlib.crc32(checked.tobytes())),
             ]
         )
 
@@ -147,6 +162,8 @@ class InputStream:
     def encode(self, inputs: Mapping[str, Payloads]) -> Words:
         """Return the words of all samples: the steps of each, then a SYNC that resets the state.
 
+        The answers of all samples come in one transfer: TLAST stands at the last DONE alone.
+
         Parameters
         ----------
         inputs
@@ -180,7 +197,9 @@ class InputStream:
         words.append(np.tile(self._tokens, n_steps * n_samples))
         steps.append(np.arange(1, n_samples + 1) * n_steps - 1)
         ranks.append(np.full(n_samples, n_events + per_step))
-        words.append(np.repeat(sync_word(reset=True), n_samples))
+        answers = np.repeat(sync_word(reset=True, more=True), n_samples)
+        answers[-1:] = sync_word(reset=True)
+        words.append(answers)
         # The k-th event of every route, then the k+1-th: so cores of different routes work at once.
         order = np.lexsort((np.concatenate(ranks), np.concatenate(steps)))
         return np.concatenate(words)[order]

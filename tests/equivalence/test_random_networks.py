@@ -244,7 +244,7 @@ def test_passing_over_idle_tiles_changes_neither_a_word_nor_a_cycle():
                 driver.load(image)
                 driver.control(probe=True)
                 array.press(pressure)
-                words_back = array.run(words, n_last=run["n_samples"])
+                words_back = array.run(words)
                 answers.append((words_back, driver.counters(), array.cycles, array.tile_cycles))
         assert np.array_equal(answers[0][0], answers[1][0])
         assert answers[0][1:3] == answers[1][1:3]

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from talon.arch.packet import OP_OFFSET, InOp, Kind, PacketLayouts
+from talon.arch.packet import OP_OFFSET, SYNC_MORE, SYNC_RESET, InOp, Kind, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_hdl.axi.signatures import AxiStreamSignature
 
@@ -38,12 +38,14 @@ class Ingress(wiring.Component):
         An EVENT waits for CREDITs.
     event : :py:`Out(1)`
         An EVENT stands at the front.
-    sync, sync_reset : :py:`Out(1)`
-        A SYNC stands at the front and all before it has left; with its bit 0.
+    sync, sync_reset, sync_more : :py:`Out(1)`
+        A SYNC stands at the front and all before it has left; with its bits.
     sync_done : :py:`In(1)`
         It is carried out.
     bad : :py:`Out(1)`
         A word is discarded in this cycle.
+    level : :py:`Out`
+        Words that are held here.
     empty : :py:`Out(1)`
         No word and no packet is held here.
     sending : :py:`Out(1)`
@@ -60,8 +62,10 @@ class Ingress(wiring.Component):
     event: Signal
     sync: Signal
     sync_reset: Signal
+    sync_more: Signal
     sync_done: Signal
     bad: Signal
+    level: Signal
     empty: Signal
     sending: Signal
 
@@ -80,8 +84,10 @@ class Ingress(wiring.Component):
                 "event": Out(1),
                 "sync": Out(1),
                 "sync_reset": Out(1),
+                "sync_more": Out(1),
                 "sync_done": In(1),
                 "bad": Out(1),
+                "level": Out(range(DEPTH + 1)),
                 "empty": Out(1),
                 "sending": Out(1),
             }
@@ -116,9 +122,11 @@ class Ingress(wiring.Component):
             self.waiting.eq(is_event & ~begun & ~self.granted),
             self.event.eq(is_event),
             self.sync.eq(is_sync & ~self.o.valid),
-            self.sync_reset.eq(word[0]),
+            self.sync_reset.eq((word & SYNC_RESET).any()),
+            self.sync_more.eq((word & SYNC_MORE).any()),
             self.bad.eq(is_bad),
             queue.r_en.eq(send | is_bad | (is_sync & self.sync_done)),
+            self.level.eq(queue.level),
             self.sending.eq(self.o.valid),
             self.empty.eq(~valid & ~self.o.valid),
         ]

@@ -26,7 +26,8 @@ _READ_LATENCY = 7  # four cycles for the slowest memory, see ConfigPortSignature
 class ConfigUnit(wiring.Component):
     """Execute CONFIG packets.
 
-    A WRITE clears the mark that its memory is good; only a COMMIT with the right CRC sets it.
+    A WRITE clears the mark that its memory is good; only a COMMIT with the right CRC sets it. The
+    CRC runs over the operands of SELECT and WRITE, so that a wrong place is found as well.
     An ARM that is refused also disarms.
 
     Members
@@ -120,14 +121,14 @@ class ConfigUnit(wiring.Component):
 
         reading = self._read_back(m)
         take = Signal()
-        is_write = command.op == ConfigOp.WRITE
-        part = Signal(range(_WORD // _CRC_WORD))  # of the word that is written
+        is_checked = (command.op == ConfigOp.WRITE) | (command.op == ConfigOp.SELECT)
+        part = Signal(range(_WORD // _CRC_WORD))  # of the operand that is checked
         m.d.comb += [
-            self.i.ready.eq(~reading & (~is_write | part.all())),
+            self.i.ready.eq(~reading & (~is_checked | part.all())),
             take.eq(self.i.valid & self.i.ready),
             self.armed.eq(self._status.armed),
             self._crc.data.eq(command.data.word_select(part, _CRC_WORD)),
-            self._crc.valid.eq(self.i.valid & ~reading & is_write),
+            self._crc.valid.eq(self.i.valid & ~reading & is_checked),
             self.counter.eq(self._entry),
         ]
         with m.If(self._crc.valid):
@@ -151,7 +152,6 @@ class ConfigUnit(wiring.Component):
         status = self._status
         with m.Switch(command.op):
             with m.Case(ConfigOp.SELECT):
-                m.d.comb += self._crc.start.eq(1)
                 m.d.sync += [
                     self._memory.eq(command.data[28:]),
                     self._entry.eq(command.data),
@@ -161,11 +161,13 @@ class ConfigUnit(wiring.Component):
                 self._mark(m, good=False)
                 self._advance(m)
             with m.Case(ConfigOp.COMMIT):
+                m.d.comb += self._crc.start.eq(1)
                 with m.If(self._crc.crc == command.data):
                     self._mark(m, good=True)
                 with m.Else():
                     m.d.sync += status.crc_error.eq(1)
             with m.Case(ConfigOp.READ):
+                m.d.comb += self._crc.start.eq(1)
                 m.d.sync += self._words_left.eq(~command.data)
             with m.Case(ConfigOp.ARM):
                 matches = command.data == self._params.hardware_hash
@@ -177,6 +179,7 @@ class ConfigUnit(wiring.Component):
                 with m.If(~complete):
                     m.d.sync += status.incomplete.eq(1)
             with m.Case(ConfigOp.DISARM):
+                m.d.comb += self._crc.start.eq(1)
                 m.d.sync += status.eq(Const(0, self._layouts.status.width))
             with m.Case(ConfigOp.CONTROL):
                 m.d.sync += [

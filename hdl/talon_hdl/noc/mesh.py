@@ -1,6 +1,6 @@
 """The mesh: columns x rows instances of one tile module."""
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value, unsigned
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,6 +42,8 @@ class Mesh(wiring.Component):
         The west port of router (0, 0).
     state_reset : :py:`In(1)`
         Strobe: reset the state of every core.
+    reset : :py:`In(1)`
+        Hold every tile in reset.
     idle, error : :py:`Out(1)`
         All tiles were idle at one instant two cycles ago; a core reports an error.
     """
@@ -49,6 +51,7 @@ class Mesh(wiring.Component):
     i: stream.Interface
     o: stream.Interface
     state_reset: Signal
+    reset: Signal
     idle: Signal
     error: Signal
 
@@ -60,6 +63,7 @@ class Mesh(wiring.Component):
                 "i": In(self._packets),
                 "o": Out(self._packets),
                 "state_reset": In(1),
+                "reset": In(1),
                 "idle": Out(1),
                 "error": Out(1),
             }
@@ -68,8 +72,8 @@ class Mesh(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         # A stage of its own: the strobe reaches every corner of the device.
-        state_reset = Signal()
-        m.d.sync += state_reset.eq(self.state_reset)
+        state_reset, reset = Signal(), Signal(init=1)
+        m.d.sync += [state_reset.eq(self.state_reset), reset.eq(self.reset)]
 
         tiles = [self._params.position(number) for number in range(self._params.n_cores)]
         leaving = {
@@ -97,7 +101,7 @@ class Mesh(wiring.Component):
             m.submodules[f"tile_{x}_{y}"] = Instance(
                 TILE,
                 i_clk=ClockSignal(),
-                i_rst=ResetSignal(),
+                i_rst=reset,
                 i_x=Const(x, bits_for(self._params.columns)),
                 i_y=Const(y, bits_for(self._params.rows)),
                 i_state_reset=state_reset,

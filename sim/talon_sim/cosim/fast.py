@@ -149,18 +149,23 @@ class FastArray:
 
     def read(self, register: str, index: int = 0) -> int:
         """Return the value of a register of the host bridge."""
-        value = ctypes.c_uint32()
-        address = registers.address(register, index)
-        answer = self._lib.talon_read(self._array, address, ctypes.byref(value), _AXIL_CYCLES)
-        self._check(answer, "read", register)
-        return value.value
+        return self.read_word(registers.address(register, index), register)
 
     def write(self, register: str, value: int, index: int = 0) -> None:
         """Write a register of the host bridge."""
-        address = registers.address(register, index)
-        self._check(
-            self._lib.talon_write(self._array, address, value, _AXIL_CYCLES), "write", register
-        )
+        self.write_word(registers.address(register, index), value, register)
+
+    def read_word(self, address: int, name: str = "") -> int:
+        """Return the register at a byte address; ``name`` is for messages."""
+        value = ctypes.c_uint32()
+        answer = self._lib.talon_read(self._array, address, ctypes.byref(value), _AXIL_CYCLES)
+        self._check(answer, "read", name or f"{address:#05x}")
+        return value.value
+
+    def write_word(self, address: int, value: int, name: str = "") -> None:
+        """Write the register at a byte address; ``name`` is for messages."""
+        answer = self._lib.talon_write(self._array, address, value, _AXIL_CYCLES)
+        self._check(answer, "write", name or f"{address:#05x}")
 
     def _check(self, answer: int, verb: str, register: str) -> None:
         if answer < 0:
@@ -170,10 +175,52 @@ class FastArray:
         if answer:
             raise BackendError(f"Array refused a {verb} of register {register}: response {answer}")
 
+    @property
+    def max_words(self) -> int:
+        """Most words of one transfer: more than any memory holds."""
+        return 1 << 40
+
+    def step(self, words: Words, *, room: int, cycles: int) -> tuple[int, Words, bool]:
+        """Simulate some clock cycles, with what a host offers and takes in them.
+
+        Parameters
+        ----------
+        words
+            Stream words that are offered; the last one has TLAST. Those that are not taken must be
+            offered again in the next call, unless :meth:`drop` withdraws them.
+        room
+            Words that the host can take; with 0 it is not ready.
+        cycles
+            Clock cycles; fewer pass if room runs out or a word with TLAST comes.
+
+        Returns
+        -------
+        tuple
+            The number of words taken, the words that came, and whether the last had TLAST.
+        """
+        words = np.ascontiguousarray(words, dtype=np.uint64)
+        buffer = np.empty(min(room, _OUT_WORDS), dtype=np.uint64)
+        request = _Run(
+            input=words.ctypes.data,
+            n_in=words.size,
+            output=buffer.ctypes.data,
+            n_out_max=buffer.size,
+            n_last=1,
+            max_cycles=cycles,
+            quiet_limit=cycles + 1,
+        )
+        self._lib.talon_run(self._array, ctypes.byref(request))
+        return request.taken, buffer[: request.got], request.lasts > 0
+
+    def drop(self) -> None:
+        """Withdraw the word that is offered, as a host does whose DMA is reset."""
+        self._lib.talon_drop(self._array)
+
     def run(
         self,
         words: Words,
         *,
+        room: int | None = None,
         n_last: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ) -> Words:
@@ -183,8 +230,10 @@ class FastArray:
         ----------
         words
             Stream words, uint64.
+        room
+            Most words that may come; any number, if not given.
         n_last
-            Words with TLAST to wait for: one for each SYNC sent.
+            Words with TLAST to wait for: one for each SYNC sent without ``more``.
         progress
             Called now and then with the words sent and their number.
 
@@ -192,6 +241,8 @@ class FastArray:
         ------
         StalledError
             Nothing moved for too long; the message has the state of the bridge.
+        BackendError
+            More words came than there is room for, or the answer ended too soon.
         """
         words = np.ascontiguousarray(words, dtype=np.uint64)
         buffer = np.empty(_OUT_WORDS, dtype=np.uint64)
@@ -223,7 +274,10 @@ class FastArray:
                 f"Array answered {n_last} times after {sent} of {words.size} words; "
                 "the words hold more SYNC than answers are expected"
             )
-        return np.concatenate(chunks)
+        answer = np.concatenate(chunks)
+        if room is not None and answer.size > room:
+            raise BackendError(f"Array answered with {answer.size} words, not {room} at most")
+        return answer
 
     def exchange(self, words: Words, enough: Callable[[Words], bool]) -> Words:
         """Send ``words`` and return what comes back, as soon as ``enough`` says so of it.
@@ -290,6 +344,7 @@ def _load(path: Path) -> ctypes.CDLL:
         "talon_tile_cycles": (u64, (pointer,)),
         "talon_skip": (None, (pointer, ctypes.c_int)),
         "talon_reset": (None, (pointer, i64)),
+        "talon_drop": (None, (pointer,)),
         "talon_gaps": (None, (pointer, u64, u32, u32, u32)),
         "talon_write": (ctypes.c_int, (pointer, u32, u32, i64)),
         "talon_read": (ctypes.c_int, (pointer, u32, ctypes.POINTER(u32), i64)),

@@ -161,6 +161,7 @@ struct Array {
     uint64_t cycles = 0;
     Gaps in_gaps, out_gaps;
     bool in_offered = false;  // a word is on s_axis and must stay until it is taken
+    int64_t taken_between = 0;  // words taken while registers were accessed
 #if VM_TRACE
     std::unique_ptr<Tracer> tracer;
 #endif
@@ -196,6 +197,13 @@ struct Array {
         ++cycles;
     }
 
+    // A cycle of a register access, in which the word that is offered may be taken as well.
+    void pass() {
+        const bool took = in_offered && top->s_axis_tready;
+        high();
+        if (took) in_offered = false, top->s_axis_tvalid = 0, ++taken_between;
+    }
+
     ~Array() {
 #if VM_TRACE
         if (tracer) tracer->close();
@@ -212,7 +220,7 @@ struct TalonRun {
     const uint64_t *in;
     int64_t n_in;
     uint64_t *out;
-    int64_t n_out_max;
+    int64_t n_out_max;    // 0: the host is not ready for any
     int64_t n_last;       // stop after so many TLAST beats
     int64_t max_cycles;   // stop after so many cycles
     int64_t quiet_limit;  // stop after so many cycles without any beat
@@ -273,9 +281,15 @@ API void talon_reset(Array *array, int64_t cycles) {
     top.s_axil_wdata = 0, top.s_axil_wstrb = 0, top.s_axil_wvalid = 0, top.s_axil_bready = 0;
     top.s_axil_araddr = 0, top.s_axil_arvalid = 0, top.s_axil_rready = 0;
     top.s_axis_tdata = 0, top.s_axis_tvalid = 0, top.s_axis_tlast = 0, top.m_axis_tready = 0;
-    array->in_offered = false;
+    array->in_offered = false, array->taken_between = 0;
     while (cycles-- > 0) array->low(), array->high();
     top.aresetn = 1;
+}
+
+// The host gives up its transfers: what is offered is withdrawn, as after a reset of its DMA.
+API void talon_drop(Array *array) {
+    array->in_offered = false, array->taken_between = 0;
+    array->top->s_axis_tvalid = 0;
 }
 
 API void talon_gaps(Array *array, uint64_t seed, uint32_t in_chance, uint32_t out_chance,
@@ -296,7 +310,7 @@ API int talon_write(Array *array, uint32_t address, uint32_t data, int64_t max_c
         const bool aw = top.s_axil_awvalid && top.s_axil_awready;
         const bool w = top.s_axil_wvalid && top.s_axil_wready;
         if (top.s_axil_bvalid) response = top.s_axil_bresp;
-        array->high();
+        array->pass();
         if (aw) top.s_axil_awvalid = 0;
         if (w) top.s_axil_wvalid = 0;
     }
@@ -312,7 +326,7 @@ API int talon_read(Array *array, uint32_t address, uint32_t *data, int64_t max_c
         array->low();
         const bool ar = top.s_axil_arvalid && top.s_axil_arready;
         if (top.s_axil_rvalid) *data = top.s_axil_rdata, response = top.s_axil_rresp;
-        array->high();
+        array->pass();
         if (ar) top.s_axil_arvalid = 0;
     }
     top.s_axil_arvalid = 0, top.s_axil_rready = 0;
@@ -322,9 +336,11 @@ API int talon_read(Array *array, uint32_t address, uint32_t *data, int64_t max_c
 // Offers the words of `in` and takes words into `out`, until a limit of `run` is reached.
 API void talon_run(Array *array, TalonRun *run) {
     auto &top = *array->top;
-    run->taken = run->got = run->lasts = run->cycles = 0;
+    run->got = run->lasts = run->cycles = 0;
+    run->taken = array->taken_between;
+    array->taken_between = 0;
     while (run->lasts < run->n_last && run->cycles < run->max_cycles &&
-           run->quiet < run->quiet_limit && run->got < run->n_out_max) {
+           run->quiet < run->quiet_limit && (run->got < run->n_out_max || !run->n_out_max)) {
         if (!array->in_offered) {
             array->in_offered = run->taken < run->n_in && !array->in_gaps.now();
             top.s_axis_tvalid = array->in_offered;
@@ -333,7 +349,7 @@ API void talon_run(Array *array, TalonRun *run) {
                 top.s_axis_tlast = run->taken + 1 == run->n_in;
             }
         }
-        top.m_axis_tready = !array->out_gaps.now();
+        top.m_axis_tready = run->n_out_max && !array->out_gaps.now();
         array->low();
         const bool took = top.s_axis_tvalid && top.s_axis_tready;
         const bool got = top.m_axis_tvalid && top.m_axis_tready;

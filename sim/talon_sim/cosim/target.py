@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
 from talon.arch.params import ArrayParams
+from talon.backend.driving import run_driver
 from talon.backend.passes import Passing, has_passes, image_of, run_passes
 from talon.backend.target import Progress, Runnable
 from talon.compiler.network import IntArray
 from talon.errors import BackendError
-from talon.image.container import Image, read_image
+from talon.image.container import read_image
 from talon.image.driver import Driver
 from talon_sim.cosim.array import array_library
 from talon_sim.cosim.fast import NO_BACK_PRESSURE, BackPressure, FastArray
@@ -86,7 +86,14 @@ class CosimTarget:
             if self._verify:
                 driver.verify()
             array.press(self._pressure)
-            return self._samples(image, array, driver, inputs, probe=probe, progress=progress)
+            return run_driver(
+                driver,
+                inputs,
+                target=self.name,
+                probe=probe,
+                progress=progress,
+                cycles=lambda: array.cycles,
+            )
 
     def session(self, program: Runnable, *, probe: bool = False) -> CosimSession:
         """Begin a run of one sample, timestep by timestep."""
@@ -107,33 +114,3 @@ class CosimTarget:
         except BaseException:
             array.close()
             raise
-
-    def _samples(
-        self,
-        image: Image,
-        array: FastArray,
-        driver: Driver,
-        inputs: Mapping[str, IntArray],
-        *,
-        probe: bool,
-        progress: Progress | None,
-    ) -> Trace:
-        driver.control(probe=probe, clear_counters=True)
-        before = array.cycles
-        result = driver.run(inputs, probe=probe, progress=progress)
-        cycles = array.cycles - before
-        cores = driver.counters()
-        totals: Counter[str] = Counter()
-        for counts in cores.values():
-            totals.update(counts)
-        n_steps, n_samples = next(iter(inputs.values())).shape[:2]
-        return Trace(
-            target=self.name,
-            n_steps=n_steps,
-            n_samples=n_samples,
-            spikes=result.spikes,
-            potentials=result.potentials,
-            counters={**totals, "cycles": cycles},
-            cycles=result.cycles,
-            cores=[{"core": core, **counts} for core, counts in cores.items()],
-        )

@@ -10,7 +10,15 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from talon.arch import registers
-from talon.arch.packet import OP_OFFSET, InOp, Kind, OutOp, PacketLayouts
+from talon.arch.packet import (
+    OP_OFFSET,
+    SYNC_MORE,
+    SYNC_RESET,
+    InOp,
+    Kind,
+    OutOp,
+    PacketLayouts,
+)
 from talon.arch.params import FORMAT_VERSION, ArrayParams
 from talon_sim.cosim.coverage import Coverage
 from talon_sim.cosim.testbench import parameters, record_coverage
@@ -151,6 +159,10 @@ async def registers_read_and_write(dut):
         layout = registers.BY_NAME[name].layout
         want = {field.name: getattr(PARAMS, field.name) for field in layout.fields}
         assert layout.unpack(await bench.read(name)) == want
+    capabilities = registers.BY_NAME["CAPABILITIES"].layout.unpack(await bench.read("CAPABILITIES"))
+    assert capabilities.pop("maps") == (PARAMS.n_axis > 0)
+    assert capabilities == {name: getattr(PARAMS, name) for name in capabilities}
+    assert await bench.read("BUILD") == parameters()["build"]
     await bench.write("N_DESTS", 0x1A5)
     assert await bench.read("N_DESTS") == 0xA5, "eight bits"
     for index in range(16):
@@ -485,3 +497,96 @@ async def words_that_nobody_may_send_are_discarded(dut):
     await bench.clocks(2)
     assert dut.irq.value == 1
     assert (await bench.status())["error"] == 1
+
+
+@cocotb.test()
+async def answers_of_one_transfer_end_together(dut):
+    """TLAST stands at the DONE of a SYNC after which no more follow, whatever comes between."""
+    bench = Bench(dut)
+    await bench.start()
+    rng = bench.rng
+    bench.source.set_pause_generator(pauses(rng, 0.2))
+    bench.sink.set_pause_generator(pauses(rng, 0.4))
+    for _ in range(10):
+        n = rng.randrange(1, 6)
+        flags = [SYNC_RESET * rng.randrange(2) | SYNC_MORE * (i < n - 1) for i in range(n)]
+        back = [random_host_packet(rng) for _ in range(rng.randrange(4))]
+        bench.feed.extend(back)
+        await bench.send([word(InOp.SYNC, flag) for flag in flags])
+        words = await bench.received()
+        assert [w for w in words if w >> OP_OFFSET == OutOp.DONE] == [word(OutOp.DONE)] * n
+        rest = [w for w in words if w >> OP_OFFSET != OutOp.DONE]
+        if len(rest) < len(back):  # the array was not done with them when the last SYNC was
+            await bench.send([word(InOp.SYNC)])
+            rest += (await bench.received())[:-1]
+        assert rest == back
+
+
+@cocotb.test()
+async def the_queues_tell_how_full_they_are(dut):
+    bench = Bench(dut)
+    await bench.start()
+    layout = registers.BY_NAME["FIFO"].layout
+    assert layout.unpack(await bench.read("FIFO")) == {"in_words": 0, "out_words": 0}
+    await bench.write("N_DESTS", 1)
+    bench.sink.set_pause_generator(pauses(bench.rng, 1.0))
+    bench.feed.extend(random_host_packet(bench.rng) for _ in range(9))
+    await bench.send([word(InOp.EVENT, random_core_packet(bench.rng))] * 3)
+    await bench.clocks(40)
+    levels = layout.unpack(await bench.read("FIFO"))
+    assert levels["in_words"] == 3
+    assert 7 <= levels["out_words"] <= 9, "the sink may hold one or two"
+
+
+@cocotb.test()
+async def an_array_reset_clears_what_is_in_flight(dut):
+    """After it the bridge works as after `aresetn`, but its registers are as they were."""
+    bench = Bench(dut)
+    await bench.start()
+    rng = bench.rng
+    await bench.write("N_DESTS", 1)
+    await bench.write("PERMIT_INIT", 1, 0)
+    bench.ready_rate = 0.0
+    dut.array_idle.value = 0
+    events = [word(InOp.EVENT, random_core_packet(rng)) for _ in range(4)]
+    await bench.send([word(9), *events])
+    bench.sink.set_pause_generator(pauses(rng, 1.0))
+    bench.feed.extend(random_host_packet(rng) for _ in range(5))
+    await bench.given(5)
+    await bench.clocks(10)
+    status = await bench.status()
+    assert status["bad_word"] and status["waiting"] and not status["idle"]
+    held = cycles_of(dut.array_reset, bench)
+    await bench.write("CONTROL", 2)
+    await bench.clocks(30)
+    assert held.count >= 8, "every tile has seen it"
+    dut.array_idle.value = 1
+    bench.ready_rate = 1.0
+    await bench.clocks(20)
+    status = await bench.status()
+    assert status["idle"] and not status["bad_word"] and not status["waiting"]
+    assert await bench.read("FIFO") == 0
+    assert await bench.read("N_DESTS") == 1
+    assert await bench.read("PERMIT_INIT", 0) == 1
+    assert not bench.out, "no EVENT has left"
+    bench.sink.clear()
+    bench.sink.set_pause_generator(pauses(rng, 0.0))
+    await bench.send([word(InOp.SYNC, SYNC_RESET), word(InOp.EVENT_LAST, random_core_packet(rng))])
+    assert (await bench.received())[-1:] == [word(OutOp.DONE)]
+    await bench.taken(1)
+    assert await bench.read("STEP") == 1
+
+
+def cycles_of(signal, bench):
+    """Count the cycles in which a signal is high, from now on."""
+
+    class Count:
+        count = 0
+
+    async def watch():
+        while True:
+            await FallingEdge(bench.dut.clk)
+            Count.count += signal.value == 1
+
+    cocotb.start_soon(watch())
+    return Count

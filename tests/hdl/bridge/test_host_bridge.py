@@ -18,9 +18,9 @@ def test_host_bridge(name):
     params = preset(name)
     result = run_cocotb(
         "host_bridge",
-        component_verilog(HostBridge(params, settle=8), "host_bridge"),
+        component_verilog(HostBridge(params, settle=8, build=0xC0FFEE12), "host_bridge"),
         BENCH,
-        parameters={"params": asdict(params)},
+        parameters={"params": asdict(params), "build": 0xC0FFEE12},
     )
-    assert len(result.tests) == 10
+    assert len(result.tests) == 13
     assert_covered(result.coverage)

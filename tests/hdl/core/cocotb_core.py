@@ -379,10 +379,12 @@ async def core_refuses_what_is_not_whole(dut):
     for memory in LOADED:
         bench.configure(ConfigOp.DISARM, 0)
         at, bit = bench.rng.randrange(len(words[memory])), bench.rng.randrange(32)
-        bench.configure(ConfigOp.SELECT, memory << 28)
+        at = bench.rng.choice([at, None])  # None: it is written to another place
+        place = memory << 28 | (1 << bench.rng.randrange(4) if at is None else 0)
+        bench.configure(ConfigOp.SELECT, place)
         for i, word in enumerate(words[memory]):
             bench.configure(ConfigOp.WRITE, word ^ (1 << bit if i == at else 0))
-        bench.configure(ConfigOp.COMMIT, crc(words[memory]))
+        bench.configure(ConfigOp.COMMIT, crc(memory, words[memory]))
         status = await bench.status()
         assert status["crc_error"]
         assert not status["good"]

@@ -72,9 +72,9 @@ def sections(program, params):
     return words
 
 
-def crc(words):
-    """Return the CRC-32 of a section."""
-    return crc32(b"".join(word.to_bytes(4, "little") for word in words))
+def crc(memory, words):
+    """Return the CRC-32 of a section and of the SELECT before it."""
+    return crc32(b"".join(word.to_bytes(4, "little") for word in (memory << 28, *words)))
 
 
 def config(params, op, value, *, xmask, ymask):
@@ -90,7 +90,7 @@ def load_packets(params, words, masks):
     for memory in loaded(params):
         packets.append(config(params, ConfigOp.SELECT, memory << 28, **masks))
         packets += [config(params, ConfigOp.WRITE, word, **masks) for word in words[memory]]
-        packets.append(config(params, ConfigOp.COMMIT, crc(words[memory]), **masks))
+        packets.append(config(params, ConfigOp.COMMIT, crc(memory, words[memory]), **masks))
     packets.append(config(params, ConfigOp.ARM, params.hardware_hash, **masks))
     return packets
 

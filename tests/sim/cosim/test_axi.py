@@ -95,7 +95,7 @@ def test_spikes_and_potentials_at_the_axi_boundary_are_golden(
             ],
             "words": str(tmp_path / "words.npy"),
             "output": str(tmp_path / "answer.npy"),
-            "n_last": 3 + N_SAMPLES,
+            "n_last": 4,
             "gap_in": gap_in,
             "gap_out": gap_out,
             "poll": True,

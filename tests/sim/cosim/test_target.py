@@ -278,7 +278,7 @@ def test_cut_out_tiles_equal_the_array_as_one_model(program, image):
             driver.load(image)
             driver.control(probe=True)
             array.press(PRESSURE)
-            answer = array.run(words, n_last=6)
+            answer = array.run(words)
             state = array.run(ConfigStream(PARAMS).read_back(image.sections))
             counters = driver.counters()
             results.append((answer, state, array.cycles, counters, array.tile_cycles))

@@ -64,7 +64,7 @@ def unpack(words):
     for word in words:
         op = InOp(int(word) >> 60)
         if op is InOp.SYNC:
-            found.append((op, None, {"reset": int(word) & 1}))
+            found.append((op, None, {"reset": int(word) & 1, "more": int(word) >> 1 & 1}))
         else:
             found.append((op, *LAYOUTS.unpack(int(word) & ((1 << 60) - 1))))
     return found
@@ -101,7 +101,7 @@ def test_every_payload_travels_on_every_route_of_its_step(seed):
             assert last[:2] == (InOp.EVENT_LAST, Kind.TOKEN)
             assert (first[2]["group"], first[2]["slot"], first[2]["credit"]) == (2, 0, 0)
             assert (last[2]["group"], last[2]["slot"], last[2]["xmask"]) == (1, 3, 3)
-        assert words.pop(0) == (InOp.SYNC, None, {"reset": 1})
+        assert words.pop(0) == (InOp.SYNC, None, {"reset": 1, "more": int(b == 0)})
     assert not words
 
 
@@ -176,7 +176,7 @@ def image_of(cores):
 def test_loading_fills_commits_and_arms_every_core_of_the_image():
     image = image_of([0, 3])
     words = unpack(ConfigStream(PARAMS).load(image))
-    assert words.pop() == (InOp.SYNC, None, {"reset": 1})
+    assert words.pop() == (InOp.SYNC, None, {"reset": 1, "more": 0})
     assert all(op is InOp.PACKET and kind is Kind.CONFIG for op, kind, _ in words)
     commands = [
         (f["xmask"], f["ymask"], ConfigOp(f["op"]), f["data"] % (1 << 32)) for *_, f in words
@@ -188,7 +188,8 @@ def test_loading_fills_commits_and_arms_every_core_of_the_image():
             assert commands.pop(0) == (*mask, ConfigOp.SELECT, int(memory) << 28)
             for word in data:
                 assert commands.pop(0) == (*mask, ConfigOp.WRITE, int(word))
-            crc = zlib.crc32(data.astype("<u4").tobytes())
+            select = (int(memory) << 28).to_bytes(4, "little")
+            crc = zlib.crc32(select + data.astype("<u4").tobytes())
             assert commands.pop(0) == (*mask, ConfigOp.COMMIT, crc)
     assert commands == [
         (1, 1, ConfigOp.ARM, PARAMS.hardware_hash),

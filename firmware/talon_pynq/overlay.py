@@ -1,0 +1,137 @@
+"""A bitstream with an array, on a board: ``TalonOverlay("talon_array.bit").run(image, inputs)``.
+
+Importing this imports ``pynq``, so it is for the board. It needs NumPy, ``pynq`` and what Talon
+needs on a board, and no compiler: an image and payloads are enough.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pynq
+
+from talon.arch import registers
+from talon.errors import BackendError
+from talon.image.container import Image
+from talon.image.decode import Decoded
+from talon.image.driver import Driver, Progress
+from talon.image.stream import Payloads
+from talon_pynq.transport import DmaTransport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+VLNV = "talon-snn.org:talon:talon_array:1.0"
+"""Vendor, library, name and version of the array in a block design."""
+
+
+class TalonArray(pynq.DefaultIP):
+    """The registers of an array; PYNQ binds it to the IP of this name in every overlay."""
+
+    bindto = (VLNV, "xilinx.com:module_ref:talon_array:1.0")
+
+    def read(self, register: str, index: int = 0) -> int:
+        """Return the value of a register."""
+        return int(self.mmio.read(registers.address(register, index)))
+
+    def measured_mhz(self, seconds: float = 0.1) -> float:
+        """Measure the clock of the array by its counter of cycles, in MHz."""
+        start, first = time.perf_counter(), self.read("CYCLES")
+        time.sleep(seconds)
+        last, end = self.read("CYCLES"), time.perf_counter()
+        return ((last - first) & 0xFFFF_FFFF) / (end - start) / 1e6
+
+
+class TalonOverlay(pynq.Overlay):
+    """A bitstream with one array and its DMA.
+
+    Parameters
+    ----------
+    bitfile
+        Path of the bitstream; the .hwh of the same name must lie beside it.
+    timeout
+        Seconds without any word moved after which the array is held to hang.
+    **options
+        Of ``pynq.Overlay``.
+
+    Raises
+    ------
+    BackendError
+        The bitstream has no array, more than one, or no DMA.
+    """
+
+    def __init__(self, bitfile: str, *, timeout: float = 2.0, **options: Any) -> None:
+        super().__init__(bitfile, **options)
+        self.array = _only(self, TalonArray, "array (IP talon_array)")
+        self.dma = _only(self, pynq.lib.DMA, "DMA (IP axi_dma)")
+        self.mmio = self.array.mmio
+        self.allocate = pynq.allocate
+        self._link = DmaTransport(self.mmio, self.dma, self.allocate, timeout=timeout)
+        self._driver: Driver | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the buffers back; the bitstream stays loaded."""
+        self._link.close()
+
+    @property
+    def clock_mhz(self) -> float:
+        """Clock that the processor is set to give the array, in MHz."""
+        return float(pynq.Clocks.fclk0_mhz)
+
+    def load(self, image: Image, *, verify: bool = False) -> Driver:
+        """Load an image into the array, and return the driver that runs it.
+
+        Parameters
+        ----------
+        image
+            What :func:`talon.image.container.read_image` read.
+        verify
+            Read all memories back, and compare.
+        """
+        driver = Driver(self._link, image.params)
+        driver.load(image)
+        if verify:
+            driver.verify()
+        self._driver = driver
+        return driver
+
+    def run(
+        self,
+        inputs: Mapping[str, Payloads],
+        *,
+        probe: bool = False,
+        batch: int = 256,
+        progress: Progress | None = None,
+    ) -> Decoded:
+        """Run samples on the image that is loaded, as :meth:`talon.image.driver.Driver.run`."""
+        if self._driver is None:
+            raise BackendError("Overlay has no program; load an image first")
+        return self._driver.run(inputs, probe=probe, batch=batch, progress=progress)
+
+
+def _only(overlay: Any, kind: type, what: str) -> Any:
+    """Return the one IP of a type in an overlay."""
+    found = [
+        name
+        for name, entry in overlay.ip_dict.items()
+        if isinstance(entry.get("driver"), type) and issubclass(entry["driver"], kind)
+    ]
+    if len(found) != 1:
+        raise BackendError(
+            f"Overlay must have one {what}, not {len(found)}: {sorted(overlay.ip_dict)}"
+        )
+    return getattr(overlay, found[0])

@@ -1,0 +1,77 @@
+"""A board that runs PYNQ, as a target: ``program.run(raster, target="pynq", bitfile=...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from talon.backend.driving import run_driver
+from talon.backend.passes import Passing, has_passes, image_of, run_passes
+from talon.backend.target import Progress, Runnable
+from talon.backend.trace import Trace
+from talon.compiler.network import IntArray
+from talon.errors import BackendError
+from talon.image.container import read_image
+from talon.image.driver import Driver
+from talon_pynq.transport import DmaTransport
+
+
+class PynqTarget:
+    """Runs the image of a program on a board.
+
+    Parameters
+    ----------
+    bitfile
+        Path of the bitstream, with its .hwh beside it; it is loaded once, in the first run.
+    overlay
+        What is loaded already, in place of ``bitfile``: a
+        :class:`talon_pynq.overlay.TalonOverlay`, or anything with ``mmio``, ``dma`` and
+        ``allocate``.
+    timeout
+        Seconds without any word moved after which the array is held to hang.
+    verify
+        Read all memories back after loading, and compare.
+    """
+
+    name = "pynq"
+
+    def __init__(
+        self,
+        *,
+        bitfile: str | None = None,
+        overlay: Any = None,
+        timeout: float = 2.0,
+        verify: bool = False,
+    ) -> None:
+        if (bitfile is None) == (overlay is None):
+            raise BackendError(
+                "Target 'pynq' needs either bitfile= (the path of a .bit, with its .hwh beside "
+                "it) or overlay= (what is loaded already)"
+            )
+        self._bitfile, self._overlay = bitfile, overlay
+        self._timeout, self._verify = timeout, verify
+
+    def run(
+        self,
+        program: Runnable,
+        inputs: Mapping[str, IntArray],
+        *,
+        probe: bool = False,
+        progress: Progress | None = None,
+    ) -> Trace:
+        """Run all samples and return the record of the run, with the counters of the cores."""
+        if has_passes(program):
+            passing = cast(Passing, program)
+            return run_passes(self, passing, inputs, probe=probe, progress=progress)
+        image = read_image(image_of(program))
+        if self._overlay is None:
+            from talon_pynq.overlay import TalonOverlay
+
+            self._overlay = TalonOverlay(self._bitfile)
+        board = self._overlay
+        with DmaTransport(board.mmio, board.dma, board.allocate, timeout=self._timeout) as link:
+            driver = Driver(link, image.params)
+            driver.load(image)
+            if self._verify:
+                driver.verify()
+            return run_driver(driver, inputs, target=self.name, probe=probe, progress=progress)

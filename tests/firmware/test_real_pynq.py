@@ -1,0 +1,135 @@
+"""PYNQ's own classes, its DMA driver, MMIO and binding of IP, on the simulated board.
+
+A device of PYNQ is what gives its classes registers and memory; here a simulated board does. What
+is left to a real board is to load a bitstream and to parse its .hwh.
+"""
+
+import numpy as np
+import pytest
+
+pynq = pytest.importorskip("pynq", reason="needs PYNQ: make test-pynq", exc_type=ImportError)
+
+from pynq.lib.dma import DMA  # noqa: E402
+
+from talon.arch import registers  # noqa: E402
+from talon.backend.target import get_target  # noqa: E402
+from talon.errors import BackendError  # noqa: E402
+from talon.image.container import read_image  # noqa: E402
+from talon.image.driver import Driver, StalledError  # noqa: E402
+from talon_pynq.overlay import VLNV, TalonArray  # noqa: E402
+from talon_pynq.target import PynqTarget  # noqa: E402
+from talon_pynq.transport import DmaTransport  # noqa: E402
+from talon_sim.board.board import SimulatedBoard  # noqa: E402
+from talon_sim.board.faults import Fault  # noqa: E402
+from talon_sim.trace import compare  # noqa: E402
+
+pytestmark = pytest.mark.cosim
+
+ARRAY, DMA_AT = 0xA000_0000, 0xA001_0000
+DMA_PARAMETERS = {
+    "C_INCLUDE_MM2S": "1",
+    "C_INCLUDE_S2MM": "1",
+    "C_INCLUDE_SG": "0",
+    "C_SG_LENGTH_WIDTH": "26",
+    "C_M_AXI_MM2S_DATA_WIDTH": "64",
+    "C_M_AXI_S2MM_DATA_WIDTH": "64",
+    "C_INCLUDE_MM2S_DRE": "0",
+    "C_INCLUDE_S2MM_DRE": "0",
+    "C_MICRO_DMA": "0",
+}
+
+
+class SimulatedDevice:
+    """The part of ``pynq.pl_server.Device`` that gives IP its registers."""
+
+    def __init__(self, board):
+        self._rooms = {ARRAY: board.mmio, DMA_AT: board.dma.mmio}
+
+    def has_capability(self, name):
+        return name == "REGISTER_RW"
+
+    def read_registers(self, address, length):
+        base = max(start for start in self._rooms if start <= address)
+        assert length == 4
+        return int(self._rooms[base].read(address - base)).to_bytes(4, "little")
+
+    def write_registers(self, address, data):
+        base = max(start for start in self._rooms if start <= address)
+        self._rooms[base].write(address - base, int.from_bytes(bytes(data), "little"))
+
+
+class RealOverlay:
+    """What an overlay gives the driver, made of PYNQ's own classes."""
+
+    def __init__(self, array):
+        self.board = SimulatedBoard(array)
+        device = SimulatedDevice(self.board)
+        self.array = TalonArray({"phys_addr": ARRAY, "addr_range": 0x1000, "device": device})
+        self.mmio = self.array.mmio
+        description = {
+            "phys_addr": DMA_AT,
+            "addr_range": 0x1_0000,
+            "device": device,
+            "parameters": DMA_PARAMETERS,
+            "fullpath": "axi_dma_0",
+        }
+        self.dma = DMA(description)
+        self.allocate = self.board.allocate
+
+
+@pytest.fixture
+def overlay(small):
+    with small.array_of() as array:
+        yield RealOverlay(array)
+
+
+def test_pynq_binds_the_array():
+    from pynq.overlay import _ip_drivers
+
+    assert _ip_drivers[VLNV] is TalonArray
+    assert _ip_drivers["xilinx.com:module_ref:talon_array:1.0"] is TalonArray
+
+
+def test_registers_of_the_array(overlay):
+    assert isinstance(overlay.mmio, pynq.MMIO)
+    assert overlay.array.read("ID") == registers.ID
+    overlay.mmio.write(registers.address("N_DESTS"), 5)
+    assert overlay.array.read("N_DESTS") == 5
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_runs_are_golden(small, overlay, probe):
+    program = small.program_of([30, 24, 10])
+    inputs = small.inputs_of(program, n_samples=6)
+    golden = get_target("golden").run(program, inputs, probe=probe)
+    target = PynqTarget(overlay=overlay, verify=True)
+    runs = [target.run(program, inputs, probe=probe) for _ in range(2)]
+    assert compare(golden, runs[0]).equal
+    assert compare(*runs).equal
+
+
+@pytest.mark.parametrize("kind", ["send_error", "receive_error", "send_stalls", "receive_stalls"])
+def test_faults_are_reported_and_overcome(small, overlay, kind):
+    program = small.program_of([30, 24, 10])
+    inputs = small.inputs_of(program)
+    clock = small.Ticks()
+    link = DmaTransport(
+        overlay.mmio,
+        overlay.dma,
+        overlay.allocate,
+        timeout=0.05,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    image = read_image(program.image)
+    driver = Driver(link, image.params)
+    driver.load(image)
+    overlay.board.inject(Fault(kind=kind, transfer=1, at=1))
+    error = StalledError if kind.endswith("stalls") else BackendError
+    with pytest.raises(error):
+        driver.run(inputs)
+    overlay.board.inject(None)
+    driver.load(image)
+    golden = get_target("golden").run(program, inputs)
+    for name, spikes in driver.run(inputs).spikes.items():
+        np.testing.assert_array_equal(spikes, golden.spikes[name])
