@@ -141,7 +141,7 @@ def count_events(
         key = (edge.source, first)
         if key not in known:
             known[key] = repeats * _count_by_source(frames.reshape(-1, frames.shape[2]))
-        totals["events"] += int(known[key].sum())
+        totals["events"] += int(np.add.reduce(known[key]))
         totals["sops"] += int(known[key] @ edge.fan_out)
     return totals
 
@@ -167,5 +167,5 @@ def _count_by_source(events: NDArray[Any]) -> NDArray[np.int64]:
     for start in range(0, len(events), _BYTE):
         part = events[start : start + _BYTE]
         is_sent = part if part.dtype == np.bool_ else part != 0
-        total += is_sent.view(np.uint8).sum(axis=0, dtype=np.uint8)
+        total += np.add.reduce(is_sent.view(np.uint8), axis=0, dtype=np.uint8)
     return total

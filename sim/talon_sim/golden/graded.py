@@ -74,6 +74,7 @@ class GradedWindows:
                 highest_values(multiplier, int(population.threshold[0])),
             )
         )
+        self._has_offset = bool(np.any(self._offset))
         self._shape = (shape[0], shape[1] // rows, shape[2] // columns)
 
     @staticmethod
@@ -100,12 +101,10 @@ class GradedWindows:
             How many neurons had a payload that is not zero.
         """
         frames, windows = (values.reshape(-1, values.shape[2]) for values in (events, out))
-        silent = np.zeros((1, *self._shape), np.float32)
         n_sent = 0
         for part, found in self._synapses.sums(frames, packed=True):
-            count = len(frames[part])
-            none = np.broadcast_to(silent, (count, self._n_phases, *self._shape))
-            sums = none if found is None else found.reshape(none.shape)
+            shape = (len(frames[part]), self._n_phases, *self._shape)
+            sums = np.zeros(shape, np.float32) if found is None else found.reshape(shape)
             n_sent += self.write(sums, windows[part])
         return n_sent
 
@@ -121,7 +120,8 @@ class GradedWindows:
         best = np.maximum(sums[:, 0], sums[:, -1])
         for phase in range(1, self._n_phases - 1):
             np.maximum(best, sums[:, phase], out=best)
-        np.add(best, self._offset, out=best)
+        if self._has_offset:
+            np.add(best, self._offset, out=best)
         np.minimum(best, self._highest, out=best)
         np.maximum(best, 0, out=best)
         np.multiply(best, self._multiplier, out=best)
@@ -159,6 +159,8 @@ def highest_values(multiplier: IntArray, largest: int) -> NDArray[np.float32]:
 
 
 def _by_channel(values: NDArray[Any]) -> NDArray[Any]:
-    """Return maps (C, H, W), as (C, 1, 1) where each has one value."""
+    """Return maps (C, H, W), as (C, 1, 1) where each has one value, as one number where all do."""
+    if values.size and (values == values[0, 0, 0]).all():
+        return values[0, 0, 0].reshape(())
     first = values[:, :1, :1]
     return first if (values == first).all() else values

@@ -6,14 +6,14 @@ feedback is stepped timestep by timestep. Nothing here rounds: ``synapses`` and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.compiler.network import IntArray, IntNetwork
-from talon_sim.golden.arrays import Arrays, arrays_for, potentials_of, spikes_of
+from talon.compiler.network import IntArray, IntNetwork, Population
+from talon_sim.golden.arrays import Arrays, Slots, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
 from talon_sim.golden.edges import count_events, count_nonzero, distinct, in_parts
 from talon_sim.golden.fast import fast_engine, wants_kernels
@@ -47,6 +47,9 @@ class GoldenModel:
         self._fast = fast
         self._plan = plan_of(network)
         self._engines: dict[bool, Engine] = {}
+        self._slots = {probe: Slots(network, probe=probe) for probe in (False, True)}
+        self._ports = {port.name: port for port in network.inputs}
+        self._constant = {name for name in self._ports if _holds(network, name)}
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
         """Run all samples from a state of zero.
@@ -66,21 +69,17 @@ class GoldenModel:
             although all its projections hold what arrives in timestep 0.
         """
         n_steps, n_samples, n_sent = self._check_inputs(inputs)
-        observed = self._observed(probe)
-        arrays = arrays_for(self.network, dict(inputs), observed=observed, probe=probe)
+        slots = self._slots[probe]
+        arrays = slots.arrays(dict(inputs), n_steps, n_samples)
         engine = self._engine_for(n_steps * n_samples)
-        # Products of whole numbers are never invalid, but some kernels of OpenBLAS leave the flag
-        # set by what stands beside their operands (numpy issue 24067).
-        with np.errstate(invalid="ignore"):
-            counters, of_populations = engine.run(arrays)
-        edges = [edge for into in engine.edges.values() for edge in into]
-        counters |= count_events(edges, arrays.sent, n_sent | of_populations)
+        counters, of_populations = engine.run(arrays)
+        counters |= count_events(engine.every_edge, arrays.sent, n_sent | of_populations)
         return Trace(
             target="golden",
             n_steps=n_steps,
             n_samples=n_samples,
-            spikes=self._spikes(arrays, observed, probe),
-            potentials=self._potentials(arrays, observed, probe),
+            spikes=_spikes(arrays, slots.observed, probe),
+            potentials=_potentials(arrays, slots.observed, probe),
             counters=counters,
         )
 
@@ -92,36 +91,11 @@ class GoldenModel:
             self._engines[is_fast] = make(self.network, self._plan)
         return self._engines[is_fast]
 
-    def _spikes(
-        self, arrays: Arrays, observed: set[str], probe: bool
-    ) -> dict[str, NDArray[np.bool_ | np.uint8]]:
-        """Return who fired; the host gets no spikes of graded outputs, but their values."""
-        return {
-            p.name: spikes_of(p, arrays.own[p.name])
-            for p in self.network.populations
-            if p.name in observed
-            and (p.kind in ("spike", "count") or (probe and p.kind == "graded"))
-        }
-
-    def _potentials(
-        self, arrays: Arrays, observed: set[str], probe: bool
-    ) -> dict[str, NDArray[np.int32]]:
-        return {
-            p.name: potentials_of(p, arrays)
-            for p in self.network.populations
-            if p.name in observed and (probe or p.kind not in ("spike", "count"))
-        }
-
-    def _observed(self, probe: bool) -> set[str]:
-        if probe:
-            return {p.name for p in self.network.populations}
-        return {output.population for output in self.network.outputs}
-
     def _check_inputs(self, inputs: Mapping[str, IntArray]) -> tuple[int, int, dict[str, int]]:
         """Return T, B, and how many payloads that are not zero distinct frames of inputs have."""
         n_sent: dict[str, int] = {}
-        ports = {port.name: port for port in self.network.inputs}
-        if set(inputs) != set(ports):
+        ports = self._ports
+        if inputs.keys() != ports.keys():
             raise ValueError(f"Inputs must be {sorted(ports)}, not {sorted(inputs)}")
         shape = next(iter(inputs.values())).shape[:2]
         for name, port in ports.items():
@@ -136,28 +110,54 @@ class GoldenModel:
             low = -port.payload_max if port.signed else 0
             frames = distinct(payload)
             n_sent[name] = 0
+            are_flags = frames.dtype.itemsize == 1 and port.payload_max == 1 and not port.signed
             for part in in_parts(frames):  # each is read once from memory
                 if not _is_within(part, low, port.payload_max):
                     raise ValueError(
                         f"Input {name!r} payloads must be between {low} and {port.payload_max}, "
                         f"not {frames.min()} to {frames.max()}"
                     )
-                is_bytes = part.dtype.itemsize == 1 and port.payload_max == 1 and not port.signed
-                n_sent[name] += count_nonzero(part.view(np.bool_) if is_bytes else part)
-            self._check_constant(name, frames)
+                n_sent[name] += count_nonzero(part.view(np.bool_) if are_flags else part)
+            if name in self._constant:
+                _check_constant(name, frames)
         return *shape, n_sent
 
-    def _check_constant(self, name: str, frames: NDArray[Any]) -> None:
-        """Require one frame of an input that is sent in timestep 0 alone."""
-        holds = [p.hold for p in self.network.projections if p.source == name]
-        if not holds or not all(holds):
-            return
-        changed = np.flatnonzero((frames != frames[:1]).any(axis=(1, 2)))
-        if len(changed):
-            raise ValueError(
-                f"Input {name!r} must be the same in all timesteps, since all its projections "
-                f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
-            )
+
+def _spikes(
+    arrays: Arrays, observed: Sequence[Population], probe: bool
+) -> dict[str, NDArray[np.bool_ | np.uint8]]:
+    """Return who fired; the host gets no spikes of graded outputs, but their values."""
+    return {
+        p.name: spikes_of(p, arrays.own[p.name])
+        for p in observed
+        if p.kind in ("spike", "count") or (probe and p.kind == "graded")
+    }
+
+
+def _potentials(
+    arrays: Arrays, observed: Sequence[Population], probe: bool
+) -> dict[str, NDArray[np.int32]]:
+    return {
+        p.name: potentials_of(p, arrays)
+        for p in observed
+        if probe or p.kind not in ("spike", "count")
+    }
+
+
+def _holds(network: IntNetwork, name: str) -> bool:
+    """Tell whether an input is sent in timestep 0 alone: all its projections hold it."""
+    holds = [p.hold for p in network.projections if p.source == name]
+    return bool(holds) and all(holds)
+
+
+def _check_constant(name: str, frames: NDArray[Any]) -> None:
+    """Require one frame of an input that is sent in timestep 0 alone."""
+    changed = np.flatnonzero((frames != frames[:1]).any(axis=(1, 2)))
+    if len(changed):
+        raise ValueError(
+            f"Input {name!r} must be the same in all timesteps, since all its projections "
+            f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
+        )
 
 
 def _is_within(frames: NDArray[Any], low: int, high: int) -> bool:

@@ -136,6 +136,9 @@ class Neurons:
         steps = min(len(drive), self._memory)
         if max(bound, self._floor) + self._reach * steps < numerics.V_MAX:
             return True
+        largest = max(drive.max(), -drive.min())
+        if max(bound, self._floor) + largest * steps < numerics.V_MAX:
+            return True
         frames = drive.reshape(len(drive), -1)
         for largest in np.maximum(frames.max(axis=1), -frames.min(axis=1)).tolist():
             bound = max(bound * self._decay, self._floor) + largest

@@ -131,6 +131,13 @@ class NumpyEngine(Engine):
             p.name: GradedWindows.of(p, _weights_into(network, p.name)) for p in network.populations
         }
 
+    def run(self, arrays: Arrays) -> tuple[dict[str, int], dict[str, int]]:
+        """Run all samples of ``arrays``; see ``Engine.run``."""
+        # Products of whole numbers are never invalid, but some kernels of OpenBLAS leave the flag
+        # set by what stands beside their operands (numpy issue 24067).
+        with np.errstate(invalid="ignore"):
+            return super().run(arrays)
+
     def _starter(self, arrays: Arrays) -> Starter:
         def start(population: Population, samples: range, members: frozenset[str]) -> Stage:
             name = population.name

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from talon_sim.golden.edges import Edge, is_held
 from talon_sim.golden.order import Plan
 
 Sums = NDArray[Any]
+
+_NOBODY: frozenset[str] = frozenset()
 
 _STATES = 1 << 15
 """Neurons times samples that run at a time: their state stays near."""
@@ -167,6 +170,19 @@ class Stage(ABC):
         """Advance the neurons by these timesteps, given their sums."""
 
 
+class Done(Protocol):
+    """What a run of a population for some samples counts."""
+
+    population: Population
+    spikes: int
+    saturations: int
+
+    @property
+    def updates(self) -> int:
+        """Number of updates of all timesteps."""
+        ...
+
+
 Starter = Callable[[Population, range, frozenset[str]], Stage]
 """Starts a population for some samples, with the members of its cycle, or none."""
 
@@ -183,7 +199,15 @@ class Engine(ABC):
     edges: dict[str, list[Edge]]
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+        self._plan = [
+            (populations, frozenset(p.name for p in populations) if is_cyclic else _NOBODY)
+            for populations, is_cyclic in plan
+        ]
+
+    @cached_property
+    def every_edge(self) -> list[Edge]:
+        """All projections, ready to run."""
+        return [edge for into in self.edges.values() for edge in into]
 
     def run(self, arrays: Arrays) -> tuple[dict[str, int], dict[str, int]]:
         """Run all samples of ``arrays``.
@@ -198,22 +222,31 @@ class Engine(ABC):
         counters = {"spikes": 0, "updates": 0, "saturations": 0}
         n_sent: dict[str, int] = {}
         start = self._starter(arrays)
-        for populations, is_cyclic in self._plan:
-            members = frozenset(p.name for p in populations) if is_cyclic else frozenset[str]()
-            for samples in self._blocks(populations, arrays):
-                stages = [start(p, samples, members) for p in populations]
-                if is_cyclic:
-                    _run_together(stages)
-                else:
-                    stages[0].run()
-                for stage in stages:
-                    counters["spikes"] += stage.spikes
-                    counters["updates"] += stage.updates
-                    counters["saturations"] += stage.saturations
-                    if stage.population.pool is None:
-                        name = stage.population.name
-                        n_sent[name] = n_sent.get(name, 0) + stage.spikes
+        for populations, members in self._plan:
+            for done in self._run(populations, members, arrays, start):
+                counters["spikes"] += done.spikes
+                counters["updates"] += done.updates
+                counters["saturations"] += done.saturations
+                if done.population.pool is None:
+                    name = done.population.name
+                    n_sent[name] = n_sent.get(name, 0) + done.spikes
         return counters, n_sent
+
+    def _run(
+        self,
+        populations: Sequence[Population],
+        members: frozenset[str],
+        arrays: Arrays,
+        start: Starter,
+    ) -> Iterable[Done]:
+        """Run a stage of the plan, some samples after the other; yield what has been done."""
+        for samples in self._blocks(populations, arrays):
+            stages = [start(p, samples, members) for p in populations]
+            if members:
+                _run_together(stages)
+            else:
+                stages[0].run()
+            yield from stages
 
     def _blocks(self, populations: Sequence[Population], arrays: Arrays) -> Iterable[range]:
         """Yield as many samples at a time as the states of the widest population leave room for."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from talon.compiler.kernel import Kernel
-from talon.compiler.network import Population, Projection
+from talon.compiler.network import (
+    InputPort,
+    IntNetwork,
+    OutputPort,
+    Pool,
+    Population,
+    Projection,
+)
 from talon.testing import random_map_network, random_map_payloads
 from talon.testing.kernels import conv_kernel
 from talon_sim.golden import GoldenModel
@@ -15,9 +24,10 @@ from talon_sim.trace import compare
 
 pytest.importorskip("numba", reason="the extra [fast] is not installed")
 
+from talon_sim.golden.fast.alone import Alone
+from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.stages import FastStage
 from talon_sim.golden.fast.synapses import Layout, add_events, synapses_of
-from talon_sim.golden.fast.vectors import LANES
 
 
 def population(shape) -> Population:
@@ -73,7 +83,10 @@ def payloads(rng, kind, n_frames, n_source, density):
 @pytest.mark.parametrize("density", [0.0, 0.08, 1.0])
 @pytest.mark.parametrize(
     ("n_target", "n_source", "n_frames"),
-    [(1, 1, 1), (16, 64, 4), (10, 131, 3), (33, 65, 35), (128, 784, 6), (3, 200, 66)],
+    [
+        *((1, 1, 1), (16, 64, 4), (10, 131, 3), (33, 65, 35), (128, 784, 6), (3, 200, 66)),
+        *((250, 600, 5), (32, 40, 10), (48, 7, 12), (20, 30, 41)),
+    ],
 )
 def test_matrices(kind, density, n_target, n_source, n_frames):
     rng = np.random.default_rng(n_source)
@@ -122,7 +135,60 @@ def test_a_stage_in_one_call_is_the_stage_step_by_step(seed, monkeypatch):
     monkeypatch.setattr(FastStage, "room", 40)  # a few timesteps of a sample
     pieces = GoldenModel(network, fast=True).run(inputs, probe=seed % 3 > 0)
     monkeypatch.setattr(FastStage, "run_alone", lambda self: False)
+    monkeypatch.setattr(Alone, "can_run", lambda self, arrays: False)
     steps = GoldenModel(network, fast=True).run(inputs, probe=seed % 3 > 0)
     for other in (pieces, steps):
         assert compare(whole, other).equal
         assert whole.counters == other.counters
+
+
+@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("n_target", [10, 250])
+def test_rows_of_more_events_than_16_bits_hold(weight, n_target):
+    events = (np.arange(1200) % 2).astype(np.uint8).reshape(1, 1, -1)
+    weights = np.full((n_target, 1200), weight, np.int8)
+    found, way = sums_of(weights, events, (n_target,), is_binary=True)
+    assert way == "rows"
+    assert (found == 600 * weight).all()
+
+
+@pytest.mark.parametrize("is_uniform", [True, False])
+@pytest.mark.parametrize("n_out", [1, 5, 16, 20, 40])
+@pytest.mark.parametrize(
+    ("size", "window", "padding"),
+    [((8, 8), (2, 2), 1), ((34, 40), (2, 2), 1), ((9, 12), (3, 1), 1), ((7, 10), (1, 3), 0)],
+)
+def test_windows_of_a_product_are_those_of_numpy(n_out, size, window, padding, is_uniform):
+    rng = np.random.default_rng(n_out)
+    taps = rng.integers(-128, 128, (3, 3, 2, n_out)).astype(np.int8)
+    kernel = conv_kernel(taps, size, padding=(padding, padding))
+    rows, columns = (n - n % k for n, k in zip(kernel.target_shape[1:], window, strict=True))
+    kernel = Kernel(taps=taps, rows=kernel.rows[:rows], columns=kernel.columns[:columns])
+    channel = np.repeat(np.arange(n_out), rows * columns).astype(np.int32)
+    graded = replace(
+        population((n_out, rows, columns)),
+        kind="graded",
+        threshold=np.full(len(channel), 255, np.int32),
+        v_reset=0 * channel if is_uniform else channel * 37 - 300,
+        decay=0 * channel + 300 if is_uniform else (channel + 1) % 5 * 200,
+        pool=Pool(kind="max", size=window),
+    )
+    sink = replace(population((3,)), name="out", reset="zero", threshold=np.full(3, 900, np.int32))
+    weight = rng.integers(-1, 2, (3, graded.n_sent)).astype(np.int8)  # no sum may wrap
+    network = IntNetwork(
+        inputs=(InputPort(name="x", shape=(2, *size), scale=1.0, payload_max=255),),
+        populations=(graded, sink),
+        projections=(
+            Projection(source="x", target="a", delay=0, weight=kernel, form="map"),
+            Projection(source="a", target="out", delay=0, weight=weight, form="dense"),
+        ),
+        outputs=(OutputPort(name="y", population="out", shape=(3,), kind="spike"),),
+    )
+    inputs = {"x": rng.integers(0, 256, (3, 2, 2 * size[0] * size[1])).astype(np.uint8)}
+    for probe in (False, True):
+        fast, numpy = (
+            GoldenModel(network, fast=choice).run(inputs, probe=probe) for choice in (True, False)
+        )
+        assert compare(fast, numpy).equal
+        assert fast.counters == numpy.counters
+    assert fast.counters["spikes"] > 0

@@ -11,47 +11,54 @@ import numpy as np
 
 from talon_sim.golden.fast.active import ROOM, list_active
 from talon_sim.golden.fast.compiled import compiled
-from talon_sim.golden.fast.vectors import (
-    LANES,
-    add_1,
-    add_2,
-    add_4,
-    add_8,
-    add_weighted,
-    prefetch,
-)
+from talon_sim.golden.fast.llvm import LANES
+from talon_sim.golden.fast.registers import MOST_ROWS, gather_1, gather_2, gather_4, gather_8
+from talon_sim.golden.fast.vectors import add_1, add_2, add_4, add_8, add_weighted, prefetch
 
 _LANES = np.uint64(LANES)
-_ONE, _TWO, _EIGHT = np.uint64(1), np.uint64(2), np.uint64(8)
+_ONE, _TWO, _FOUR, _EIGHT = (np.uint64(n) for n in (1, 2, 4, 8))
+_MOST_ROWS = np.uint64(MOST_ROWS)
 _LINE = np.uint64(64)
 """Bytes of a line of the cache."""
 
 
 @compiled
 def add_rows(events, t0, t1, b0, b1, weights, length, n, is_binary, acc):
-    """Add the row of ``weights`` (n_source + 1, ``length``, flat) of each event to ``n`` targets.
-
-    The last row is zero: it fills up groups of eight.
-    """
+    """Add the row of ``weights`` (n_source, ``length``, flat) of each event to ``n`` targets."""
     active = np.empty(events.shape[2] + ROOM, np.uint32)
-    width, none = np.uint64(length), np.uint32(events.shape[2])
-    n_blocks, zero = width // _LANES, np.uint64(0)
+    width = np.uint64(length)
+    n_blocks = width // _LANES
     to = np.uint64(0)
     for t in range(t0, t1):
         for b in range(b0, b1):
             row = events[t, b]
             count = list_active(row, active)
             if is_binary:
-                for k in range(count, count + _EIGHT):
-                    active[k] = none
-                for k in range(zero, count, _EIGHT):
-                    add_8(acc, to, weights, active, k, width, zero, n_blocks)
+                for k in range(np.uint64(0), count, _MOST_ROWS):
+                    _gather(acc, to, weights, active, k, min(count - k, _MOST_ROWS), width)
             else:
                 for k in range(count):
                     source = np.uint64(active[k])
                     payload = np.int16(row[source])
                     add_weighted(acc, to, weights, source * width, payload, n_blocks)
             to += np.uint64(n)
+
+
+@compiled
+def _gather(acc, to, weights, active, k, count, width):
+    """Add whole rows of ``width`` values, as many blocks at a time as there are registers for."""
+    at = np.uint64(0)
+    while width - at >= _EIGHT * _LANES:
+        gather_8(acc, to + at, weights, active, k, count, width, at)
+        at += _EIGHT * _LANES
+    if width - at >= _FOUR * _LANES:
+        gather_4(acc, to + at, weights, active, k, count, width, at)
+        at += _FOUR * _LANES
+    if width - at >= _TWO * _LANES:
+        gather_2(acc, to + at, weights, active, k, count, width, at)
+        at += _TWO * _LANES
+    if width > at:
+        gather_1(acc, to + at, weights, active, k, count, width, at)
 
 
 @compiled
@@ -116,7 +123,7 @@ def add_windows(
 def _add_together(acc, to, taps, channels, m, width, shift, n_blocks):
     """Add the taps of ``m`` channels, eight at a time."""
     c = np.uint64(0)
-    while m > c + np.uint64(4):
+    while m > c + _FOUR:
         add_8(acc, to, taps, channels, c, width, shift, n_blocks)
         c += _EIGHT
     if m > c + _TWO:

@@ -12,7 +12,7 @@ import numpy as np
 
 from talon.arch import numerics
 from talon_sim.golden.fast.compiled import compiled
-from talon_sim.golden.fast.sending import record, send
+from talon_sim.golden.fast.sending import record, room_for, send
 
 V_MIN, V_MAX = float(numerics.V_MIN), float(numerics.V_MAX)
 LOWEST, HIGHEST = np.int32(numerics.V_MIN), np.int32(numerics.V_MAX)
@@ -36,7 +36,7 @@ def fire(
     own, sent = out
     n = np.uint64(v.shape[1])
     fired = np.empty(n, np.uint8)
-    line = np.empty(shape[1] * shape[2] if sent.size else 0, np.uint8)
+    room = room_for(shape, pool)
     n_spikes, n_clamped = 0, 0
     for b in range(b0, b1):
         state, given = v[b - b0], base[b - b0 if len(base) > 1 else 0]
@@ -60,7 +60,7 @@ def fire(
             if own.size:
                 record(fired, shape, own[t, b])
             if sent.size:
-                send(fired, shape, pool, line, sent[t, b])
+                send(fired, shape, pool, room, sent[t, b])
     return n_spikes, n_clamped
 
 
@@ -130,7 +130,7 @@ def advance(
     n = v.shape[1]
     has_current = len(i_factor) > 0
     fired = np.empty(n, np.uint8)
-    line = np.empty(shape[1] * shape[2], np.uint8)
+    room = room_for(shape, pool)
     n_spikes, n_clamped = 0, 0
     for b in range(b0, b1):
         given, at = base[b - b0 if len(base) > 1 else 0], b - b0
@@ -173,7 +173,7 @@ def advance(
             if own.size:
                 record(fired, shape, own[t, b])
             if sent.size and fires:
-                send(fired, shape, pool, line, sent[t, b])
+                send(fired, shape, pool, room, sent[t, b])
     return n_spikes, n_clamped
 
 
@@ -189,7 +189,7 @@ def count(
     own, sent = out
     n = v.shape[1]
     counts = np.empty(n, np.uint8)
-    line = np.empty(shape[1] * shape[2], np.uint8)
+    room = room_for(shape, pool)
     n_fired, n_clamped = 0, 0
     for b in range(b0, b1):
         given, at = base[b - b0 if len(base) > 1 else 0], b - b0
@@ -213,5 +213,5 @@ def count(
             if own.size:
                 record(counts, shape, own[t, b])
             if sent.size:
-                send(counts, shape, pool, line, sent[t, b])
+                send(counts, shape, pool, room, sent[t, b])
     return n_fired, n_clamped

@@ -13,8 +13,9 @@ from talon_sim.golden.fast.adding import add_lists, add_picked, add_rows, add_wi
 from talon_sim.golden.fast.compiled import compiled
 from talon_sim.golden.fast.firing import advance, count, fire
 from talon_sim.golden.fast.grading import grade, grade_windows
+from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.multiplying import multiply_rows, multiply_windows
-from talon_sim.golden.fast.vectors import LANES
+from talon_sim.golden.fast.windowed import multiply_and_grade
 
 
 @compiled
@@ -45,11 +46,12 @@ def run_stage(
     """
     n = base.shape[1]
     n_spikes, n_clamped = 0, 0
-    block = max(1, min(b1 - b0, room // (n * max(1, n_steps))))
-    chunk = max(1, min(n_steps, room // (n * block)))
-    if own is not None:
-        chunk = 1
-        block = max(1, min(b1 - b0, room // n))
+    if map_product is not None and grading_windows is not None:
+        n_spikes += multiply_and_grade(events, n_steps, b0, b1, map_product, grading_windows)
+        return n_spikes, n_clamped
+    # Events of many samples lie side by side, as far as their neurons' state stays near.
+    block = max(1, min(b1 - b0, room // (2 * n)))
+    chunk = 1 if own is not None else max(1, min(n_steps, room // (n * block)))
     buffer = np.zeros(chunk * block * n + LANES, np.int32)
     for first in range(b0, b1, block):
         last = min(first + block, b1)

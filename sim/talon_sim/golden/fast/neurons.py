@@ -46,6 +46,7 @@ class FiringNeurons:
 
     def __init__(self, population: Population, layout: Layout, *, reach: float) -> None:
         self._bounds = Neurons(population, reach=reach)
+        self._easy: dict[int, bool] = {}
         order = layout.order
         bias = population.bias if population.i_bias is None else population.i_bias
         self.base: Sums = bias[order].astype(np.int32)[np.newaxis]
@@ -77,6 +78,12 @@ class FiringNeurons:
         columns = (self._level, self._threshold, self._factor, self._v_reset)
         self._is_uniform = all(bool((values == values[0]).all()) for values in columns)
 
+    def _is_easy_for(self, n_steps: int) -> bool:
+        """Tell whether parameters are one number each and nothing saturates in so many steps."""
+        if n_steps not in self._easy:
+            self._easy[n_steps] = self._is_uniform and self._bounds.is_safe_for(n_steps)
+        return self._easy[n_steps]
+
     def at_rest(self, n_samples: int) -> States:
         """Return the states of so many samples before the first timestep."""
         v = np.zeros((n_samples, len(self._level)), np.int32)
@@ -89,8 +96,7 @@ class FiringNeurons:
         del base
         levels = (self._level, self._threshold, self._factor, self._v_reset)
         if self._is_plain:
-            is_easy = self._is_uniform and self._bounds.is_safe_for(n_steps)
-            rule = (self._rule[0], is_easy, self.frac)
+            rule = (self._rule[0], self._is_easy_for(n_steps), self.frac)
             return "firing", (*levels, rule, *self._map, out.bytes, out.recorded)
         rest = (self._bias, self._i_factor, self._rule, *self._map, out.bytes, out.recorded)
         return "advancing", (*levels, *rest)

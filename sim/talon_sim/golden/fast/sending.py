@@ -6,7 +6,8 @@ import numpy as np
 
 from talon.arch import numerics
 from talon_sim.golden.fast.compiled import compiled
-from talon_sim.golden.fast.vectors import LANES, take_larger
+from talon_sim.golden.fast.llvm import LANES
+from talon_sim.golden.fast.vectors import take_larger, transpose
 
 _LANES = np.uint64(LANES)
 PAYLOAD_MAX = numerics.PAYLOAD_MAX
@@ -16,27 +17,38 @@ MAX, SUM = 1, 2
 
 
 @compiled
-def send(values, shape, pool, line, out):
+def send(values, shape, pool, room, out):
     """Write what windows of bytes send, in the order (O, P, Q).
 
-    ``line`` has room for a row.
+    ``room`` is for a row of neurons, and behind it for all that is sent.
     """
     n_rows, n_columns, n_channels = shape
     kind, height, width = pool
     n, n_p, n_q = np.uint64(n_channels), np.uint64(n_rows // height), np.uint64(n_columns // width)
     length = np.uint64(n_columns) * n
+    line, sent = room[:length], room[length:]
     for p in range(n_p):
-        first = p * np.uint64(height) * length
+        first, to = p * np.uint64(height) * length, p * n_q * n
         if kind == SUM:
-            for o in range(n):
-                for q in range(n_q):
+            for q in range(n_q):
+                for o in range(n):
                     at = first + q * np.uint64(width) * n + o
                     total = _sum_of(values, at, length, n, height, width)
-                    out[(o * n_p + p) * n_q + q] = min(total, PAYLOAD_MAX)
+                    sent[to + q * n + o] = min(total, PAYLOAD_MAX)
         else:
             largest_rows(values, first, length, height, line)
-            largest_columns(line, n, n_q, width, line)
-            turn(line, n, n_q, out, p * n_q, n_p * n_q)
+            largest_columns(line, n, n_q, width, sent[to : to + n_q * n])
+    turn(sent, n_p * n_q, n, out)
+
+
+@compiled
+def room_for(shape, pool):
+    """Return the room that ``send`` needs: a row of neurons, and all that is sent."""
+    n_rows, n_columns, n_channels = shape
+    _, height, width = pool
+    return np.empty(
+        n_columns * n_channels + (n_rows // height) * (n_columns // width) * n_channels, np.uint8
+    )
 
 
 @compiled
@@ -89,22 +101,25 @@ def largest_columns(line, n, n_q, width, best):
 
 
 @compiled
-def turn(line, n, n_q, out, at, stride):
-    """Write a row (Q, O) to ``out[o * stride + at:]``."""
-    for o in range(n):
-        to = o * stride + at
-        for q in range(n_q):
-            out[to + q] = line[q * n + o]
+def record(values, shape, out):
+    """Write values of a map in the order (O, P, Q)."""
+    turn(values, np.uint64(shape[0] * shape[1]), np.uint64(shape[2]), out)
 
 
 @compiled
-def record(values, shape, out):
-    """Write values of a map in the order (O, P, Q)."""
-    n_places, n_channels = np.uint64(shape[0] * shape[1]), np.uint64(shape[2])
-    if n_places == 1:
-        for o in range(n_channels):
+def turn(values, n_places, n, out):
+    """Write values (places, n) to ``out`` (n, places); of bytes, in squares of 16 if they fit."""
+    if n_places == np.uint64(1):
+        for o in range(n):
             out[o] = values[o]
-        return
-    for o in range(n_channels):
-        for place in range(n_places):
-            out[o * n_places + place] = values[place * n_channels + o]
+    elif values.itemsize == 1 and n >= _LANES and n_places >= _LANES:
+        for o in range(np.uint64(0), n, _LANES):
+            channel = min(o, n - _LANES)  # the last square may overlap the one before
+            for k in range(np.uint64(0), n_places, _LANES):
+                place = min(k, n_places - _LANES)
+                to = channel * n_places + place
+                transpose(values, place * n + channel, n, out, to, n_places)
+    else:
+        for o in range(n):
+            for place in range(n_places):
+                out[o * n_places + place] = values[place * n + o]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.arrays import Arrays
 from talon_sim.golden.edges import Edge, edges_of, is_held
-from talon_sim.golden.fast.fused import run_stage
+from talon_sim.golden.fast.alone import Alone, out_of
+from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.neurons import (
     AnyNeurons,
     CountingNeurons,
     FiringNeurons,
     GradedNeurons,
-    Out,
     TableNeurons,
     advance,
 )
@@ -31,19 +31,9 @@ from talon_sim.golden.fast.synapses import (
     ends_of,
     synapses_of,
 )
-from talon_sim.golden.fast.vectors import LANES
 from talon_sim.golden.order import Plan
 from talon_sim.golden.reach import drive_reach
-from talon_sim.golden.stages import Engine, Stage, Starter
-
-_WAYS: dict[str, Any] = dict.fromkeys(
-    [
-        *("events", "rows", "windows", "row_product", "map_product", "lists", "picked"),
-        *("own", "delay", "own_rows", "own_windows", "own_lists", "own_picked"),
-        *("states", "firing", "advancing", "counting", "grading", "grading_windows"),
-    ]
-)
-"""What ``run_stage`` takes after its base, in this order, none of it given."""
+from talon_sim.golden.stages import Done, Engine, Stage, Starter
 
 
 class FastStage(Stage):
@@ -57,23 +47,16 @@ class FastStage(Stage):
         edges: Sequence[Edge],
         neurons: AnyNeurons,
         arrays: Arrays,
-        events: dict[str, Events],
+        events: Mapping[str, Events],
         samples: range,
         members: frozenset[str],
     ) -> None:
         super().__init__(population, edges, arrays, samples, members)
-        name = population.name
         self._events = events
         self._neurons, self._states = neurons, neurons.at_rest(len(samples))
         self._base = neurons.base
         self._buffer = np.empty(0, np.int32)
-        own, sent = arrays.own.get(name), arrays.sent[name]
-        byte: Any = np.int16 if population.table is not None else np.uint8
-        self._out = Out(
-            None if own is None or population.kind == "readout" else own.view(byte),
-            None if population.pool is None else sent.view(byte),
-            arrays.potentials.get(name),
-        )
+        self._out = out_of(population, arrays)
         self._split()
 
     def run(self) -> None:
@@ -85,33 +68,12 @@ class FastStage(Stage):
         """Do so, also where the population feeds itself; tell whether it could be."""
         if self._late or not self.n_steps or not self.samples:
             return False
-        if isinstance(self._neurons, TableNeurons):  # tables are looked up by NumPy
+        alone = Alone.of(self.population, self._neurons, self._outer, self._inner)
+        if alone is None:
             return False
-        ways = self._ways()
-        if ways is None:
-            return False
-        name, ways[name] = self._way()
-        ways["states"] = self._states or None
-        given = (self.n_steps, self.samples.start, self.samples.stop, self.room, self._base)
-        n_spikes, n_clamped = run_stage(*given, *ways.values())
-        self._count(int(n_spikes), int(n_clamped))
+        given = (self.n_steps, self.room, self._base, self._states, self._out)
+        self._count(*alone.run(self._events, self.samples, *given))
         return True
-
-    def _ways(self) -> dict[str, Any] | None:
-        """Return how ``run_stage`` adds events, or None where edges are more than it takes."""
-        ways = dict(_WAYS)
-        if max(len(self._outer), len(self._inner)) > 1 or (self._inner and self.population.once):
-            return None
-        for edge in self._outer:
-            if not self._is_needed_always(edge):
-                return None
-            events = ways["events"] = self._events[edge.source]
-            name, ways[name] = edge.synapses.way(events[0, self.samples.start])
-        for edge in self._inner:
-            ways["own"], ways["delay"] = self._events[edge.source], edge.delay
-            name, arguments = edge.synapses.way(None)
-            ways[f"own_{name}"] = arguments
-        return ways
 
     def _held(self, edge: Edge) -> Sums:
         held = _sums_for(1, len(self.samples), self.population.n)
@@ -157,8 +119,8 @@ class FastEngine(Engine):
 
     def __init__(self, network: IntNetwork, plan: Plan) -> None:
         super().__init__(plan)
-        self._signed = {port.name for port in network.inputs if port.signed}
-        self._signed |= {p.name for p in network.populations if p.table is not None}
+        self.signed = {port.name for port in network.inputs if port.signed}
+        self.signed |= {p.name for p in network.populations if p.table is not None}
         layouts = {p.name: Layout(p, _kernels_into(network, p.name)) for p in network.populations}
         self.edges = edges_of(
             network,
@@ -167,22 +129,41 @@ class FastEngine(Engine):
             ),
         )
         reach = drive_reach(network)
-        self._neurons: dict[str, AnyNeurons] = {
+        self.neurons: dict[str, AnyNeurons] = {
             p.name: _neurons_of(p, layouts[p.name], reach[p.name]) for p in network.populations
         }
 
-    def _starter(self, arrays: Arrays) -> Starter:
-        events = {
-            name: _events_of(sent, name in self._signed) for name, sent in arrays.sent.items()
+        self._alone = {
+            p.name: self._alone_of(p, members) for stage, members in self._plan for p in stage
         }
 
-        def start(population: Population, samples: range, members: frozenset[str]) -> Stage:
-            name = population.name
-            return FastStage(
-                population, self.edges[name], self._neurons[name], arrays, events, samples, members
-            )
+    def _alone_of(self, population: Population, members: frozenset[str]) -> Alone | None:
+        """Return a population that one call runs, if no source sends one frame all the time."""
+        if len(members) > 1:
+            return None
+        edges = self.edges[population.name]
+        if any(edge.hold and not population.once for edge in edges):
+            return None
+        inner = [edge for edge in edges if edge.source in members]
+        outer = [edge for edge in edges if edge.source not in members]
+        return Alone.of(population, self.neurons[population.name], outer, inner)
 
-        return start
+    def _run(
+        self,
+        populations: Sequence[Population],
+        members: frozenset[str],
+        arrays: Arrays,
+        start: Starter,
+    ) -> Iterable[Done]:
+        """Run a stage of the plan: in one call where this can be told without looking closer."""
+        alone = self._alone[populations[0].name]
+        if alone is None or not alone.can_run(arrays):
+            return super()._run(populations, members, arrays, start)
+        assert isinstance(start, _Start)
+        return (alone.run_whole(arrays, start.events, FastStage.room),)
+
+    def _starter(self, arrays: Arrays) -> Starter:
+        return _Start(self, arrays)
 
     def _blocks(self, populations: Sequence[Population], arrays: Arrays) -> Iterable[range]:
         """Yield all samples at once where one call runs them, since it makes blocks itself."""
@@ -191,6 +172,33 @@ class FastEngine(Engine):
         if n_samples and len(populations) == 1 and len(self.edges[name]) <= 2:
             return [range(n_samples)]
         return super()._blocks(populations, arrays)
+
+
+class _Start:
+    """Starts populations, given what a run has sent so far."""
+
+    def __init__(self, engine: FastEngine, arrays: Arrays) -> None:
+        self._engine, self._arrays = engine, arrays
+        self.events = _Sent(arrays.sent, engine.signed)
+
+    def __call__(
+        self, population: Population, samples: range, members: frozenset[str]
+    ) -> FastStage:
+        name = population.name
+        edges, neurons = self._engine.edges[name], self._engine.neurons[name]
+        return FastStage(population, edges, neurons, self._arrays, self.events, samples, members)
+
+
+class _Sent(dict[str, Events]):
+    """Payloads by source, as kernels take them, made when asked for."""
+
+    def __init__(self, sent: dict[str, NDArray[Any]], signed: set[str]) -> None:
+        super().__init__()
+        self._sent, self._signed = sent, signed
+
+    def __missing__(self, name: str) -> Events:
+        self[name] = events = _events_of(self._sent[name], name in self._signed)
+        return events
 
 
 def _neurons_of(population: Population, layout: Layout, reach: float) -> AnyNeurons:

@@ -12,7 +12,7 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.network import Population, Projection
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.fast import adding, multiplying
-from talon_sim.golden.fast.vectors import LANES
+from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.windows import Windows
 from talon_sim.golden.synapses import lists_of
 
@@ -66,13 +66,13 @@ class Rows:
         self._n, n_source = weight.shape
         self._is_binary = is_binary
         self._length = -(-self._n // LANES) * LANES
-        rows = np.zeros((n_source + 1, self._length), np.int8)
-        rows[:-1, : self._n] = weight[layout.order].T
+        rows = np.zeros((n_source, self._length), np.int8)
+        rows[:, : self._n] = weight[layout.order].T
         self._rows = rows.reshape(-1)
 
     @cached_property
     def _product(self) -> tuple[Any, ...]:
-        rows = self._rows.reshape(-1, self._length)[:-1]
+        rows = self._rows.reshape(-1, self._length)
         return (*multiplying.panels_of(rows), self._n)
 
     def way(self, frame: Frame | None) -> Way:

@@ -9,24 +9,29 @@ They trust their caller: indices are not checked, and arrays are contiguous.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
-LANES = 16
-"""Values of a block: runs of weights are filled up with zeros to whole blocks."""
-
-_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-_U64 = types.uint64
-
-
-def piece(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function for compiled code; ``make`` is given types, and returns what generates it."""
-    return intrinsic(make)
+from talon_sim.golden.fast.llvm import (
+    I8,
+    I16,
+    I32,
+    I64,
+    LANES,
+    U64,
+    add_to,
+    blocks,
+    load,
+    piece,
+    pointers,
+    splat,
+    stepped,
+    store,
+    widened,
+)
 
 
 @piece
@@ -35,12 +40,12 @@ def bits_of(typingctx: Any, values: Any, at: Any) -> Any:
     del typingctx, at
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (array,) = _pointers(context, builder, signature, args, 0)
-        loaded = _load(builder, array, args[1], _I8, 64)
+        (array,) = pointers(context, builder, signature, args, 0)
+        loaded = load(builder, array, args[1], I8, 64)
         is_set = builder.icmp_unsigned("!=", loaded, ir.Constant(loaded.type, None))
-        return builder.bitcast(is_set, _I64)
+        return builder.bitcast(is_set, I64)
 
-    return _U64(values, _U64), generate
+    return U64(values, U64), generate
 
 
 @piece
@@ -49,13 +54,13 @@ def list_bits(typingctx: Any, table: Any, byte: Any, first: Any, active: Any, at
     del typingctx, byte, first, at
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        numbers, to = _pointers(context, builder, signature, args, 0, 3)
-        row = builder.mul(args[1], ir.Constant(_I64, 8))
-        places = builder.zext(_load(builder, numbers, row, _I8, 8), ir.VectorType(_I32, 8))
-        _store(builder, builder.add(places, _splat(builder, args[2], 8)), to, args[4])
+        numbers, to = pointers(context, builder, signature, args, 0, 3)
+        row = builder.mul(args[1], ir.Constant(I64, 8))
+        places = builder.zext(load(builder, numbers, row, I8, 8), ir.VectorType(I32, 8))
+        store(builder, builder.add(places, splat(builder, args[2], 8)), to, args[4])
         return context.get_dummy_value()
 
-    return types.void(table, _U64, types.uint32, active, _U64), generate
+    return types.void(table, U64, types.uint32, active, U64), generate
 
 
 @piece
@@ -64,15 +69,15 @@ def prefetch(typingctx: Any, values: Any, at: Any) -> Any:
     del typingctx, at
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (array,) = _pointers(context, builder, signature, args, 0)
-        address = builder.bitcast(builder.gep(array, [args[1]]), _I8.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [address.type, _I32, _I32, _I32])
+        (array,) = pointers(context, builder, signature, args, 0)
+        address = builder.bitcast(builder.gep(array, [args[1]]), I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
         function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        read, near, data = (ir.Constant(_I32, value) for value in (0, 3, 1))
+        read, near, data = (ir.Constant(I32, value) for value in (0, 3, 1))
         builder.call(function, [address, read, near, data])
         return context.get_dummy_value()
 
-    return types.void(values, _U64), generate
+    return types.void(values, U64), generate
 
 
 def _adder_of(n_rows: int) -> Callable[..., Any]:
@@ -86,26 +91,26 @@ def _adder_of(n_rows: int) -> Callable[..., Any]:
         del typingctx, to, k, stride, shift, n_blocks
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            to, rows, listed = _pointers(context, builder, signature, args, 0, 2, 3)
+            to, rows, listed = pointers(context, builder, signature, args, 0, 2, 3)
             first = []
             for row in range(n_rows):
-                at = builder.gep(listed, [builder.add(args[4], ir.Constant(_I64, row))])
-                number = builder.zext(builder.load(at), _I64)
+                at = builder.gep(listed, [builder.add(args[4], ir.Constant(I64, row))])
+                number = builder.zext(builder.load(at), I64)
                 first.append(builder.add(builder.mul(number, args[5]), args[6]))
-            with _blocks(builder, args[7]) as at:
+            with blocks(builder, args[7]) as at:
                 parts = [
-                    _widened(builder, _load(builder, rows, builder.add(begin, at), _I8), _I16)
+                    widened(builder, load(builder, rows, builder.add(begin, at), I8), I16)
                     for begin in first
                 ]
                 while len(parts) > 1:
                     parts = [
                         builder.add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)
                     ]
-                _add_to(builder, parts[0], to, builder.add(args[1], at), signature.args[0])
+                add_to(builder, parts[0], to, builder.add(args[1], at), signature.args[0])
             return context.get_dummy_value()
 
         return (
-            types.void(sums, _U64, weights, active, _U64, _U64, _U64, _U64),
+            types.void(sums, U64, weights, active, U64, U64, U64, U64),
             generate,
         )
 
@@ -126,15 +131,48 @@ def add_weighted(
     del typingctx, to, at, payload, n_blocks
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, row = _pointers(context, builder, signature, args, 0, 2)
-        factor = _splat(builder, args[4], LANES)
-        with _blocks(builder, args[5]) as at:
-            weight = _load(builder, row, builder.add(args[3], at), _I8)
-            product = builder.mul(_widened(builder, weight, _I16), factor)
-            _add_to(builder, product, to, builder.add(args[1], at), signature.args[0])
+        to, row = pointers(context, builder, signature, args, 0, 2)
+        factor = splat(builder, args[4], LANES)
+        with blocks(builder, args[5]) as at:
+            weight = load(builder, row, builder.add(args[3], at), I8)
+            product = builder.mul(widened(builder, weight, I16), factor)
+            add_to(builder, product, to, builder.add(args[1], at), signature.args[0])
         return context.get_dummy_value()
 
-    return types.void(sums, _U64, weights, _U64, types.int16, _U64), generate
+    return types.void(sums, U64, weights, U64, types.int16, U64), generate
+
+
+@piece
+def transpose(
+    typingctx: Any, values: Any, at: Any, step: Any, out: Any, to: Any, out_step: Any
+) -> Any:
+    """Write the columns of 16 rows of 16 bytes as rows.
+
+    Those are ``values[at + i * step:]``, these are ``out[to + i * out_step:]``. All is read before
+    anything is written.
+    """
+    del typingctx, at, step, to, out_step
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        read, written = pointers(context, builder, signature, args, 0, 3)
+        _, at, step, _, to, out_step = args
+        rows = [load(builder, read, stepped(builder, at, step, i), I8) for i in range(LANES)]
+        for _ in range(4):  # each time rows that were 8 apart are interleaved
+            rows = [
+                builder.shuffle_vector(rows[i // 2], rows[i // 2 + LANES // 2], _zipped(i % 2))
+                for i in range(LANES)
+            ]
+        for i, row in enumerate(rows):
+            store(builder, row, written, stepped(builder, to, out_step, i))
+        return context.get_dummy_value()
+
+    return types.void(values, U64, U64, out, U64, U64), generate
+
+
+def _zipped(half: int) -> Any:
+    """Return which values two vectors give in turn, from their first or second half."""
+    places = [i // 2 + half * LANES // 2 + i % 2 * LANES for i in range(LANES)]
+    return ir.Constant(ir.VectorType(I32, LANES), places)
 
 
 @piece
@@ -146,143 +184,15 @@ def take_larger(
     kind, is_signed = ir.IntType(a.dtype.bitwidth), a.dtype.signed
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        written, *read = _pointers(context, builder, signature, args, 0, 2, 4)
+        written, *read = pointers(context, builder, signature, args, 0, 2, 4)
         compare = builder.icmp_signed if is_signed else builder.icmp_unsigned
-        with _blocks(builder, args[6]) as at:
+        with blocks(builder, args[6]) as at:
             one, other = (
-                _load(builder, array, builder.add(first, at), kind)
+                load(builder, array, builder.add(first, at), kind)
                 for array, first in zip(read, (args[3], args[5]), strict=True)
             )
             larger = builder.select(compare(">", one, other), one, other)
-            _store(builder, larger, written, builder.add(args[1], at))
+            store(builder, larger, written, builder.add(args[1], at))
         return context.get_dummy_value()
 
-    return types.void(out, _U64, a, _U64, b, _U64, _U64), generate
-
-
-@piece
-def multiply_4(
-    typingctx: Any, sums: Any, to: Any, step: Any, x: Any, at: Any, x_step: Any, offsets: Any,
-    n_pairs: Any, weights: Any, first: Any,
-) -> Any:  # fmt: skip
-    """Add products of four places and of one matrix for 16 targets.
-
-    To ``sums[to + p * step:]`` (int32) of each place ``p`` are added the products of
-    ``x[at + p * x_step + offset]`` and of the value after it (int16) with weights (int8), for the
-    offsets (int64) of all pairs, of which there is one at least. ``weights[first:]`` has for each
-    pair two weights for each of the targets.
-    """
-    del typingctx, to, step, at, x_step, n_pairs, first
-    half = LANES // 2
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, given, pairs, matrix = _pointers(context, builder, signature, args, 0, 3, 6, 8)
-        _, out, step, _, at, x_step, _, n_pairs, _, first = args
-        begin = [_after(builder, at, x_step, place) for place in range(4)]
-        places = [_after(builder, out, step, place) for place in range(4)]
-        halves = [builder.add(o, ir.Constant(_I64, k)) for o in places for k in (0, half)]
-        start = [_load(builder, to, o, _I32, half) for o in halves]
-        with _sums(builder, n_pairs, start) as (pair, sums, after):
-            offset = builder.load(builder.gep(pairs, [pair]))
-            row = _after(builder, first, pair, 2 * LANES)
-            weights_at = [builder.add(row, ir.Constant(_I64, k)) for k in (0, LANES)]
-            rows = [_widened(builder, _load(builder, matrix, at, _I8), _I16) for at in weights_at]
-            for place, values_at in enumerate(begin):
-                x_at = builder.gep(given, [builder.add(values_at, offset)])
-                both = builder.load(builder.bitcast(x_at, _I32.as_pointer()), align=2)
-                values = builder.bitcast(_splat(builder, both, half), ir.VectorType(_I16, LANES))
-                for k in range(2):
-                    product = _pairwise(builder, values, rows[k])
-                    after.append(builder.add(sums[2 * place + k], product))
-        for o, total in zip(halves, after, strict=True):
-            _store(builder, total, to, o)
-        return context.get_dummy_value()
-
-    return types.void(sums, _U64, _U64, x, _U64, _U64, offsets, _U64, weights, _U64), generate
-
-
-def _after(builder: Any, first: Any, step: Any, n: int) -> Any:
-    """Return what is ``n`` steps after the first."""
-    return builder.add(first, builder.mul(step, ir.Constant(_I64, n)))
-
-
-def _pointers(context: Any, builder: Any, signature: Any, args: Any, *which: int) -> list[Any]:
-    """Return where the values of some arguments, which are arrays, begin."""
-    return [context.make_array(signature.args[i])(context, builder, args[i]).data for i in which]
-
-
-@contextmanager
-def _blocks(builder: Any, n_blocks: Any) -> Iterator[Any]:
-    """Go through as many blocks; gives where each begins."""
-    with cgutils.for_range(builder, n_blocks) as loop:
-        yield builder.mul(loop.index, ir.Constant(_I64, LANES))
-
-
-@contextmanager
-def _sums(builder: Any, count: Any, start: list[Any]) -> Iterator[tuple[Any, list[Any], list[Any]]]:
-    """Go through ``count`` terms, of which there is one at least, with sums kept in registers.
-
-    Gives the number of the term and the sums before it; the body lists those after it.
-    """
-    before = builder.basic_block
-    loop, done = (builder.append_basic_block(name) for name in ("terms", "done"))
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    term = builder.phi(_I64)
-    term.add_incoming(ir.Constant(_I64, 0), before)
-    sums = [builder.phi(value.type) for value in start]
-    after: list[Any] = []
-    yield term, sums, after
-    following = builder.add(term, ir.Constant(_I64, 1))
-    term.add_incoming(following, loop)
-    for total, first, later in zip(sums, start, after, strict=True):
-        total.add_incoming(first, before)
-        total.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_unsigned("<", following, count), loop, done)
-    builder.position_at_end(done)
-
-
-def _load(builder: Any, array: Any, at: Any, kind: Any, n: int = LANES) -> Any:
-    vector = ir.VectorType(kind, n)
-    return builder.load(
-        builder.bitcast(builder.gep(array, [at]), vector.as_pointer()), align=kind.width // 8
-    )
-
-
-def _store(builder: Any, vector: Any, array: Any, at: Any) -> None:
-    address = builder.bitcast(builder.gep(array, [at]), vector.type.as_pointer())
-    builder.store(vector, address, align=vector.type.element.width // 8)
-
-
-def _splat(builder: Any, value: Any, n: int) -> Any:
-    """Return a vector whose values are all this one."""
-    none = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
-    one = builder.insert_element(none, value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(_I32, n), None))
-
-
-def _widened(builder: Any, vector: Any, kind: Any) -> Any:
-    if vector.type.element == kind:
-        return vector
-    return builder.sext(vector, ir.VectorType(kind, vector.type.count))
-
-
-def _add_to(builder: Any, vector: Any, array: Any, at: Any, array_type: Any) -> None:
-    """Add int16 values to an array of these or of int32."""
-    kind = ir.IntType(array_type.dtype.bitwidth)
-    total = builder.add(_load(builder, array, at, kind), _widened(builder, vector, kind))
-    _store(builder, total, array, at)
-
-
-def _pairwise(builder: Any, a: Any, b: Any) -> Any:
-    """Return the sums of the products of neighbours, int32: on x86 one instruction."""
-    product = builder.mul(_widened(builder, a, _I32), _widened(builder, b, _I32))
-    none = ir.Constant(product.type, ir.Undefined)
-    n = product.type.count
-    even, odd = (
-        builder.shuffle_vector(
-            product, none, ir.Constant(ir.VectorType(_I32, n // 2), list(range(k, n, 2)))
-        )
-        for k in range(2)
-    )
-    return builder.add(even, odd)
+    return types.void(out, U64, a, U64, b, U64, U64), generate

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from talon.compiler.kernel import Kernel
 from talon_sim.golden.axes import Axis, axis_of
+from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.multiplying import panels_of
-from talon_sim.golden.fast.vectors import LANES
 from talon_sim.golden.gather import overlap
 
 
