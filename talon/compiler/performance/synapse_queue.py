@@ -68,9 +68,9 @@ class SynapseQueue:
 
     def offer(self, message: Any, time: int, sender: Sender) -> bool:
         """Take a packet if there is room."""
-        if len(self._queue) >= self._depth:
+        if self._is_full(time):
             self._advance(time - 1)
-            if len(self._queue) >= self._depth:
+            if self._is_full(time):
                 self._waiting = message, sender
                 self._look(time)
                 return False
@@ -84,6 +84,10 @@ class SynapseQueue:
     def settle(self, time: int) -> None:
         """Follow everything up to a time."""
         self._advance(time)
+
+    def _is_full(self, time: int) -> bool:
+        """Tell whether a packet finds the queue full; what is taken in its cycle is still there."""
+        return len(self._queue) + (self._taken >= time) >= self._depth
 
     def _through(self, token: Any, time: int) -> None:
         self._tokens.popleft()
@@ -190,7 +194,7 @@ class SynapseQueue:
         self._due = -1
         if self._waiting is not None:
             self._advance(time - 1)
-            if len(self._queue) < self._depth:
+            if not self._is_full(time):
                 message, sender = self._waiting
                 self._waiting = None
                 self._enter(message, time)
