@@ -226,7 +226,7 @@ def _attempt_maps(
     tried = [attempt(packings) for packings in choices]
     found = [mapping for mapping in tried if isinstance(mapping, Mapping)]
     if not found:
-        failure = tried[-1]
+        failure = tried[0]  # of the choice that needs least
         assert isinstance(failure, MappingError)
         raise failure
     return found[0] if len(found) == 1 else min(found, key=_price)
