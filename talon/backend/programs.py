@@ -16,7 +16,7 @@ from talon.backend.encoding import Encoding
 from talon.backend.host import array_inputs, held_outputs, host_outputs
 from talon.backend.inputs import Inputs, Layout, Source, prepare_inputs
 from talon.backend.live import LiveRun, stream_events
-from talon.backend.target import Progress, Run, SteppingTarget, Target, get_target
+from talon.backend.target import Progress, Run, Target, get_target
 from talon.backend.trace import as_trace
 from talon.compiler import program as compiled
 from talon.compiler.calibration import Calibration, calibrate
@@ -90,33 +90,13 @@ class Program(compiled.Program):
         outputs = host_outputs(host, self.network, run, data.values, computed)
         return as_trace(run, outputs=outputs)
 
-    def stream(
-        self,
-        source: Iterable[Any],
-        *,
-        timestep_us: int,
-        target: str | SteppingTarget = "golden",
-        probe: bool = False,
-        **options: Any,
-    ) -> LiveRun:
-        """Run the program on events as they come, timestep by timestep.
+    def stream(self, source: Iterable[Any], *, timestep_us: int, **options: Any) -> LiveRun:
+        """Run the program on events as they come; see :func:`talon.backend.live.stream_events`.
 
-        Parameters
-        ----------
-        source
-            Arrays of events, of a file or a socket.
-        timestep_us
-            Length of a timestep in microseconds.
-        target
-            ``"golden"``, ``"cosim"`` or another target that runs timestep by timestep.
-        probe
-            Give spikes and potentials of all populations, not of the outputs alone.
-        **options
-            Those of :func:`talon.backend.live.stream_events`, which has the rest to say.
+        ``timestep_us`` is the length of a timestep in microseconds; ``options`` are ``target``,
+        ``probe`` and what else that function has to say.
         """
-        return stream_events(
-            self, source, timestep_us=timestep_us, target=target, probe=probe, **options
-        )
+        return stream_events(self, source, timestep_us=timestep_us, **options)
 
     def payloads(self, data: Inputs) -> Mapping[str, IntArray]:
         """Return what enters the array of some data: payloads (T, B, n) by input."""

@@ -124,6 +124,8 @@ class UDPEventReceiver:
         Packets with higher numbers that are held while one is missing.
     buffer_bytes
         Buffer that the system is asked for: what does not fit it is lost, and counted as that.
+    sender
+        Address in numbers of the only host that may send; by default anybody may.
 
     Attributes
     ----------
@@ -140,6 +142,7 @@ class UDPEventReceiver:
         poll_s: float = 0.01,
         reorder: int = 32,
         buffer_bytes: int = 1 << 22,
+        sender: str | None = None,
     ) -> None:
         for name, value in (("poll_s", poll_s), ("timeout_s", timeout_s)):
             if value is not None and not value > 0:
@@ -148,7 +151,7 @@ class UDPEventReceiver:
             raise ValueError(f"reorder must not be negative, got {reorder}")
         self.counts = UDPCounts()
         self._order = InOrder(self.counts, reorder)
-        self._timeout_s, self._poll_s = timeout_s, poll_s
+        self._timeout_s, self._poll_s, self._sender = timeout_s, poll_s, sender
         self._buffer = bytearray(LARGEST + 1)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -202,10 +205,13 @@ class UDPEventReceiver:
         self._socket.settimeout(self._poll_s)
         for _ in range(_AT_ONCE):
             try:
-                size = self._socket.recv_into(self._buffer)
+                size, (host, *_) = self._socket.recvfrom_into(self._buffer)
             except (TimeoutError, BlockingIOError):
                 break
             self._socket.settimeout(0)
+            if self._sender not in (None, host):
+                self.counts.refuse("sender")
+                continue
             try:
                 packet = unpack(memoryview(self._buffer)[:size])
             except PacketError as error:

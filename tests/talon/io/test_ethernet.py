@@ -200,6 +200,21 @@ def test_strangers_and_noise_do_not_disturb() -> None:
     assert receiver.counts.refused["version"] == 1
 
 
+def test_one_host_alone_may_send() -> None:
+    events = generate_random_events(10, (64, 48), 1000, seed=2)
+    with (
+        UDPEventReceiver(timeout_s=5, poll_s=0.005, sender="127.0.0.1") as receiver,
+        UDPEventSender("127.0.0.1", receiver.port) as sender,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        other.bind(("127.0.0.2", 0))
+        other.sendto(pack(events[:3], stream=1, sequence=0), ("127.0.0.1", receiver.port))
+        sender.send(events)
+        sender.close()
+        assert np.array_equal(joined(list(receiver)), events)
+    assert receiver.counts.refused == {"sender": 1} and receiver.counts.foreign == 0
+
+
 def test_silence_ends_a_stream_and_another_may_follow() -> None:
     events = generate_random_events(10, (64, 48), 1000, seed=2)
     with UDPEventReceiver(timeout_s=0.05, poll_s=0.005) as receiver:
