@@ -76,7 +76,7 @@ def io_info_command(console: Console, *, file: str, format_: str | None) -> None
     from talon.io.formats.summary import info
     from talon.sdk.tables import fields
 
-    with _warnings_told(console):
+    with warnings_told(console):
         found = info(file, format_)
     facts = {
         "file": file,
@@ -136,7 +136,7 @@ def io_convert_command(
     from talon.io.formats.summary import convert
     from talon.sdk.tables import fields
 
-    with _warnings_told(console):
+    with warnings_told(console):
         n_events = convert(
             source,
             target,
@@ -156,7 +156,7 @@ def io_convert_command(
 
 
 @contextmanager
-def _warnings_told(console: Console) -> Iterator[None]:
+def warnings_told(console: Console) -> Iterator[None]:
     """Show what of a file was not read as lines on stderr."""
     from talon.io.formats.common import EventFileWarning
 

@@ -8,33 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from talon.errors import TalonError
+from talon.sdk.commands.io import FormatName, SensorSize, warnings_told
 from talon.sdk.console import Console
 from talon.sdk.options import MODEL, InputFile, OutputFile, Probability, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import ExitStack
 
     from talon.io.events import Events
 
 CODES = ("rate", "latency", "temporal", "delta")
+_CHUNK_BYTES = 1 << 18
+"""Read of a file at a time: enough to be fast, little enough to begin at once."""
+
 _ADDRESS = re.compile(r"udp://(?P<host>[^:/]+):(?P<port>\d{1,5})")
-
-
-class Sensor(click.ParamType):
-    """A width and a height, like 640x480."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return width and height."""
-        if isinstance(value, tuple):
-            return value
-        found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", value)
-        if found is None:
-            self.fail(f"{value!r} is no size like 640x480.", param, ctx)
-        return int(found[1]), int(found[2])
 
 
 @command("encode")
@@ -107,7 +95,7 @@ def encode_command(
 
 @command("bench")
 @click.option("--events", type=click.IntRange(min=1), default=5_000_000, show_default=True)
-@click.option("--sensor", type=Sensor(), default="640x480", show_default=True, metavar="WxH")
+@click.option("--sensor", type=SensorSize(), default="640x480", show_default=True, metavar="WxH")
 @click.option(
     "--accumulation-us",
     type=click.IntRange(min=1),
@@ -147,6 +135,13 @@ def bench_command(
 
 @command("stream")
 @click.argument("source", metavar="FILE|udp://HOST:PORT")
+@click.option(
+    "--format",
+    "format_",
+    type=FormatName(written=False),
+    metavar="FORMAT",
+    help="What FILE is, if it does not say so itself.",
+)
 @click.option("--program", type=MODEL, required=True, help="What `talon compile` made.")
 @click.option(
     "--target",
@@ -164,7 +159,7 @@ def bench_command(
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="T", help="End after T timesteps.")
 @click.option(
-    "--sensor", type=Sensor(), metavar="WxH", help="Size, where the input of PROGRAM is no map."
+    "--sensor", type=SensorSize(), metavar="WxH", help="Size, where the input of PROGRAM is no map."
 )
 @click.option("--paced", is_flag=True, help="Replay a file at the rate at which it was recorded.")
 @click.option(
@@ -205,6 +200,7 @@ def stream_command(
     console: Console,
     *,
     source: str,
+    format_: str | None,
     program: str,
     target: str,
     timestep_us: int,
@@ -231,7 +227,8 @@ def stream_command(
     if target == "cosim":
         build_simulator(console, loaded.params)
     with ExitStack() as stack:
-        events, counts = _opened(stack, source, timeout)
+        stack.enter_context(warnings_told(console))
+        events, counts = _opened(stack, source, format_, timeout)
         run = loaded.stream(
             events,
             timestep_us=timestep_us,
@@ -254,7 +251,9 @@ def stream_command(
     console.emit(facts, lambda out: fields(out, facts))
 
 
-def _opened(stack: Any, source: str, timeout: float) -> tuple[Iterable[Events], Any]:
+def _opened(
+    stack: ExitStack, source: str, format_: str | None, timeout: float
+) -> tuple[Iterable[Events], Any]:
     """Return the events of a source, and what gives the counts of its packets."""
     from dataclasses import asdict
     from pathlib import Path
@@ -270,9 +269,9 @@ def _opened(stack: Any, source: str, timeout: float) -> tuple[Iterable[Events], 
         return receiver, lambda: asdict(receiver.counts)
     if not Path(source).is_file():
         raise TalonError(f"{source!r} is neither a file nor udp://HOST:PORT")
-    from talon.io.h5 import H5EventReader
+    from talon.io.formats import EventReader
 
-    return stack.enter_context(H5EventReader(source)), None
+    return EventReader(source, format_, chunk_bytes=_CHUNK_BYTES), None
 
 
 IO_STREAM_COMMANDS = (encode_command, bench_command, stream_command)

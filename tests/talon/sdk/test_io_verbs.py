@@ -18,6 +18,7 @@ from talon.backend.programs import Program
 from talon.backend.programs import compile as compile_graph
 from talon.io.encoding import delta_encode, latency_encode, rate_encode, temporal_encode
 from talon.io.ethernet import UDPEventSender
+from talon.io.formats import write_events
 from talon.io.h5 import write_h5
 from talon.io.streaming import generate_random_events
 from talon.sdk.cli import main
@@ -87,6 +88,19 @@ def test_a_file_goes_through_a_program(
         assert arrays["n_events"].sum() == 500 and len(arrays["process_s"]) == 40
 
 
+@pytest.mark.parametrize("format", ["evt2", "evt3", "aedat3"])
+def test_files_of_cameras_are_streamed(
+    program: Program, files: tuple[Path, Path], tmp_path: Path, format: str
+) -> None:
+    _, net = files
+    events = generate_random_events(500, (8, 6), 40 * STEP, seed=3)
+    path = tmp_path / "camera.bin"
+    write_events(path, events, format, sensor_size=(8, 6))
+    found = invoke("io", "stream", path, "--program", net, "--timestep-us", STEP)
+    assert found["n_events"] == 500 and found["n_steps"] == 40
+    assert found["spikes"] == {"lif": int(expected_run(program, False).spikes["lif"].sum())}
+
+
 def test_a_run_by_the_clock_tells_its_lag(files: tuple[Path, Path]) -> None:
     events, net = files
     found = invoke(
@@ -142,7 +156,7 @@ def test_what_cannot_be_streamed(files: tuple[Path, Path], tmp_path: Path) -> No
         "udp://host:99999": "is no address like udp://127.0.0.1:5000",
         "udp:5000": "is no address like udp://127.0.0.1:5000",
         "none.h5": "is neither a file nor udp://HOST:PORT",
-        str(net): "cannot be read as HDF5",
+        str(net): "begins like no format of events",
     }.items():
         error = invoke("io", "stream", source, *words, status=1)["error"]
         assert message in error["message"]
