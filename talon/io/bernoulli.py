@@ -82,7 +82,8 @@ def _levels(values: NDArray[Any], scale: float) -> _Levels:
     )
     for start in range(0, len(values), _PART):
         part = slice(start, start + _PART)
-        p = np.multiply(values[part], scale, dtype=np.float64)
+        with np.errstate(over="ignore"):  # what is too large for a float is clipped to 1 as well
+            p = np.multiply(values[part], scale, dtype=np.float64)
         np.clip(p, 0, 1, out=p)
         _write_levels(p, made.part(part))
     return made

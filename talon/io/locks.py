@@ -74,5 +74,7 @@ def _take(descriptor: int, part: Path) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise EventError(f"{part} is written to by another writer; wait until it ends") from error
+    except OSError:  # a file system without locks
+        return

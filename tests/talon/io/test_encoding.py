@@ -204,3 +204,12 @@ def test_bytes_do_not_wrap() -> None:
 def test_mistakes_are_named(call, error, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
         call(np.ones(3, np.float32))
+
+
+def test_edges_of_shapes_and_values() -> None:
+    assert rate_encode(np.zeros((0, 3)), 5, seed=0).shape == (5, 0, 3)
+    assert rate_encode(np.float32(1), 5, seed=0).tolist() == [1] * 5
+    assert rate_encode(np.array([1e300, -1e300]), 2, 1e300, seed=0).tolist() == [[1, 0]] * 2
+    bits = rate_encode(np.array([True, False]), 4, seed=0, dtype=bool)
+    assert bits.tolist() == [[True, False]] * 4
+    assert rate_encode(np.array([255, 0], np.uint8), 3, 1 / 255, seed=0)[:, 0].all()
