@@ -9,7 +9,7 @@ _HOMES = {
     "display": ("export_html", "visualize"),
     "mapping": ("mapping_page", "mesh_of_partition"),
     "network": ("network_page", "render_html"),
-    "page": ("HtmlPage",),
+    "page": ("HtmlPage", "PageError"),
     "patterns": ("PatternMatch", "detect_all_patterns"),
     "player": ("events_page",),
     "raster": ("raster_page",),
@@ -21,6 +21,7 @@ _HOMES = {
 
 __all__ = [
     "HtmlPage",
+    "PageError",
     "PatternMatch",
     "detect_all_patterns",
     "divergence_page",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from talon.ir import Graph, Input, Output, read
 from talon.ir.topology import zero_delay_edges
 from talon.viz.constants import category_of
+from talon.viz.mapping import MeshView, mapping_section
 from talon.viz.network import page_of
 from talon.viz.schedule import ScheduleView, schedule_page
 from talon.viz.serialize import graph_to_dict
@@ -23,6 +25,7 @@ def visualize_partitioned(
     graph: Graph | str | os.PathLike[str],
     output_path: str | os.PathLike[str],
     title: str = "Partitioned graph",
+    mesh: MeshView | None = None,
 ) -> Path:
     """Write the page of a graph with the cores of its nodes, and return the path.
 
@@ -34,6 +37,8 @@ def visualize_partitioned(
         The page; folders are made as needed.
     title
         Heading of the page.
+    mesh
+        Its cores in the mesh (:func:`talon.viz.mesh_of_partition`), which are then shown as well.
 
     Raises
     ------
@@ -54,7 +59,10 @@ def visualize_partitioned(
         node["cores"] = homes[node["id"]]
         node["pieces"] = [_piece(piece) for piece in pieces.get(node["id"], ())]
     data["mapping"] = _mapping(source, homes)
-    return page_of(data, title).write(output_path)
+    page = page_of(data, title)
+    if mesh is not None:
+        page = replace(page, sections=(*page.sections, mapping_section(mesh)))
+    return page.write(output_path)
 
 
 def visualize_execution_schedule(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.viz.packing import pack
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 
 MOST_LISTED = 200
 """Differing values that are listed one by one."""
@@ -51,7 +51,9 @@ def divergence_page(
     Raises
     ------
     ValueError
-        The records share no population, differ in shape, or are too large for a page.
+        The records share no population, or differ in shape.
+    PageError
+        There are more than ``MOST_CELLS`` counts.
     """
     section = divergence_section(golden, other, core_of=core_of)
     data = section.data
@@ -89,7 +91,7 @@ def divergence_section(
         raise ValueError(f"Populations must have the same timesteps and samples, not {shapes}")
     n_steps, n_samples = shapes.pop()
     if len(rows) * n_steps * n_samples > MOST_CELLS:
-        raise ValueError(
+        raise PageError(
             f"A page takes {MOST_CELLS:,} counts of populations, timesteps and samples, not "
             f"{len(rows) * n_steps * n_samples:,}; compare fewer samples"
         )

@@ -8,12 +8,14 @@ columns, so that a page shows them whole.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 _SWEEPS = 6
 _MOST_BENDS = 20_000
+_WIDE = 10  # nodes of a level that may stand side by side
 NODE, BEND = 224.0, 26.0
 """Widths that a node and an edge take in a level."""
 LEVEL = 94.0
@@ -75,13 +77,14 @@ def levels_of(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[st
 
 def arrange(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> Layout:
     """Return where everything goes; no box is on another, and long edges pass beside them."""
-    level = levels_of(names, edges)
+    level = _split(levels_of(names, edges))
     rows: list[list[Hashable]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
     for name in names:
         rows[level[name]].append(name)
     above: dict[Hashable, list[Hashable]] = {name: [] for name in names}
     below: dict[Hashable, list[Hashable]] = {name: [] for name in names}
     bends: dict[int, list[tuple[int, int]]] = {}
+    leaving: dict[str, int] = {}
     room = _MOST_BENDS
     for i, (src, dst) in enumerate(edges):
         if level[src] >= level[dst]:
@@ -93,8 +96,10 @@ def arrange(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> Layout:
         if points:
             bends[i] = points
         before: Hashable = src
+        leaving[src] = leaving.get(src, 0) + bool(points)
         for point in points:
-            rows[point[1]].append(point)
+            row = rows[point[1]]  # edges of one node pass right and left of what is there
+            row.insert(len(row) if leaving[src] % 2 else 0, point)
             above[point], below[point] = [before], []
             below[before].append(point)
             before = point
@@ -103,6 +108,20 @@ def arrange(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> Layout:
     _order(rows, above, below)
     x = _positions(rows, above, below)
     return _folded(rows, x, level, bends)
+
+
+def _split(level: dict[str, int]) -> dict[str, int]:
+    """Divide levels of many nodes into several: there is no edge between nodes of a level."""
+    of_level: dict[int, list[str]] = {}
+    for name, k in level.items():
+        of_level.setdefault(k, []).append(name)
+    found: dict[str, int] = {}
+    first = 0
+    for _, row in sorted(of_level.items()):
+        per_row = len(row) if len(row) <= _WIDE else max(6, math.isqrt(2 * len(row)))
+        found.update((name, first + k // per_row) for k, name in enumerate(row))
+        first += -(-len(row) // per_row)
+    return {name: found[name] for name in level}
 
 
 def _width(item: Hashable) -> float:

@@ -247,7 +247,7 @@ def _box(node: dict[str, Any], k: int, place: tuple[float, float, int]) -> Marku
             "rect", x=x, y=y, width=_WIDTH, height=_HEIGHT, rx=7,
             class_=f"box {node['category']}",
         ),
-        svg.text(x + 10, y + 18, name, kind="strong"),
+        svg.text(x + 10, y + 18, name, kind="strong" + " long" * (len(name) > _LETTERS * 2 // 3)),
         svg.text(x + 10, y + 33, node["type"], kind="label"),
         svg.text(x + 10, y + 47, size + counted, kind="tick"),
         *(where if cores else []),

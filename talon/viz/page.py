@@ -19,11 +19,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from talon.errors import TalonError
 from talon.image.files import whole_file
 from talon.viz.packing import to_script
 from talon.viz.serving import serve_page
 
 _FRAME_HEIGHT = 760
+
+
+class PageError(TalonError, ValueError):
+    """What a page shall show is too large for one; the message tells the way out."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from talon.io.events import check_events, check_sorted
 from talon.viz.packing import pack, pack_steps
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 
 MOST_EVENTS = 800_000
 """Events that a page takes: four to five bytes each, and 1.3 of these in base64."""
@@ -45,7 +45,9 @@ def events_page(
     EventError
         A field is missing, or events are not sorted.
     ValueError
-        An event is outside of the sensor, or there are more than ``MOST_EVENTS``.
+        An event is outside of the sensor.
+    PageError
+        There are more than ``MOST_EVENTS``.
     """
     section = events_section(events, sensor_size=sensor_size, window_us=window_us)
     data = section.data
@@ -68,7 +70,7 @@ def events_section(
     array = check_events(events)
     n = len(array)
     if n > MOST_EVENTS:
-        raise ValueError(
+        raise PageError(
             f"A page takes {MOST_EVENTS:,} events, not {n:,}; give it a window of them, "
             f"events[:{MOST_EVENTS}]"
         )

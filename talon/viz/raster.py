@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.viz.packing import pack_steps
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 
 MOST_SPIKES = 2_500_000
 """Spikes that a page takes: each takes one to two bytes, and 1.3 of these in base64."""
@@ -43,7 +43,9 @@ def raster_page(spikes: Spikes, title: str = "Spikes", *, sample: int = 0) -> Ht
     Raises
     ------
     ValueError
-        An array has another shape, timesteps differ, or there are more than ``MOST_SPIKES``.
+        An array has another shape, or timesteps differ.
+    PageError
+        There are more than ``MOST_SPIKES``.
     """
     section = raster_section(spikes, sample=sample)
     data = section.data
@@ -73,7 +75,7 @@ def raster_section(spikes: Spikes, *, sample: int = 0, heading: str = "Spikes") 
         facts.append({"name": name, "n": int(values.shape[1]), "spikes": len(t)})
     total = sum(fact["spikes"] for fact in facts)
     if total > MOST_SPIKES:
-        raise ValueError(
+        raise PageError(
             f"A page takes {MOST_SPIKES:,} spikes, not {total:,}; give it fewer timesteps or "
             "populations"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.viz.packing import pack
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 
 MOST_STAGES = 150_000
 """Stages that a page takes."""
@@ -86,12 +86,12 @@ def schedule_section(
 
     Raises
     ------
-    ValueError
+    PageError
         There are more than ``MOST_STAGES``.
     """
     n = len(schedule.row)
     if n > MOST_STAGES:
-        raise ValueError(
+        raise PageError(
             f"A page takes {MOST_STAGES:,} stages, not {n:,}; give it a sample of fewer timesteps"
         )
     sending = np.zeros(n) if schedule.sending is None else schedule.sending

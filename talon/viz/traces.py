@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talon.viz.packing import pack
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 from talon.viz.raster import arrays_of
 
 MOST_VALUES = 1_000_000
@@ -60,7 +60,9 @@ def traces_page(
     Raises
     ------
     ValueError
-        An array has another shape, a neuron does not exist, or there are too many values.
+        An array has another shape, or a neuron does not exist.
+    PageError
+        There are more than ``MOST_VALUES``.
     """
     section = traces_section(
         potentials, spikes=spikes, thresholds=thresholds, neurons=neurons, sample=sample
@@ -91,7 +93,7 @@ def traces_section(
     chosen = _chosen(values, marks, neurons)
     n_values = sum(len(which) * len(values[name]) for name, which in chosen.items())
     if n_values > MOST_VALUES:
-        raise ValueError(
+        raise PageError(
             f"A page takes {MOST_VALUES:,} potentials, not {n_values:,}; give it fewer neurons or "
             "timesteps"
         )

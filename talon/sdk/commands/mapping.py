@@ -50,7 +50,7 @@ def partition_command(
     from talon.ir import write
     from talon.sdk.execution import read_model
     from talon.sdk.tables import fields
-    from talon.viz import visualize_partitioned
+    from talon.viz import mesh_of_partition, visualize_partitioned
 
     hw = _spec(spec, max_neurons, num_cores, sram_bytes)
     made = route(partition(read_model(model), hw, algorithm), hw)
@@ -59,7 +59,8 @@ def partition_command(
     if output is not None:
         write(output, made)
     if html is not None:
-        visualize_partitioned(made, html, title=Path(model).name)
+        mesh = mesh_of_partition(made, hw, resources, placement)
+        visualize_partitioned(made, html, title=Path(model).name, mesh=mesh)
     cores = [
         {
             "core": core,

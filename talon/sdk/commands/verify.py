@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from talon.sdk.console import Console
-from talon.sdk.options import MODEL, Probability, command, compiling, feeding
+from talon.sdk.options import MODEL, OutputFile, Probability, command, compiling, feeding
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from talon.arch.params import ArrayParams
+    from talon.backend.programs import Program
     from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
     from talon.sdk.verification import Verification
@@ -38,6 +40,12 @@ RUNGS = ("interpreter", "rtl")
     multiple=True,
     help="Leave one execution out; can be given twice.",
 )
+@click.option(
+    "--html",
+    type=OutputFile(),
+    metavar="OUT.html",
+    help="A page of where values differ, by population and timestep.",
+)
 def verify_command(
     console: Console,
     *,
@@ -54,6 +62,7 @@ def verify_command(
     host: tuple[str, ...],
     backpressure: float,
     without: tuple[str, ...],
+    html: str | None,
 ) -> int:
     """Run MODEL everywhere and compare the runs, value for value.
 
@@ -103,8 +112,30 @@ def verify_command(
         "backpressure": backpressure,
         **summary(found),
     }
+    if html is not None:
+        _write_page(html, f"{Path(model).name} on {hw.name}", program, found)
+        result["html"] = html
     console.emit(result, lambda out: _render(out, result, found))
     return 0 if found.equal else 1
+
+
+def _write_page(path: str, title: str, program: Program, found: Verification) -> None:
+    """Write a page of each execution against the golden model."""
+    from talon.sdk.execution import core_of, groups_of
+    from talon.viz.divergence import divergence_section
+    from talon.viz.page import HtmlPage
+
+    manifest = groups_of(program)
+    sections = tuple(
+        divergence_section(
+            found.golden,
+            rung.trace,
+            core_of=lambda name, neuron: core_of(manifest, name, neuron),
+            heading=f"Golden model and {rung.name}",
+        )
+        for rung in found.rungs
+    )
+    HtmlPage(title=title, subtitle="all potentials and spikes", sections=sections).write(path)
 
 
 def pressure(seed: int, probability: float) -> dict[str, Any]:

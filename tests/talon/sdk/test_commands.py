@@ -157,7 +157,7 @@ def test_verify_compares_everything(folder: Path) -> None:
 
 
 def test_a_fault_in_one_execution_is_found_and_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = InterpreterTarget.run
 
@@ -170,8 +170,11 @@ def test_a_fault_in_one_execution_is_found_and_named(
 
     monkeypatch.setattr(InterpreterTarget, "run", faulty)
     arguments = ("verify", folder / "net.t1c", "--input", folder / "x.npz", *HW)
-    found = invoke(*arguments, "--without", "rtl", status=1)
-    assert found["equal"] is False
+    page = tmp_path / "page.html"
+    found = invoke(*arguments, "--without", "rtl", "--html", page, status=1)
+    assert found["equal"] is False and found["html"] == str(page)
+    assert "Golden model and interpreter" in page.read_text()
+    assert '"mismatches":2' in page.read_text()
     assert (found["interpreter_v_mismatches"], found["interpreter_spike_mismatches"]) == (2, 0)
     first = found["first_divergence"]
     assert (first["execution"], first["quantity"]) == ("interpreter", "V")

@@ -140,6 +140,7 @@ def test_a_model_is_put_onto_cores(model: Path, tmp_path: Path) -> None:
     assert sum(core["weight_bytes"] for core in found["cores"]) >= 144 + 401_408 + 1_280
     assert ir.read(output).partition_metadata["num_cores_used"] == found["cores_used"]
     assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text().count("<section class=") == 2  # the network, and its cores in the mesh
     error = invoke("partition", model, "--num-cores", 2, status=1)["error"]
     assert error["kind"] == "MappingError" and "weight memory" in error["message"]
     found = invoke("partition", model, "--algorithm", "edgemap", "--num-cores", 24)

@@ -173,6 +173,20 @@ def test_levels_follow_the_longest_path_and_cycles_are_entered() -> None:
     assert set(looped) == set("abcd") and looped["c"] > looped["b"]
 
 
+@pytest.mark.parametrize("n", [10, 11, 60, 300])
+def test_wide_levels_stand_in_several_rows(n: int) -> None:
+    names = ["in", *(f"b{k}" for k in range(n)), "out"]
+    edges = [("in", name) for name in names[1:-1]] + [(name, "out") for name in names[1:-1]]
+    layout = arrange(names, edges)
+    rows = {y for _, y, _ in layout.nodes.values()}
+    assert (len(rows) > 3) == (n > 10)
+    for (ax, ay, _), (bx, by, _) in itertools.combinations(layout.nodes.values(), 2):
+        assert abs(ax - bx) > 190 or abs(ay - by) > 54
+    for points in layout.bends.values():
+        for (x, y, _), (bx, by, _) in itertools.product(points, layout.nodes.values()):
+            assert y != by or abs(x - bx) > 95  # an edge beside the boxes, not under them
+
+
 def test_graph_that_does_not_fit_together_is_drawn_too() -> None:
     graph = chain()
     graph.nodes["fc"] = ir.Affine(np.ones((3, 9), np.float32), np.ones(3, np.float32))

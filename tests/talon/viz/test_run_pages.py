@@ -13,7 +13,7 @@ import pytest
 from talon.io.events import EVENT_DTYPE, EventError
 from talon.viz.divergence import MOST_LISTED, divergence_section
 from talon.viz.packing import pack
-from talon.viz.page import HtmlPage, Section
+from talon.viz.page import HtmlPage, PageError, Section
 from talon.viz.player import MOST_EVENTS, events_section
 from talon.viz.raster import MOST_SPIKES, raster_page, raster_section
 from talon.viz.schedule import MOST_STAGES, ScheduleView, schedule_page
@@ -50,7 +50,7 @@ def test_raster_refuses_what_it_cannot_show() -> None:
         raster_page({"a": np.zeros((5, 2, 3))}, sample=2)
     with pytest.raises(ValueError, match="no spikes to show; run with probe=True"):
         raster_page({})
-    with pytest.raises(ValueError, match=f"takes {MOST_SPIKES:,} spikes, not 2,500,001"):
+    with pytest.raises(PageError, match=f"takes {MOST_SPIKES:,} spikes, not 2,500,001"):
         raster_page(np.ones((2_500_001, 1), bool))
 
 
@@ -78,7 +78,7 @@ def test_traces_refuse_neurons_and_sizes_that_are_not() -> None:
     with pytest.raises(ValueError, match="Population 'x' has no potentials; there are potentials"):
         traces_section(v, neurons={"x": [1]})
     long = np.zeros((MOST_VALUES // 2, 3))
-    with pytest.raises(ValueError, match=f"takes {MOST_VALUES:,} potentials, not 1,500,000"):
+    with pytest.raises(PageError, match=f"takes {MOST_VALUES:,} potentials, not 1,500,000"):
         traces_section(long, neurons={"potentials": [0, 1, 2]})
     assert len(traces_section(long).data["traces"]) == 2  # as many as there is room for
     with_nan = traces_section(np.array([[np.nan], [np.inf], [1.5]]))
@@ -90,7 +90,7 @@ def test_schedule_has_a_bound_that_it_names() -> None:
     view = ScheduleView(
         rows=["r"], groups=["g"], row=many, group=many, step=many, start=many, end=many
     )
-    with pytest.raises(ValueError, match="takes 150,000 stages, not 150,001; give it a sample"):
+    with pytest.raises(PageError, match="takes 150,000 stages, not 150,001; give it a sample"):
         schedule_page(view)
 
 
@@ -121,7 +121,7 @@ def test_events_that_cannot_be_shown_are_refused() -> None:
         events_section(events()[::-1])
     with pytest.raises(ValueError, match="Event 2 at x 2, y 7 is outside of the sensor of 2 x 9"):
         events_section(events(), sensor_size=(2, 9))
-    with pytest.raises(ValueError, match="takes 800,000 events, not 800,001; give it a window"):
+    with pytest.raises(PageError, match="takes 800,000 events, not 800,001; give it a window"):
         events_section(events(MOST_EVENTS + 1))
 
 
@@ -160,7 +160,7 @@ def test_records_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one shape .* not \(4, 1, 5\) and \(3, 1, 5\)"):
         divergence_section(record("golden", v, s), record("cosim", v, s[:3]))
     many = np.zeros((2_000_001, 1, 1), np.int8)
-    with pytest.raises(ValueError, match=r"takes 2,000,000 counts .* compare fewer samples"):
+    with pytest.raises(PageError, match=r"takes 2,000,000 counts .* compare fewer samples"):
         divergence_section(record("golden", many, many), record("cosim", many, many))
 
 
