@@ -129,6 +129,7 @@ def write_page(path: str | os.PathLike[str], text: str) -> Path:
     return target
 
 
+@lru_cache(maxsize=1)
 def environment() -> Environment:
     """Return the templates, which escape everything."""
     return Environment(

@@ -138,6 +138,12 @@ const TALON = (() => {
       ...options.map(([value, text]) => el("option", { value, text })));
     return el("label", { class: "field" }, el("span", { text: label }), made);
   };
+  // The largest of many values; a call with that many arguments would fail.
+  const most = (values, least = 0) => {
+    let found = least;
+    for (const value of values) if (value > found) found = value;
+    return found;
+  };
   const button = (text, label, press) => el("button", { type: "button", text, title: label,
     "aria-label": label, onclick: press });
 
@@ -153,5 +159,5 @@ const TALON = (() => {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themed);
   };
   return { views, el, svg, unpack, number, size, color, series, ramp, rampBar, mix,
-    onTheme, canvas, showTip, hideTip, ticks, select, button, start };
+    onTheme, canvas, showTip, hideTip, ticks, select, button, most, start };
 })();

@@ -58,7 +58,7 @@ TALON.views.divergence = (stage, data) => {
   map.append(svg("text", { x: left + (cell * columns) / 2, y: height - 5, "text-anchor": "middle", class: "tick", text: "timestep" }));
   const scale = el("span");
   const paint = () => {
-    const peak = Math.max(1, ...places.map(([, row, t]) => count(row, t)));
+    const peak = TALON.most(places.map(([, row, t]) => count(row, t)), 1);
     for (const [box, row, t] of places) {
       const n = count(row, t);
       box.style.fill = n ? TALON.mix(TALON.color("bad-low"), TALON.color("bad"), Math.log(1 + n) / Math.log(1 + peak)) : "";

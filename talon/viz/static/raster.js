@@ -121,7 +121,7 @@ TALON.views.raster = (stage, data) => {
     return [`${name}, neuron ${number(n - starts[of])}`, `timestep ${number(t)}: ${here}`];
   };
   const rateStage = el("div"), rasterStage = el("div");
-  const rateFull = { x0: 0, x1: data.n_steps, y0: 0, y1: Math.max(1, ...rates) };
+  const rateFull = { x0: 0, x1: data.n_steps, y0: 0, y1: TALON.most(rates, 1) };
   const rate = TALON.plot(rateStage, { full: rateFull, height: 84, bare: true, fixedY: true,
     label: "spikes in each timestep", yLabel: "spikes", yTicks: (view) => [0, view.y1],
     hover: (x) => [`timestep ${number(Math.floor(x))}`, `${number(rates[Math.floor(x)] || 0)} spikes`],
@@ -154,8 +154,8 @@ TALON.views.raster = (stage, data) => {
         : { y0: starts[value], y1: starts[value] + data.populations[value].n };
       Object.assign(full, one);
       countRates();
-      rate.setFull({ y1: Math.max(1, ...rates) });
-      Object.assign(rate.view, { y1: Math.max(1, ...rates) });
+      rate.setFull({ y1: TALON.most(rates, 1) });
+      Object.assign(rate.view, { y1: TALON.most(rates, 1) });
       raster.setFull(one);
     }) : null;
   stage.append(el("div", { class: "tools" }, choice, shown, el("span", { class: "push" }), ...raster.buttons()),

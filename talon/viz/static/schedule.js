@@ -3,7 +3,7 @@ TALON.views.schedule = (stage, data) => {
   const { el, unpack, number, series, color } = TALON;
   const [row, group, step, start, end, sending] = ["row", "group", "step", "start", "end", "sending"].map((k) => unpack(data[k]));
   const ends = unpack(data.ends);
-  const last = Math.max(1e-9, end.length ? end.reduce((a, b) => Math.max(a, b)) : 0, ...ends);
+  const last = TALON.most(ends, TALON.most(end, 1e-9));
   const rows = data.rows.length;
   const critical = new Set(data.critical);
   const byRow = Array.from({ length: rows }, () => []);
@@ -141,7 +141,7 @@ TALON.views.schedule = (stage, data) => {
     const place = el("div");
     const set = (chosen) => {
       [name, values] = phases.find(([n]) => n === chosen);
-      peak = Math.max(1, values.reduce((a, b) => Math.max(a, b), 0));
+      peak = TALON.most(values, 1);
       scale.replaceChildren(TALON.rampBar("0", number(peak), "a timestep"));
     };
     const grid = TALON.plot(place, { full: { x0: 0, x1: data.n_steps, y0: 0, y1: rows }, height: Math.min(520, Math.max(90, rows * 16 + 44)),

