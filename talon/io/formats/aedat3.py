@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from talon.io.events import EVENT_DTYPE, Events
-from talon.io.formats.common import Header, Size, check_fits, refusal, warn
+from talon.io.formats.common import Header, Inside, Size, check_fits, refusal, warn
 from talon.io.formats.headers import header_lines
 
 VERSION = "!AER-DAT3.1"
@@ -72,6 +72,7 @@ class Aedat3Source:
             sensor_size=sizes[0] if sizes else None,
             fields=fields,
         )
+        self.inside = Inside(self.header.sensor_size)
 
     def read(self) -> Events:
         """Return all events."""
@@ -149,6 +150,7 @@ class Aedat3Source:
             events["x"] = word >> 17
             events["y"] = (word >> 2) & 0x7FFF
             events["p"] = (word >> 1) & 1
+            events = self.inside(events)
             if events.size:
                 yield events
 

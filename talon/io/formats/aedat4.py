@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from talon.io.events import EVENT_DTYPE, EventError, Events
-from talon.io.formats.common import Header, refusal
+from talon.io.formats.common import Header, Inside, refusal
 
 VERSION = "!AER-DAT4.0"
 
@@ -49,6 +49,7 @@ class Aedat4Source:
         fields = {f"stream {number}": str(s["type"]) for number, s in sorted(streams.items())}
         size = (int(stream["width"]), int(stream["height"]))
         self.header = Header(format="aedat4", sensor_size=size, fields=fields)
+        self.inside = Inside(size)
 
     def read(self) -> Events:
         """Return all events."""
@@ -81,7 +82,9 @@ class Aedat4Source:
                 events = np.empty(len(told), EVENT_DTYPE)
                 for name, source in zip("txyp", ("t", "x", "y", "on"), strict=True):
                     events[name] = told[source]
-                yield events
+                events = self.inside(events)
+                if events.size:
+                    yield events
 
     def _decoder(self) -> Any:
         try:

@@ -79,6 +79,31 @@ class Encoder(Protocol):
         ...
 
 
+class Inside:
+    """Leaves out the events that are not on the sensor, and counts them.
+
+    Parameters
+    ----------
+    size
+        Width and height, or None if they are not known.
+    """
+
+    def __init__(self, size: Size | None) -> None:
+        self._size, self.n_outside = size, 0
+
+    def __call__(self, events: Events) -> Events:
+        """Return the events on the sensor: the same array, or a new one if some are missing."""
+        if self._size is None or not events.size:
+            return events
+        width, height = self._size
+        x, y = events["x"], events["y"]
+        if x.max() < width and y.max() < height:
+            return events
+        inside = (x < width) & (y < height)
+        self.n_outside += int(np.count_nonzero(~inside))
+        return events[inside]
+
+
 def refusal(path: Path, offset: int, rule: str, way_out: str) -> EventError:
     """Return the error for a file that breaks a rule at a byte."""
     return EventError(f"{path}, byte {offset}: {rule}; {way_out}")

@@ -131,18 +131,19 @@ class Evt3Decoder:
     def _starts(self, kind: NDArray[np.uint8], value: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return the first column of each vector, polarity in bit 11."""
         at = np.flatnonzero((kind >= BASE_X) & (kind <= VECT_8))
-        kinds = kind[at]
+        kinds = kind.take(at)
         is_base = kinds == BASE_X
         # A run is a base and the vectors behind it; the first goes on from the block before.
-        run = np.cumsum(is_base)
-        base = np.concatenate(([self._x], value[at[is_base]])).astype(np.int64)
-        ends = np.cumsum(_WIDTH[kinds])
-        from_ = np.concatenate(([0], ends[is_base]))
-        column = base[run] + ends - from_[run]
-        column = (column & 0x7FF) | (base[run] & 0x800)
+        starts = np.flatnonzero(is_base)
+        lengths = np.diff(starts, prepend=0, append=len(at))
+        base = np.concatenate(([self._x], value.take(at.take(starts)))).astype(np.int32)
+        ends = np.cumsum(_WIDTH.take(kinds), dtype=np.int32)
+        moves = base - np.concatenate(([0], ends.take(starts)))
+        column = np.repeat(moves, lengths) + ends
+        column = (column & 0x7FF) | np.repeat(base & 0x800, lengths)
         before = np.concatenate(([self._x], column[:-1]))
         self._x = int(column[-1])
-        return before[~is_base].astype(np.uint16)
+        return before.take(np.flatnonzero(~is_base)).astype(np.uint16)
 
 
 class Evt3Encoder:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talon.io.events import EVENT_DTYPE, EventError, Events
-from talon.io.formats.common import Header, Size
+from talon.io.formats.common import Header, Inside, Size
 from talon.io.h5 import H5EventReader
 
 if TYPE_CHECKING:
@@ -69,17 +69,21 @@ class TalonSource:
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path, self.header = path, header
+        self.inside = Inside(header.sensor_size)
 
     def read(self) -> Events:
         """Return all events."""
         with _told(self.path):
-            return H5EventReader(self.path).read_all()
+            return self.inside(H5EventReader(self.path).read_all())
 
     def chunks(self, chunk_bytes: int) -> Iterator[Events]:
         """Give events of about so many bytes at a time."""
         step = max(chunk_bytes // EVENT_DTYPE.itemsize, 1)
         with _told(self.path):
-            yield from H5EventReader(self.path, chunk_size=step)
+            for chunk in H5EventReader(self.path, chunk_size=step):
+                events = self.inside(chunk)
+                if events.size:
+                    yield events
 
 
 class ColumnSource:
@@ -102,6 +106,7 @@ class ColumnSource:
     ) -> None:
         self.path, self.header = path, header
         self._names, self._n, self._offset = names, n_events, t_offset
+        self.inside = Inside(header.sensor_size)
 
     def read(self) -> Events:
         """Return all events."""
@@ -121,7 +126,9 @@ class ColumnSource:
                     columns = {
                         name[-1]: _dataset(self.path, file, name)[part] for name in self._names
                     }
-                yield self._events(columns)
+                events = self.inside(self._events(columns))
+                if events.size:
+                    yield events
 
     def _events(self, columns: Mapping[str, np.ndarray]) -> Events:
         """Return columns, of whatever integers the file has, as events."""

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from talon.io.events import Events
 from talon.io.formats.aedat2 import Aedat2Decoder, aedat2_header
 from talon.io.formats.aedat3 import Aedat3Source
 from talon.io.formats.aedat4 import Aedat4Source
-from talon.io.formats.common import Header, Size, warn
+from talon.io.formats.common import Header, Inside, Size, warn
 from talon.io.formats.dat import DatDecoder
 from talon.io.formats.evt2 import Evt2Decoder
 from talon.io.formats.evt3 import Evt3Decoder
@@ -31,6 +29,7 @@ class Source(Protocol):
     """What each format gives: a header, and events in the order of the file."""
 
     header: Header
+    inside: Inside
 
     def read(self) -> Events:
         """Return all events."""
@@ -83,8 +82,6 @@ class EventReader:
             raise FileNotFoundError(f"Event file not found: {self.path}")
         self._source = _source(self.path, format, fast)
         self._chunk_bytes = chunk_bytes
-        self.n_outside = 0
-        """Events outside of the sensor, in what was read so far."""
 
     @property
     def format(self) -> str:
@@ -101,32 +98,23 @@ class EventReader:
         """Width and height as the file tells them, or None."""
         return self._source.header.sensor_size
 
+    @property
+    def n_outside(self) -> int:
+        """Events outside of the sensor, in what was read last."""
+        return self._source.inside.n_outside
+
     def __iter__(self) -> Iterator[Events]:
         """Give the events in chunks, of which none is empty."""
-        self.n_outside = 0
-        for chunk in self._source.chunks(self._chunk_bytes):
-            inside = self._inside(chunk)
-            if inside.size:
-                yield inside
+        self._source.inside.n_outside = 0
+        yield from self._source.chunks(self._chunk_bytes)
         self._warn_outside()
 
     def read(self) -> Events:
         """Return all events."""
-        self.n_outside = 0
-        events = self._inside(self._source.read())
+        self._source.inside.n_outside = 0
+        events = self._source.read()
         self._warn_outside()
         return events
-
-    def _inside(self, events: Events) -> Events:
-        """Return the events that are on the sensor."""
-        if self.sensor_size is None or not events.size:
-            return events
-        width, height = self.sensor_size
-        if events["x"].max() < width and events["y"].max() < height:
-            return events
-        inside = (events["x"] < width) & (events["y"] < height)
-        self.n_outside += int(np.count_nonzero(~inside))
-        return events[inside]
 
     def _warn_outside(self) -> None:
         if self.n_outside:

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from talon.io.formats.evt3 import BIT, COUNT, START
 from talon.io.formats.fast.cache import kernel_folder
 from talon.jit.compiler import compile_kernel
+
+_FREQUENT = 1 << 0 | 1 << 2 | 1 << 6
+"""Row, event and lower time, in EVT 3.0."""
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,41 +53,44 @@ def evt2(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any) -> int:
 def evt3(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any) -> int:
     """Decode words of 16 bits; ``state`` is upper time with turns, lower time, row and base."""
     high, low, row, base = state
-    n = 0
-    for word in words:
+    n = start = 0
+    if high < 0:
+        while start < len(words) and words[start] >> 12 != 8:
+            start += 1
+        if start < len(words):
+            high = words[start] & 0xFFF
+    time = (high << 12) | low
+    for k in range(start, len(words)):
+        word = words[k]
         kind = word >> 12
         value = word & 0xFFF
-        if kind == 8:
-            if high < 0:
-                high = value
-                low = 0
-            elif (high & 0xFFF) != value:
+        if (_FREQUENT >> kind) & 1:
+            # Nobody can predict which of the three it is: the event is written, and counts if it
+            # is one.
+            t[n] = time
+            x[n] = value & 0x7FF
+            y[n] = row
+            p[n] = value >> 11
+            n += kind == 2
+            row = value & 0x7FF if kind == 0 else row
+            low = value if kind == 6 else low
+            time = (high << 12) | low
+        elif kind == 8:
+            if (high & 0xFFF) != value:
                 turn = high >> 12
                 turn += (high & 0xFFF) - value >= 1 << 11
                 high = (turn << 12) | value
                 low = 0
-        elif high < 0:
-            continue
-        elif kind == 2:
-            t[n] = (high << 12) | low
-            x[n] = value & 0x7FF
-            y[n] = row
-            p[n] = value >> 11
-            n += 1
-        elif kind == 0:
-            row = value & 0x7FF
-        elif kind == 6:
-            low = value
+                time = high << 12
         elif kind == 3:
             base = value
         elif kind == 4 or kind == 5:
             width = 12 if kind == 4 else 8
             value &= (1 << width) - 1
-            time = (high << 12) | low
             polarity = base >> 11
-            for k in range(START[value], START[value] + COUNT[value]):
+            for i in range(START[value], START[value] + COUNT[value]):
                 t[n] = time
-                x[n] = (base + BIT[k]) & 0x7FF
+                x[n] = (base + BIT[i]) & 0x7FF
                 y[n] = row
                 p[n] = polarity
                 n += 1
@@ -94,22 +102,23 @@ def evt3(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any) -> int:
 @_compiled
 def dat(words: Any, state: Any, t: Any, x: Any, y: Any, p: Any, bits_x: int, bits_y: int) -> int:
     """Decode pairs of words of 32 bits; ``state`` is the last time, -1 at first."""
-    last = state[0]
+    n = len(words)
+    if n == 0:
+        return 0
+    last = state[0] if state[0] >= 0 else np.int64(words[0, 0])
+    turn = last & ~0xFFFFFFFF
+    before = last & 0xFFFFFFFF
     mask_x, mask_y = (1 << bits_x) - 1, (1 << bits_y) - 1
     bits = bits_x + bits_y
-    n = len(words)
     for k in range(n):
-        told = words[k, 0]
+        told = np.int64(words[k, 0])
         word = words[k, 1]
-        if last >= 0:
-            turn = last >> 32
-            turn += (last & 0xFFFFFFFF) - told >= 1 << 31
-            last = (turn << 32) | told
-        else:
-            last = told
-        t[k] = last
+        if before - told >= 1 << 31:
+            turn += 1 << 32
+        before = told
+        t[k] = turn | told
         x[k] = word & mask_x
         y[k] = (word >> bits_x) & mask_y
         p[k] = (word >> bits) & 1
-    state[0] = last
+    state[0] = turn | before
     return n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -376,3 +377,20 @@ def test_summary_of_nothing(tmp_path: Path) -> None:
     assert (found.n_events, found.t_first, found.duration_us) == (0, None, 0)
     assert found.events_per_second is None and found.share_brighter is None
     assert convert(tmp_path / "e.raw", tmp_path / "e.h5", sort=True) == 0
+
+
+def test_memory_is_that_of_a_chunk(tmp_path: Path, random_events: MakeEvents) -> None:
+    events = random_events(1_500_000, (1280, 720), (0, 2**24))
+    path = tmp_path / "e.raw"
+    write_events(path, events)
+    n_bytes, n = path.stat().st_size, 0
+    tracemalloc.start()
+    try:
+        for chunk in EventReader(path, chunk_bytes=n_bytes // 50):
+            if n == 0:
+                tracemalloc.reset_peak()
+            n += len(chunk)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert n == 1_500_000 and peak < events.nbytes // 2
