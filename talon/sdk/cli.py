@@ -32,6 +32,7 @@ from talon.sdk.commands.inspect import (
     validate_command,
 )
 from talon.sdk.commands.io import io_group
+from talon.sdk.commands.io_play import io_play_command
 from talon.sdk.commands.io_streams import IO_STREAM_COMMANDS
 from talon.sdk.commands.mapping import (
     export_html_command,
@@ -133,5 +134,5 @@ for _command in (
     pipeline_command,
 ):
     main.add_command(_command)
-for _command in IO_STREAM_COMMANDS:
+for _command in (*IO_STREAM_COMMANDS, io_play_command):
     io_group.add_command(_command)

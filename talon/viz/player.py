@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.io.events import check_events, check_sorted
+from talon.io.events import EventError, check_events, check_sorted
 from talon.viz.packing import pack, pack_steps
 from talon.viz.page import HtmlPage, PageError, Section
 
@@ -43,9 +43,7 @@ def events_page(
     Raises
     ------
     EventError
-        A field is missing, or events are not sorted.
-    ValueError
-        An event is outside of the sensor.
+        A field is missing, events are not sorted, or one is outside of the sensor.
     PageError
         There are more than ``MOST_EVENTS``.
     """
@@ -81,7 +79,7 @@ def events_section(
     outside = np.flatnonzero((x >= width) | (y >= height))
     if outside.size:
         k = int(outside[0])
-        raise ValueError(
+        raise EventError(
             f"Event {k} at x {x[k]}, y {y[k]} is outside of the sensor of {width} x {height}"
         )
     address = (y * width + x) * 2 + (array["p"] > 0)

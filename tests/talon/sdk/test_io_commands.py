@@ -105,3 +105,30 @@ def test_a_wrong_command_line_is_status_2(source: Path, arguments: list[str], me
     words = ["io", *(word.format(source) for word in arguments)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2 and message in result.stderr
+
+
+def test_play_writes_a_film_of_a_part(source: Path, tmp_path: Path) -> None:
+    page = tmp_path / "film.html"
+    found, _ = invoke("play", source, "-o", page)
+    assert found["events"] == 4 and found["bytes"] == page.stat().st_size
+    assert '"width":4,"height":3' in page.read_text()
+    found, _ = invoke("play", source, "-o", page, "--start", 2, "--duration", 18)
+    assert found["events"] == 2 and '"first":7,"last":0' in page.read_text()
+
+
+def test_play_names_the_way_out_of_too_many_events(tmp_path: Path) -> None:
+    many = np.zeros(800_002, EVENT_DTYPE)
+    many["t"] = np.arange(len(many))
+    write_events(tmp_path / "many.h5", many, "h5", sensor_size=(4, 3))
+    words = ["io", "play", str(tmp_path / "many.h5"), "-o", str(tmp_path / "p.html")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and "A page takes 800,000 events" in result.stderr
+    found, _ = invoke(*words[1:], "--duration", 1000)
+    assert found["events"] == 1000
+    result = CliRunner().invoke(main, [*words, "--duration", "9", "--sensor", "4x3"])
+    assert result.exit_code == 0
+    many["x"] = 3
+    write_events(tmp_path / "wide.h5", many[:9], "h5", sensor_size=(4, 3))
+    words[2] = str(tmp_path / "wide.h5")
+    result = CliRunner().invoke(main, [*words, "--sensor", "2x2"])
+    assert result.exit_code == 1 and "is outside of the sensor of 2 x 2" in result.stderr
