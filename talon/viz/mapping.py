@@ -217,7 +217,7 @@ def mesh_of_partition(
                 name: (int(getattr(budget, used)), int(getattr(budget, there)))
                 for name, (used, there) in _BUDGETS.items()
             },
-            holds=tuple(holds.get(core, ())),
+            holds=(f"core {core} of the partition", *holds.get(core, ())),
         )
         for core, budget in sorted(resources.budgets.items())
     )

@@ -179,6 +179,8 @@ def test_mesh_of_a_partition(opened: Any, tmp_path: Path) -> None:
     assert page.locator(".core-tile[role=button]").count() == facts["num_cores_used"] > 2
     assert page.locator(".core-tile").count() == 32
     assert f"{facts['num_cores_used']} of 32" in page.inner_text(".core-details")
+    page.locator(".core-tile[role=button]").first.click()
+    assert "of the partition" in page.inner_text(".core-details")  # places have other numbers
     with pytest.raises(ValueError, match=r"has no routes; call talon\.graph\.route"):
         mesh_of_partition(ir.Graph(nodes, []), hw, allocate(graph, hw), place(graph, hw))
 
