@@ -11,7 +11,7 @@ SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
 
-.PHONY: help setup setup-demo browser demo test test-all test-torch lint format types contracts unit area bench mutants clean
+.PHONY: help setup setup-demo browser tclsh demo test test-all test-torch test-pynq lint format types contracts unit area bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -26,12 +26,15 @@ setup-demo:
 browser: setup ## the browser of the tests: root gets Debian's Chromium, others the command
 	@$(PY) tools/browser.py
 
+tclsh: setup ## runs the scripts of talon build in the tests: root gets Debian's, others the command
+	@$(PY) tools/tclsh.py
+
 demo: setup-demo ## MNIST: plan, accuracy, the RTL on every shipped image, a report
 	@.venv/bin/talon demo
 
 test: lint contracts types unit ## what continuous integration runs
 
-test-all: lint contracts types browser ## everything: also the slow tests and the area budget
+test-all: lint contracts types browser tclsh ## everything: also the slow tests and the area budget
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
 
@@ -39,6 +42,10 @@ test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an en
 	@tools/bootstrap.sh torch
 	.venv-torch/bin/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal -p no:cacheprovider $(PYTEST_ARGS) \
 	    $(shell grep -rlE 'importorskip.*torch' tests)
+
+test-pynq: ## the driver of a board with the classes of PYNQ itself, in an environment with it
+	@tools/bootstrap.sh pynq
+	.venv-pynq/bin/python -m pytest -n 0 -p no:cacheprovider $(PYTEST_ARGS) tests/firmware/test_real_pynq.py
 
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check $(wildcard $(SOURCES))
@@ -58,14 +65,8 @@ types: setup ## pyright, from the registry with its own Node.js
 contracts: setup ## import-linter: which room may import which
 	.venv/bin/lint-imports
 
-unit: setup browser ## the tests, without the slow ones
+unit: setup browser tclsh ## the tests, without the slow ones
 	$(PYTEST) -m "not slow" -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
-
-.PHONY: tclsh
-tclsh: setup # runs the scripts of talon build in the tests: root gets Debian's, others the command
-	@$(PY) tools/tclsh.py
-
-unit test-all: tclsh
 
 area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
@@ -79,5 +80,5 @@ mutants: setup ## put faults into the RTL and the golden model, one at a time
 	$(PY) tools/mutants.py
 
 clean: ## remove .venv, builds and caches
-	rm -rf .venv .venv-torch build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-torch .venv-pynq build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

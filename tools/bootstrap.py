@@ -1,8 +1,8 @@
 """Make the checkout's virtual environment: check the machine, install the locked packages, stamp.
 
 ``python tools/bootstrap.py demo`` installs what ``make demo`` needs, ``dev`` (the default) what the
-tests and checks need on top, and ``torch`` makes ``.venv-torch`` with PyTorch and snnTorch for the
-tests that compare with them. A second run finds its stamp and returns at once; a changed lock,
+tests and checks need on top, ``torch`` makes ``.venv-torch`` with PyTorch and snnTorch for the
+tests that compare with them, and ``pynq`` makes ``.venv-pynq`` with PYNQ. A second run finds its stamp and returns at once; a changed lock,
 ``pyproject.toml`` or interpreter installs again. Standard library only, and syntax that an older
 Python can read, because telling its user about the version is the first thing to do. Nothing here
 calls sudo or writes outside the checkout.
@@ -28,7 +28,12 @@ except ImportError:  # not a POSIX system: two set-ups at once are then the user
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS = ("demo", "dev")  # each contains the ones before it
-TORCH = "torch"  # has an environment of its own: PyTorch is large, and nothing else needs it
+APART = {
+    "torch": "minutes; the small build of PyTorch, without CUDA, comes with "
+    "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu",
+    "pynq": "minutes; pynq and the NumPy of a board",
+}
+"""Sets with an environment of their own, since they are large or ask for other versions."""
 OLDEST, NEWEST = (3, 10), (3, 13)
 
 
@@ -126,7 +131,7 @@ def complaints():
 
 def venv_of(name, root=ROOT):
     """Return the folder of a set's virtual environment."""
-    return root / (".venv-torch" if name == TORCH else ".venv")
+    return root / (f".venv-{name}" if name in APART else ".venv")
 
 
 def stamp_of(name, root=ROOT):
@@ -143,7 +148,7 @@ def fingerprint(name, root=ROOT):
     """Return a digest of everything that the environment of a set is made from."""
     digest = hashlib.sha256()
     paths = [lock_file(name, root), root / "pyproject.toml", root / "tools" / "bootstrap.py"]
-    if name == TORCH:
+    if name in APART:
         paths.append(lock_file("dev", root))
     for path in paths:
         digest.update(path.read_bytes())
@@ -223,8 +228,8 @@ def install(name):
         say(f"making {folder.name} with Python {platform.python_version()}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     stamp.unlink(missing_ok=True)
-    if name == TORCH:
-        install_torch(python, lock)
+    if name in APART:
+        install_apart(name, python, lock)
     else:
         total = n_packages(lock)
         say(f"installing {total} pinned packages from {lock.relative_to(ROOT)} (a minute or two)")
@@ -236,15 +241,19 @@ def install(name):
     say(f"ready in {time.monotonic() - start:.0f} s")
 
 
-def install_torch(python, lock):
-    """Install PyTorch and what runs beside it; there are builds of one version, so no hashes."""
-    say(
-        f"installing {lock.relative_to(ROOT)} (minutes; the small build of PyTorch, without CUDA, "
-        "comes with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu)"
-    )
-    known = ROOT / "build" / "constraints-torch.txt"
-    known.write_text(unhashed(lock_file("dev")))
-    run_pip(python, ["-r", str(lock), "-c", str(known)], "installing PyTorch")
+def install_apart(name, python, lock):
+    """Install what runs in an environment of its own, what it does not pin at dev's versions."""
+    say(f"installing {lock.relative_to(ROOT)} ({APART[name]})")
+    known = ROOT / "build" / f"constraints-{name}.txt"
+    known.write_text(without(unhashed(lock_file("dev")), lock))
+    run_pip(python, ["-r", str(lock), "-c", str(known)], f"installing {lock.name}")
+
+
+def without(constraints, lock):
+    """Return constraints but for the packages that a lock pins itself."""
+    own = {line.split("==")[0] for line in lock.read_text().splitlines() if "==" in line}
+    lines = constraints.splitlines()
+    return "\n".join(line for line in lines if line.split("==")[0] not in own) + "\n"
 
 
 @contextlib.contextmanager
@@ -261,8 +270,8 @@ def only_one():
 def main(arguments):
     """Set up the checkout; return the exit code."""
     name = arguments[0] if arguments else "dev"
-    if name not in (*SETS, TORCH) or len(arguments) > 1:
-        usage = f"usage: bootstrap.py [{'|'.join((*SETS, TORCH))}]"
+    if name not in (*SETS, *APART) or len(arguments) > 1:
+        usage = f"usage: bootstrap.py [{'|'.join((*SETS, *APART))}]"
         print(f"{usage}, not {' '.join(arguments)}", file=sys.stderr)
         return 2
     missing = complaints()

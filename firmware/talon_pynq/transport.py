@@ -89,6 +89,12 @@ class DmaTransport:
     ) -> None:
         if not timeout > 0:
             raise ValueError(f"Timeout must be a positive number of seconds, not {timeout}")
+        for name in ("sendchannel", "recvchannel"):
+            if getattr(dma, name, None) is None:
+                raise BackendError(
+                    f"DMA must have both channels, but has no {name}: build the overlay anew, with "
+                    "MM2S and S2MM of its axi_dma"
+                )
         self._mmio, self._dma, self._allocate = mmio, dma, allocate
         self._timeout, self._clock, self._sleep = timeout, clock, sleep
         self._buffers: dict[str, Any] = {}

@@ -131,6 +131,14 @@ def test_another_array_is_refused(small, link_to, program):
             Driver(link, preset(small.hw)).load(read_image(other.image))
 
 
+def test_a_dma_of_one_direction_is_refused(small, program):
+    with small.array_of() as array:
+        board = SimulatedBoard(array)
+        board.dma.recvchannel = None
+        with pytest.raises(BackendError, match="both channels, but has no recvchannel"):
+            PynqTarget(overlay=board).run(program, small.inputs_of(program))
+
+
 def test_a_target_needs_one_of_bitfile_and_overlay():
     for options in ({}, {"bitfile": "a.bit", "overlay": object()}):
         with pytest.raises(BackendError, match=r"either bitfile= .* or overlay="):

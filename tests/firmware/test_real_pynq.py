@@ -27,15 +27,15 @@ pytestmark = pytest.mark.cosim
 
 ARRAY, DMA_AT = 0xA000_0000, 0xA001_0000
 DMA_PARAMETERS = {
-    "C_INCLUDE_MM2S": "1",
-    "C_INCLUDE_S2MM": "1",
-    "C_INCLUDE_SG": "0",
-    "C_SG_LENGTH_WIDTH": "26",
-    "C_M_AXI_MM2S_DATA_WIDTH": "64",
-    "C_M_AXI_S2MM_DATA_WIDTH": "64",
-    "C_INCLUDE_MM2S_DRE": "0",
-    "C_INCLUDE_S2MM_DRE": "0",
-    "C_MICRO_DMA": "0",
+    "c_include_mm2s": "1",
+    "c_include_s2mm": "1",
+    "c_include_sg": "0",
+    "c_sg_length_width": "26",
+    "c_m_axi_mm2s_data_width": "64",
+    "c_m_axi_s2mm_data_width": "64",
+    "c_include_mm2s_dre": "0",
+    "c_include_s2mm_dre": "0",
+    "c_micro_dma": "0",
 }
 
 
@@ -71,6 +71,7 @@ class RealOverlay:
             "addr_range": 0x1_0000,
             "device": device,
             "parameters": DMA_PARAMETERS,
+            "interrupts": {},
             "fullpath": "axi_dma_0",
         }
         self.dma = DMA(description)

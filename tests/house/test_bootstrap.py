@@ -113,12 +113,12 @@ def test_newer_python_beside_an_old_default_is_found(tmp_path):
     new.symlink_to(os.path.realpath(sys.executable))
     result = run_shell(tmp_path, "nonsense")
     assert result.returncode == 2
-    assert result.stderr == "usage: bootstrap.py [demo|dev|torch], not nonsense\n"
+    assert result.stderr == "usage: bootstrap.py [demo|dev|torch|pynq], not nonsense\n"
 
 
 @pytest.fixture
 def checkout(tmp_path, bootstrap):
-    locks = [f"constraints/{name}.txt" for name in ("demo", "dev", "torch")]
+    locks = [f"constraints/{name}.txt" for name in ("demo", "dev", "torch", "pynq")]
     for name in (*locks, "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -157,13 +157,21 @@ def test_broken_stamp_installs_again(bootstrap, checkout, content):
     assert not bootstrap.is_current("dev", checkout / "no-such-file", checkout)
 
 
-def test_environment_with_torch_stands_alone(bootstrap, checkout):
-    assert bootstrap.venv_of("torch").name == ".venv-torch" != bootstrap.venv_of("dev").name
-    path = stamp(bootstrap, checkout, "torch")
-    assert bootstrap.is_current("torch", path, checkout)
+@pytest.mark.parametrize("name", ["torch", "pynq"])
+def test_environments_apart_stand_alone(bootstrap, checkout, name):
+    assert bootstrap.venv_of(name).name == f".venv-{name}" != bootstrap.venv_of("dev").name
+    path = stamp(bootstrap, checkout, name)
+    assert bootstrap.is_current(name, path, checkout)
     assert not bootstrap.is_current("dev", path, checkout)
     (checkout / "constraints" / "dev.txt").write_text("other versions")
-    assert not bootstrap.is_current("torch", path, checkout)
+    assert not bootstrap.is_current(name, path, checkout)
+
+
+def test_what_an_environment_apart_pins_itself_is_not_constrained(bootstrap, tmp_path):
+    lock = tmp_path / "own.txt"
+    lock.write_text("# why\nnumpy==1.26.4\nh5py\n")
+    known = "h5py==3.16.0\nnumpy==2.2.6 ; python_version < '3.11'\nnumpy==2.4.6\n"
+    assert bootstrap.without(known, lock) == "h5py==3.16.0\n"
 
 
 def test_constraints_without_hashes_keep_versions_and_markers(bootstrap):

@@ -90,30 +90,36 @@ def test_demo_is_a_part_of_dev_at_the_same_versions(python):
     assert len(demo) < len(dev)
 
 
-def torch_lines():
-    text = (ROOT / "constraints" / "torch.txt").read_text()
+APART = pytest.mark.parametrize(("name", "extra"), [("torch", "train"), ("pynq", "cosim")])
+
+
+def lines_of(name):
+    text = (ROOT / "constraints" / f"{name}.txt").read_text()
     return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
 
 
+@APART
 @pytest.mark.parametrize("python", PYTHONS)
-def test_environment_with_torch_has_all_that_its_tests_need(python):
-    given = {canonicalize_name(each.name): each for each in torch_lines()}
+def test_environment_apart_has_all_that_its_tests_need(python, name, extra):
+    given = {canonicalize_name(each.name): each for each in lines_of(name)}
     project = pyproject()
     needed = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["train"],
+        *project["project"]["optional-dependencies"][extra],
         *project["dependency-groups"]["test"],
         *project["build-system"]["requires"],
     ]
     for requirement in map(Requirement, needed):
         if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
-            assert canonicalize_name(requirement.name) in given, f"torch.txt lacks {requirement}"
+            assert canonicalize_name(requirement.name) in given, f"{name}.txt lacks {requirement}"
 
 
+@APART
 @pytest.mark.parametrize("python", PYTHONS)
-def test_versions_beside_torch_are_exact(python):
+def test_versions_apart_are_exact(python, name, extra):
+    del extra
     locked = versions("dev", python)
-    for requirement in torch_lines():
-        name = canonicalize_name(requirement.name)
+    for requirement in lines_of(name):
+        package = canonicalize_name(requirement.name)
         pinned = re.fullmatch(r"==[^*,]+", str(requirement.specifier))
-        assert pinned or name in locked, f"{requirement} has no version, here or in dev.txt"
+        assert pinned or package in locked, f"{requirement} has no version, here or in dev.txt"
