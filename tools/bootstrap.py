@@ -3,9 +3,9 @@
 ``python tools/bootstrap.py demo`` installs what ``make demo`` needs, ``dev`` (the default) what the
 tests and checks need on top. ``torch`` makes ``.venv-torch`` with PyTorch and snnTorch for the
 tests that compare with them, ``pynq`` makes ``.venv-pynq`` with PYNQ. A second run finds its stamp
-and returns at once; a changed lock, ``pyproject.toml`` or interpreter installs again. Standard library
-only, and syntax that an older Python can read, because telling its user about the version is the
-first thing to do. Nothing here calls sudo or writes outside the checkout.
+and returns at once; a changed lock, ``pyproject.toml`` or interpreter installs again. Standard
+library only, and syntax that an older Python can read, because telling its user about the version
+is the first thing to do. Nothing here calls sudo or writes outside the checkout.
 """
 
 import contextlib
