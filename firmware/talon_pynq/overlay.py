@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import pynq
+import pynq  # pyright: ignore[reportMissingImports]  # it is on boards alone
 
 from talon.arch import registers
 from talon.errors import BackendError

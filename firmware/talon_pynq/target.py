@@ -64,14 +64,18 @@ class PynqTarget:
             passing = cast(Passing, program)
             return run_passes(self, passing, inputs, probe=probe, progress=progress)
         image = read_image(image_of(program))
-        if self._overlay is None:
-            from talon_pynq.overlay import TalonOverlay
-
-            self._overlay = TalonOverlay(self._bitfile)
-        board = self._overlay
+        board = self._loaded()
         with DmaTransport(board.mmio, board.dma, board.allocate, timeout=self._timeout) as link:
             driver = Driver(link, image.params)
             driver.load(image)
             if self._verify:
                 driver.verify()
             return run_driver(driver, inputs, target=self.name, probe=probe, progress=progress)
+
+    def _loaded(self) -> Any:
+        """Return the overlay, and load it where it is not loaded yet."""
+        if self._overlay is None and self._bitfile is not None:
+            from talon_pynq.overlay import TalonOverlay
+
+            self._overlay = TalonOverlay(self._bitfile)
+        return self._overlay

@@ -94,7 +94,7 @@ class Egress(wiring.Component):
             self.axis.tdata.eq(data),
             self.axis.tdata[OP_OFFSET:].eq(Mux(is_done, OutOp.DONE, OutOp.PACKET)),
             queue.r_en.eq(self.axis.tready),
-            self.level.eq(queue.level),
+            self.level.eq(queue.r_level),
             self.empty.eq(~queue.r_rdy),
         ]
         return m

@@ -126,7 +126,7 @@ class Ingress(wiring.Component):
             self.sync_more.eq((word & SYNC_MORE).any()),
             self.bad.eq(is_bad),
             queue.r_en.eq(send | is_bad | (is_sync & self.sync_done)),
-            self.level.eq(queue.level),
+            self.level.eq(queue.r_level),
             self.sending.eq(self.o.valid),
             self.empty.eq(~valid & ~self.o.valid),
         ]

@@ -156,8 +156,9 @@ class AxiDma:
     def _fault_now(self, kinds: tuple[str, ...]) -> Fault | None:
         """Return the fault of the transfer under way, if it is of one of these kinds."""
         fault = self._fault
-        under_way = fault is not None and fault.transfer == self._transfers - 1
-        return fault if under_way and fault.kind in kinds else None
+        if fault is None or fault.transfer != self._transfers - 1:
+            return None
+        return fault if fault.kind in kinds else None
 
     def _advance(self) -> None:
         """Let some cycles pass."""

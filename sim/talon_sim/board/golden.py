@@ -53,7 +53,7 @@ class GoldenArray:
         self._registers: dict[int, int] = {}
         self._taken: list[Words] = []
         self._answers: list[Words] = []
-        self._selected = dict.fromkeys(range(self._image.params.n_cores), (Memory.STATUS, 0))
+        self._selected: dict[int, tuple[Memory, int]] = {}  # as after a SELECT of STATUS
 
     def drop(self) -> None:
         """Do nothing: no word is held on the bus."""
@@ -135,7 +135,7 @@ class GoldenArray:
         return np.concatenate([*answers, np.array([_done()], np.uint64)])
 
     def _read(self, core: int, n_words: int) -> Words:
-        memory, entry = self._selected[core]
+        memory, entry = self._selected.get(core, (Memory.STATUS, 0))
         params = self._image.params
         if memory is Memory.STATUS:
             good = (1 << len(loaded(params))) - 1
