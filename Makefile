@@ -7,15 +7,16 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST ?= $(PY) -m pytest
 PYTEST_ARGS ?=
+ECP5_ARGS ?=
 SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
 
-.PHONY: help setup setup-demo browser tclsh demo test test-all test-torch test-pynq lint format types contracts unit area bench mutants clean
+.PHONY: help setup setup-demo browser tclsh demo test test-all test-torch test-pynq lint format types contracts unit area bitstream-ecp5 bench mutants clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
-	    while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
+	    while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 setup: ## set up .venv for development
 	@tools/bootstrap.sh dev
@@ -71,6 +72,10 @@ unit: setup browser tclsh ## the tests, without the slow ones
 area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
 
+bitstream-ecp5: ## Yosys and nextpnr: a bitstream for the ULX3S, against its budget
+	@tools/bootstrap.sh ecp5
+	.venv-ecp5/bin/python -m talon_boards.ecp5 -o build/ecp5 $(ECP5_ARGS)
+
 bench: setup ## the figures of benchmarks/
 	@set -e; for script in $(sort $(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(PY) $$script; \
@@ -80,5 +85,5 @@ mutants: setup ## put faults into the RTL and the golden model, one at a time
 	$(PY) tools/mutants.py
 
 clean: ## remove .venv, builds and caches
-	rm -rf .venv .venv-torch .venv-pynq build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-torch .venv-pynq .venv-ecp5 build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

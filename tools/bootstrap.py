@@ -1,11 +1,12 @@
 """Make the checkout's virtual environment: check the machine, install the locked packages, stamp.
 
 ``python tools/bootstrap.py demo`` installs what ``make demo`` needs, ``dev`` (the default) what the
-tests and checks need on top. ``torch`` makes ``.venv-torch`` with PyTorch and snnTorch for the
-tests that compare with them, ``pynq`` makes ``.venv-pynq`` with PYNQ. A second run finds its stamp
-and returns at once; a changed lock, ``pyproject.toml`` or interpreter installs again. Standard
-library only, and syntax that an older Python can read, because telling its user about the version
-is the first thing to do. Nothing here calls sudo or writes outside the checkout.
+tests and checks need on top. Other sets have environments of their own: ``torch`` (.venv-torch)
+PyTorch and snnTorch for the tests that compare with them, ``pynq`` PYNQ, ``ecp5`` the tools that
+build bitstreams. A second run finds its stamp and returns at once; a changed lock,
+``pyproject.toml`` or interpreter installs again. Standard library only, and syntax that an older
+Python can read, because telling its user about the version is the first thing to do. Nothing here
+calls sudo or writes outside the checkout.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ APART = {
     "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu",
     "pynq": "minutes; pynq and the NumPy of a board",
 }
-"""Sets with an environment of their own, since they are large or ask for other versions."""
+"""Lists by hand with an environment of their own: they are large or ask for other versions."""
+TOOLS = ("ecp5",)  # locked with hashes, in an environment of their own
 OLDEST, NEWEST = (3, 10), (3, 13)
 
 
@@ -131,7 +133,7 @@ def complaints():
 
 def venv_of(name, root=ROOT):
     """Return the folder of a set's virtual environment."""
-    return root / (f".venv-{name}" if name in APART else ".venv")
+    return root / (f".venv-{name}" if name in (*APART, *TOOLS) else ".venv")
 
 
 def stamp_of(name, root=ROOT):
@@ -270,8 +272,8 @@ def only_one():
 def main(arguments):
     """Set up the checkout; return the exit code."""
     name = arguments[0] if arguments else "dev"
-    if name not in (*SETS, *APART) or len(arguments) > 1:
-        usage = f"usage: bootstrap.py [{'|'.join((*SETS, *APART))}]"
+    if name not in (*SETS, *APART, *TOOLS) or len(arguments) > 1:
+        usage = f"usage: bootstrap.py [{'|'.join((*SETS, *APART, *TOOLS))}]"
         print(f"{usage}, not {' '.join(arguments)}", file=sys.stderr)
         return 2
     missing = complaints()

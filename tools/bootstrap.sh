@@ -1,6 +1,6 @@
 #!/bin/sh
 # Find a Python that can run Talon and hand over to bootstrap.py. Needs nothing but a POSIX shell.
-# usage: tools/bootstrap.sh [demo|dev|torch|pynq]        PYTHON=/path/to/python3.12 chooses the interpreter
+# usage: tools/bootstrap.sh [demo|dev|torch|pynq|ecp5]        PYTHON=/path/to/python3.12 chooses the interpreter
 set -eu
 here=${0%/*}
 

@@ -17,6 +17,11 @@ lock() {
         --custom-compile-command tools/lock.sh --quiet --output-file "$out" "$@"
 }
 lock constraints/dev.txt --group dev --extra fast "$@"
+# Bitstreams need the gateware and tools for it, nothing of the developers' set.
+rm -f constraints/ecp5.txt
+"$tool/bin/uv" pip compile pyproject.toml constraints/build.in --extra hdl --group ecp5 \
+    --constraint constraints/dev.txt --universal --python-version 3.10 --no-python-downloads --generate-hashes \
+    --custom-compile-command tools/lock.sh --quiet --output-file constraints/ecp5.txt "$@"
 # The demo's set is a part of the developers' set, at the same versions.
 rm -f constraints/demo.txt
 lock constraints/demo.txt --constraint constraints/dev.txt

@@ -238,6 +238,21 @@ TINY = ArrayParams(
 
 TINY_2X2 = replace(TINY, name="tiny_2x2", columns=2, rows=2)
 
+ECP5_2X2 = ArrayParams(
+    name="ecp5_2x2",
+    columns=2,
+    rows=2,
+    n_neurons=256,
+    lanes=8,
+    update_lanes=2,
+    weight_words=8192,
+    n_routes=32,
+    n_tokens=32,
+    fifo_depth=16,
+    weight_memory="bram",
+)
+"""Four cores of 64 KiB in the block RAM of an LFE5U-85F (ULX3S): 40 of 208 DP16KD each."""
+
 ZYNQ_US_PLUS_INT4 = ArrayParams(
     name="zynq_us_plus_int4",
     columns=4,
@@ -262,6 +277,7 @@ PRESETS: dict[str, ArrayParams] = {
         replace(ZYNQ_US_PLUS, name="zynq_us_plus_double", double_threshold=True),
         TINY,
         TINY_2X2,
+        ECP5_2X2,
         replace(TINY_2X2, name="tiny_2x2_syn", synaptic_current=True),
         replace(TINY_2X2, name="tiny_2x2_double", double_threshold=True),
         replace(ZYNQ_US_PLUS, name="zynq_us_plus_map", n_axis=1024),

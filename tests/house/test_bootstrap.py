@@ -113,7 +113,7 @@ def test_newer_python_beside_an_old_default_is_found(tmp_path):
     new.symlink_to(os.path.realpath(sys.executable))
     result = run_shell(tmp_path, "nonsense")
     assert result.returncode == 2
-    assert result.stderr == "usage: bootstrap.py [demo|dev|torch|pynq], not nonsense\n"
+    assert result.stderr == "usage: bootstrap.py [demo|dev|torch|pynq|ecp5], not nonsense\n"
 
 
 @pytest.fixture

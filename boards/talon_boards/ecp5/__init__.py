@@ -1,0 +1,1 @@
+"""Boards with an ECP5: bitstreams by Yosys and nextpnr."""

@@ -1,0 +1,1 @@
+"""The array behind a serial link: a UART instead of AXI."""
