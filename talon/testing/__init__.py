@@ -3,6 +3,7 @@
 The hypothesis strategies import hypothesis when they are called; it is not needed otherwise.
 """
 
+from talon.testing.chains import lif_chain
 from talon.testing.equality import assert_same, assert_same_graph
 from talon.testing.exchange import random_exchange_graph
 from talon.testing.map_graphs import random_map_graph
@@ -34,6 +35,7 @@ __all__ = [
     "divider",
     "graphs",
     "graphs_of_primitives",
+    "lif_chain",
     "map_networks",
     "narrowed",
     "random_exchange_graph",

@@ -1,6 +1,5 @@
 """Networks, arrays and clocks of the tests of the driver."""
 
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,31 +8,15 @@ import pytest
 from talon.arch.params import preset
 from talon.backend.programs import compile as compile_graph
 from talon.compiler.inputs import quantize_inputs
-from talon.ir import LIF, Affine, Graph, Input, Output
+from talon.testing import lif_chain
 from talon_sim.cosim.array import array_library
 from talon_sim.cosim.fast import FastArray
 
 HW = "tiny_2x2"
 
 
-def chain(sizes):
-    """Return layers of LIF neurons, one after another."""
-    rng = np.random.default_rng(5)
-    nodes, edges, last = {"input": Input([sizes[0]])}, [], "input"
-    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        weight = rng.normal(0.3, 1, (n_out, n_in)).astype(np.float32)
-        nodes[f"fc{i}"] = Affine(weight, np.zeros(n_out, np.float32))
-        full = np.full(n_out, 1, np.float32)
-        nodes[f"lif{i}"] = LIF(tau=4 * full, r=full, v_leak=0 * full, v_threshold=full)
-        edges += [(last, f"fc{i}"), (f"fc{i}", f"lif{i}")]
-        last = f"lif{i}"
-    nodes["output"] = Output([sizes[-1]])
-    edges.append((last, "output"))
-    return Graph(nodes, edges)
-
-
 def program_of(sizes, hw=HW):
-    return compile_graph(chain(sizes), hw=hw)
+    return compile_graph(lif_chain(sizes), hw=hw)
 
 
 def inputs_of(program, n_steps=5, n_samples=4, seed=1, rate=0.3):

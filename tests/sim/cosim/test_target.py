@@ -1,6 +1,5 @@
 """The driver and the target on the real array: what goes right, and what is refused."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from talon.image.container import Image, read_image
 from talon.image.decode import decode_config
 from talon.image.driver import Driver, StalledError
 from talon.image.stream import ConfigStream, InputStream
-from talon.ir import LIF, Affine, Graph, Input, Output
+from talon.testing import lif_chain
 from talon_sim.cosim.array import array_library, array_verilog
 from talon_sim.cosim.build import build_array
 from talon_sim.cosim.fast import BackPressure, FastArray
@@ -31,24 +30,8 @@ PARAMS = preset("tiny_2x2")
 PRESSURE = BackPressure(seed=3, gap_in=0.2, gap_out=0.4, burst=9)
 
 
-def chain(sizes):
-    """Return layers of LIF neurons, one after another."""
-    rng = np.random.default_rng(5)
-    nodes, edges, last = {"input": Input([sizes[0]])}, [], "input"
-    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        weight = rng.normal(0.3, 1, (n_out, n_in)).astype(np.float32)
-        nodes[f"fc{i}"] = Affine(weight, np.zeros(n_out, np.float32))
-        full = np.full(n_out, 1, np.float32)
-        nodes[f"lif{i}"] = LIF(tau=4 * full, r=full, v_leak=0 * full, v_threshold=full)
-        edges += [(last, f"fc{i}"), (f"fc{i}", f"lif{i}")]
-        last = f"lif{i}"
-    nodes["output"] = Output([sizes[-1]])
-    edges.append((last, "output"))
-    return Graph(nodes, edges)
-
-
 def program_of(sizes, hw="tiny_2x2"):
-    graph = chain(sizes)
+    graph = lif_chain(sizes)
     return graph, compile_graph(graph, hw=hw)
 
 
