@@ -57,9 +57,9 @@ def _read_graph(root: Group) -> Graph:
     }
     if fields.get("type") != "Graph":
         raise T1CFormatError(f"/graph/type must be 'Graph', got {fields.get('type')!r}")
-    fields["edges"], fields["delays"] = _read_edges(_value(_group(root, "edges")))
     scales = scales_of(fields.get("quantization_config"))
-    fields["nodes"] = _read_nodes(_group(root, "nodes"), scales)
+    nodes = fields["nodes"] = _read_nodes(_group(root, "nodes"), scales)
+    fields["edges"], fields["delays"] = _read_edges(_value(_group(root, "edges")), nodes)
     return Graph.from_dict(fields)
 
 
@@ -175,7 +175,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _read_edges(columns: Mapping[str, Any]) -> tuple[list[Edge], dict[Edge, int]]:
+def _read_edges(
+    columns: Mapping[str, Any], nodes: Mapping[str, Node]
+) -> tuple[list[Edge], dict[Edge, int]]:
     for name in ("src", "dst"):
         if not isinstance(columns.get(name), np.ndarray) or columns[name].ndim != 1:
             raise T1CFormatError(f"/graph/edges/{name} must be a list of node names")
@@ -186,7 +188,9 @@ def _read_edges(columns: Mapping[str, Any]) -> tuple[list[Edge], dict[Edge, int]
             f"/graph/edges must have one dst and one integer delay for each src, "
             f"got {len(src)} src, {len(dst)} dst, {delay.size} delays"
         )
-    edges = list(zip(src, dst, strict=True))
+    # The very names of the nodes are found at once wherever a node is looked up by an edge.
+    names: dict[Any, Any] = dict(zip(nodes, nodes, strict=True))
+    edges = [(names.get(a, a), names.get(b, b)) for a, b in zip(src, dst, strict=True)]
     return edges, {edge: d for edge, d in zip(edges, delay.tolist(), strict=True) if d != 0}
 
 

@@ -133,7 +133,8 @@ class Node:
         except ParameterError as exc:
             kind = type(self).__name__
             raise ParameterError(f"{kind} {exc}, but input_type is {declared}") from None
-        vars(self)["output_type"] = port_shape("output", shape)
+        # Asking for vars() would give the node a dictionary, which makes all its fields slower.
+        object.__setattr__(self, "output_type", port_shape("output", shape))
 
     def is_omitted(self, name: str, value: object) -> bool:
         """Tell whether :meth:`to_dict` leaves out the field ``name`` that holds ``value``."""

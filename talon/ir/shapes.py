@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from talon.errors import ModelError
 from talon.ir.checks import ParameterError
@@ -39,7 +39,7 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
     """
     known = infer_acyclic(graph)
     if known is not None:
-        return known.outputs
+        return {name: known.outputs[name] for name in graph.nodes}
     feeds = _feeds(graph)
     shapes = _propagate(graph, feeds)
     for name in graph.nodes:
@@ -55,23 +55,44 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
 class Flow(NamedTuple):
     """Order and shapes of a graph without cycles, not even delayed ones.
 
-    ``order`` has every node behind its sources. ``inputs`` has the shape of all inputs of a node
-    together, and of a node without incoming edges what it declares, if anything.
+    ``order`` has every node behind its sources, and ``visited`` what a visitor returned.
     """
 
     order: list[str]
-    inputs: dict[str, Dims]
     outputs: dict[str, Dims]
     sources: dict[str, list[str]]
+    visited: dict[str, Any]
 
 
-def infer_acyclic(graph: "Graph") -> Flow | None:
+Visitor: TypeAlias = Callable[[str, Node, Dims | None, Dims], Any]
+"""What is called with the name of a node, the node, and the shapes of its inputs and its output.
+
+The former is that of all inputs together, and of a node without incoming edges what it declares, if
+anything.
+"""
+
+
+def infer_acyclic(
+    graph: "Graph", visitor_of: Callable[[type[Node]], Visitor] | None = None
+) -> Flow | None:
     """Return order and shapes of a graph, if it has no cycle and all fits.
 
     This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    visitor_of
+        Returns what is to be called for the nodes of a type. In a graph of thousands of nodes the
+        memory of a node has left the cache when it is looked at once more, which takes longer than
+        all else, so who wants more than shapes looks here.
     """
     nodes = graph.nodes
-    rules = {kind: _rules(kind) for kind in set(map(type, nodes.values()))}
+    kinds = set(map(type, nodes.values()))
+    rules = {kind: _rules(kind) for kind in kinds}
+    visitors = {kind: visitor_of(kind) for kind in kinds} if visitor_of is not None else None
+    visited: dict[str, Any] = {}
     try:
         sources = graph.sources()
         # Mostly an edge carries all that its source gives, and it need not be asked for that.
@@ -81,42 +102,42 @@ def infer_acyclic(graph: "Graph") -> Flow | None:
         return None
     if order is None:
         return None
-    inputs: dict[str, Dims] = {}
     shapes: dict[str, Dims] = {}
     try:
         for name in order:
             node, given = nodes[name], sources[name]
-            _, has_own, declares, sums, read_parameter = rules[type(node)]
+            kind = type(node)
+            _, has_own, declares, sums, read_parameter = rules[kind]
             declared = node.required_shape() if declares else None
-            if not given:
-                if declared is not None:
-                    inputs[name] = declared
-                own = node.intrinsic_shape()
-                if own is None:
+            if given:
+                if feeds is not None:
+                    carried = [nodes[src].edge_shape(shapes[src], k) for src, k in feeds[name]]
+                    merged = node.merge_shape(carried)
+                elif sums and len(given) == 1:
+                    merged = shapes[given[0]]
+                else:
+                    merged = node.merge_shape([shapes[src] for src in given])
+                if declared is not None and declared != merged:
+                    return None
+                if read_parameter is not None and read_parameter(node).shape == merged:
+                    output = merged
+                else:
+                    output = node.output_shape(merged)
+                if has_own and node.intrinsic_shape() not in (None, output):
+                    return None
+            else:
+                merged = declared
+                output = node.intrinsic_shape()
+                if output is None:
                     if declared is None:
                         return None
-                    own = node.output_shape(declared)
-                shapes[name] = own
-                continue
-            if feeds is not None:
-                carried = [nodes[src].edge_shape(shapes[src], port) for src, port in feeds[name]]
-                merged = node.merge_shape(carried)
-            elif sums and len(given) == 1:
-                merged = shapes[given[0]]
-            else:
-                merged = node.merge_shape([shapes[src] for src in given])
-            if declared is not None and declared != merged:
-                return None
-            if read_parameter is not None and read_parameter(node).shape == merged:
-                output = merged
-            else:
-                output = node.output_shape(merged)
-            if has_own and node.intrinsic_shape() not in (None, output):
-                return None
-            inputs[name], shapes[name] = merged, output
+                    output = node.output_shape(declared)
+            shapes[name] = output
+            if visitors is not None:
+                visited[name] = visitors[kind](name, node, merged, output)
     except ModelError:
         return None
-    return Flow(order, inputs, {name: shapes[name] for name in nodes}, sources)
+    return Flow(order, shapes, sources, visited)
 
 
 class _Rules(NamedTuple):

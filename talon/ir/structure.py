@@ -48,10 +48,8 @@ def is_surely_sound(nodes: Nodes, edges: Edges) -> bool:
         n_different = len(set(edges))
     except (TypeError, ValueError):
         return False
-    in_kinds = {kind for kind in kinds if issubclass(kind, Input)}
-    out_kinds = {kind for kind in kinds if issubclass(kind, Output)}
-    inputs = {name for name, node in nodes.items() if type(node) in in_kinds}
-    outputs = {name for name, node in nodes.items() if type(node) in out_kinds}
+    end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
+    ends = [name for name, node in nodes.items() if type(node) in end_kinds]
     return (
         names.isascii()
         and "/" not in names
@@ -60,8 +58,8 @@ def is_surely_sound(nodes: Nodes, edges: Edges) -> bool:
         and n_different == len(edges)
         and nodes.keys() >= sources
         and nodes.keys() >= targets
-        and sources.isdisjoint(outputs)
-        and targets.isdisjoint(inputs)
+        and not any(isinstance(nodes[name], Output) for name in ends if name in sources)
+        and not any(isinstance(nodes[name], Input) for name in ends if name in targets)
     )
 
 

@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache
-from itertools import repeat
-from operator import attrgetter
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
-from talon.ir.costs import array_fields, count_macs, stored_bytes
 from talon.ir.graph import Graph
 from talon.ir.linear import Affine, SpikingAffine
 from talon.ir.neurons import LIF
-from talon.ir.node import ARRAY, Node
+from talon.ir.node import Node
 from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.synaptic import CubaLIF
 from talon.ir.topology import order_of, partial_order, zero_delay_edges
 from talon.ir.types import Dims
-from talon.sdk.columns import names_by_type
 from talon.sdk.formatting import format_bytes, format_number
+from talon.sdk.layers import LayerStats, recorder_of
 from talon.sdk.sources import GraphSource, as_graph
-
-_PORTS = ("input_type", "output_type", "metadata", "hardware_hints")
-_HARDWARE = tuple(f.name for f in fields(Node) if f.name != "hardware_hints")
-
-
-@dataclass(slots=True)
-class LayerStats:
-    """One node.
-
-    Parameters
-    ----------
-    name, node_type
-        What it is.
-    params, bytes
-        Elements of its arrays, and what they take as they are stored.
-    input_shape, output_shape
-        Without batch; None where the graph does not tell.
-    flops
-        Two for each multiply-accumulate of a timestep.
-    config
-        Its fields that are no arrays.
-    """
-
-    name: str
-    node_type: str
-    params: int
-    bytes: int
-    input_shape: Dims | None
-    output_shape: Dims | None
-    flops: int
-    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -113,37 +77,39 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
         The network, or the path of its file.
     """
     source = as_graph(graph)
-    flow = infer_acyclic(source)
+    flow = infer_acyclic(source, recorder_of)
     layers = _layers(source, flow)
     depth, width = _depth_and_width(source, flow)
-    memory: Counter[str] = Counter()
-    for layer in layers:
-        if layer.bytes:
-            memory[layer.node_type] += layer.bytes
     kinds = Counter(map(type, source.nodes.values()))
-    end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
-    ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
-    type_counts: dict[str, int] = {}
+    type_counts: Counter[str] = Counter()
     for kind, n in kinds.items():
-        type_counts[kind.__name__] = type_counts.get(kind.__name__, 0) + n
+        type_counts[kind.__name__] += n
+    memory = dict.fromkeys(type_counts, 0)
+    params = flops = 0
+    for layer in layers:
+        params += layer.params
+        flops += layer.flops
+        memory[layer.node_type] += layer.bytes
 
     def count(*bases: type[Node]) -> int:
         return sum(n for kind, n in kinds.items() if issubclass(kind, bases))
 
+    end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
+    ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
     return GraphStats(
-        total_params=sum([layer.params for layer in layers]),
+        total_params=params,
         total_bytes=sum(memory.values()),
-        total_flops=sum([layer.flops for layer in layers]),
+        total_flops=flops,
         node_count=len(source.nodes),
         edge_count=len(source.edges),
         depth=depth,
         width=width,
         is_dag=flow is not None or source.is_dag,
-        type_counts=type_counts,
+        type_counts=dict(type_counts),
         layers=layers,
         input_shapes={name: node.shape for name, node in ends if isinstance(node, Input)},
         output_shapes={name: node.shape for name, node in ends if isinstance(node, Output)},
-        memory_breakdown=dict(memory),
+        memory_breakdown={kind: n_bytes for kind, n_bytes in memory.items() if n_bytes},
         lif_count=count(LIF, CubaLIF),
         affine_count=count(Affine, SpikingAffine),
         conv_count=count(Conv1d, Conv2d, SepConv2d),
@@ -156,7 +122,7 @@ def analyze_node(name: str, node: Node) -> LayerStats:
     out_shape = node.intrinsic_shape()
     if in_shape is not None and out_shape is None:
         out_shape = node.output_shape(in_shape)
-    return _records(type(node), [name], [node], [in_shape], [out_shape])[0]
+    return recorder_of(type(node))(name, node, in_shape, out_shape)
 
 
 def summarize(graph: GraphSource, verbose: bool = False) -> str:
@@ -234,93 +200,16 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
 
 
 def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
-    """Return the record of every node, made for all nodes of a type together."""
+    """Return the record of every node."""
     if flow is not None:
-        inputs, outputs = flow.inputs, flow.outputs
-    else:
-        outputs, feeds = known_shapes(graph), feeds_of(graph)
-        inputs = {name: input_shape_of(graph, name, outputs, feeds) for name in graph.nodes}
-    records: dict[str, LayerStats] = {}
-    for kind, names in names_by_type(graph.nodes).items():
-        nodes = list(map(graph.nodes.__getitem__, names))
-        shapes = [list(map(known.get, names)) for known in (inputs, outputs)]
-        records.update(zip(names, _records(kind, names, nodes, *shapes), strict=True))
-    return list(map(records.__getitem__, graph.nodes))
-
-
-_Shapes: TypeAlias = "Sequence[Dims | None]"
-
-
-def _records(
-    kind: type[Node],
-    names: Sequence[str],
-    nodes: Sequence[Node],
-    in_shapes: _Shapes,
-    out_shapes: _Shapes,
-) -> list[LayerStats]:
-    """Return the records of nodes of one type."""
-    sizes, n_bytes = _sizes(kind, nodes)
-    flops: Iterable[int] = repeat(0)
-    count = count_macs.dispatch(kind)
-    if count is not count_macs.dispatch(object):
-        flops = [
-            0 if before is None or after is None else 2 * count(node, before, after)
-            for node, before, after in zip(nodes, in_shapes, out_shapes, strict=True)
-        ]
-    kinds, configs = repeat(kind.__name__), map(_config_reader(kind), nodes)
-    return list(
-        map(LayerStats, names, kinds, sizes, n_bytes, in_shapes, out_shapes, flops, configs)
-    )
-
-
-def _sizes(kind: type[Node], nodes: Sequence[Node]) -> tuple[list[int], list[int]]:
-    """Return the elements of the arrays of each node, and what they take as they are stored."""
-    _, optional, read_required = array_fields(kind)
-    sizes: list[int] = []
-    totals: list[int] = []
-    for node in nodes:
-        size = total = 0
-        for array in read_required(node):
-            if array is not None:
-                size += array.size
-                total += array.nbytes
-        sizes.append(size)
-        totals.append(total)
-    # Whether they count may have to be read from their values, so they are looked at apart.
-    for name in optional:
-        for k, array in enumerate(map(attrgetter(name), nodes)):
-            if array is not None and not nodes[k].is_omitted(name, array):
-                sizes[k] += array.size
-                totals[k] += array.nbytes
-    for k, node in enumerate(nodes):
-        if node.weight_t is not None or node.bias_t is not None:
-            totals[k] = stored_bytes(node)
-    return sizes, totals
-
-
-@cache
-def _config_reader(kind: type[Node]) -> Callable[[Node], dict[str, Any]]:
-    """Return what reads the fields that are no arrays, those that are None left out."""
-    names = tuple(f.name for f in fields(kind) if f.metadata != ARRAY and f.name not in _PORTS)
-    own = tuple(name for name in names if name not in _HARDWARE)
-    # Written out for the type, as its constructor is by dataclass: twice as quick as any loop.
-    # Mostly no hint for the hardware is given, and then none of them need be named.
-    no_hints = " is ".join([*(f"node.{name}" for name in _HARDWARE), "None"])
-    items = ", ".join(f"{name!r}: node.{name}" for name in own)
-    read_own = eval(f"lambda node: {{{items}}} if {no_hints} else None", {})
-
-    def read(node: Node) -> dict[str, Any]:
-        config = read_own(node)
-        if config is not None:
-            for value in config.values():
-                if value is None:
-                    break
-            else:
-                return config
-        config = {name: getattr(node, name) for name in names}
-        return {name: value for name, value in config.items() if value is not None}
-
-    return read
+        return list(map(flow.visited.__getitem__, graph.nodes))
+    outputs, feeds = known_shapes(graph), feeds_of(graph)
+    return [
+        recorder_of(type(node))(
+            name, node, input_shape_of(graph, name, outputs, feeds), outputs.get(name)
+        )
+        for name, node in graph.nodes.items()
+    ]
 
 
 def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int | None]:
@@ -337,10 +226,10 @@ def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int |
         order = found
     level: dict[str, int] = {}
     for name in order:
-        given = sources[name]
-        if len(given) == 1:
-            level[name] = level[given[0]] + 1
-        else:
-            level[name] = 1 + max(map(level.__getitem__, given), default=-1)
+        deepest = -1
+        for src in sources[name]:
+            if level[src] > deepest:
+                deepest = level[src]
+        level[name] = deepest + 1
     counts = Counter(level.values())
     return max(counts, default=0), max(counts.values(), default=0)

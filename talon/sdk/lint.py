@@ -70,10 +70,11 @@ def _view(graph: Graph) -> _View:
     for kind, names in kinds.items():
         optional = array_fields(kind).optional
         for name, arrays in array_columns(kind, list(map(graph.nodes.__getitem__, names))):
-            size = sum([array.size for array in arrays])
+            alike = are_repeats(arrays)
+            size = len(arrays) * arrays[0].size if alike else sum([a.size for a in arrays])
             most += size
             least += 0 if name in optional else size
-            columns[kind, name] = arrays[:1] if are_repeats(arrays) else arrays
+            columns[kind, name] = arrays[:1] if alike else arrays
     return _View(graph, kinds, columns, least, most, infer_acyclic(graph))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_JOINED = 4096  # elements up to which arrays are joined to be looked at
+_JOINED = 1024  # elements up to which arrays are joined to be looked at
 _BLOCK = 1 << 18  # elements looked at together: they stay in the cache
 
 
@@ -62,7 +62,7 @@ def all_surely_finite(arrays: list[np.ndarray]) -> bool:
             else:
                 blocks = [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
             for block in blocks:
-                if not isfinite(np.vdot(block, block)):
+                if not isfinite(block.dot(block)):
                     return False
             continue
         waiting.setdefault(dtype, []).append(array)
@@ -89,7 +89,7 @@ def _joined(arrays: list[Any]) -> bytes:
 
 
 def _is_surely_finite(block: np.ndarray) -> bool:
-    return isfinite(np.vdot(block, block))
+    return isfinite(block.dot(block))
 
 
 def first_not_finite(array: np.ndarray) -> tuple[tuple[int, ...], float] | None:
