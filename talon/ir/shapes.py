@@ -39,7 +39,7 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
     """
     known = infer_acyclic(graph)
     if known is not None:
-        return {name: known.outputs[name] for name in graph.nodes}
+        return known.outputs
     feeds = _feeds(graph)
     shapes = _propagate(graph, feeds)
     for name in graph.nodes:
@@ -55,7 +55,8 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
 class Flow(NamedTuple):
     """Order and shapes of a graph without cycles, not even delayed ones.
 
-    ``order`` has every node behind its sources, and ``visited`` what a visitor returned.
+    ``order`` has every node behind its sources, and ``visited`` what a visitor returned, like
+    ``outputs`` in the order of the graph.
     """
 
     order: list[str]
@@ -92,7 +93,7 @@ def infer_acyclic(
     kinds = set(map(type, nodes.values()))
     rules = {kind: _rules(kind) for kind in kinds}
     visitors = {kind: visitor_of(kind) for kind in kinds} if visitor_of is not None else None
-    visited: dict[str, Any] = {}
+    visited: dict[str, Any] = {} if visitors is None else dict.fromkeys(nodes)
     try:
         sources = graph.sources()
         # Mostly an edge carries all that its source gives, and it need not be asked for that.
@@ -102,7 +103,8 @@ def infer_acyclic(
         return None
     if order is None:
         return None
-    shapes: dict[str, Dims] = {}
+    # A dictionary that has its keys already need not grow, and keeps the order of the graph.
+    shapes: dict[str, Any] = dict.fromkeys(nodes)
     try:
         for name in order:
             node, given = nodes[name], sources[name]

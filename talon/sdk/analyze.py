@@ -202,7 +202,7 @@ def feeds_of(graph: Graph) -> dict[str, list[tuple[str, int]]]:
 def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
     """Return the record of every node."""
     if flow is not None:
-        return list(map(flow.visited.__getitem__, graph.nodes))
+        return list(flow.visited.values())
     outputs, feeds = known_shapes(graph), feeds_of(graph)
     return [
         recorder_of(type(node))(
@@ -224,7 +224,7 @@ def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int |
         if found is None:
             return None, None
         order = found
-    level: dict[str, int] = {}
+    level = dict.fromkeys(sources, 0)
     for name in order:
         deepest = -1
         for src in sources[name]:

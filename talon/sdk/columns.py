@@ -7,14 +7,14 @@ one network are mostly alike. Nothing is kept from one call to the next, so arra
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
-from operator import attrgetter, is_
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, cycle, repeat
+from operator import attrgetter, eq, is_
 from typing import Any
 
 import numpy as np
 
-from talon.ir.costs import array_fields
+from talon.ir.costs import array_fields, reader_of
 from talon.ir.node import Node
 from talon.ir.types import Array
 
@@ -61,18 +61,44 @@ def array_columns(kind: type[Node], nodes: Sequence[Node]) -> Iterator[tuple[str
         yield name, [array for array in column if array is not None]
 
 
+def all_repeat(nodes: Sequence[Node], names: Sequence[str]) -> bool:
+    """Tell whether :func:`are_repeats` surely holds for each of some array fields of nodes.
+
+    They are compared node by node, since the arrays of one node mostly lie side by side in memory:
+    that takes three quarters of the time of field by field.
+    """
+    read = reader_of(names)
+    try:
+        firsts = read(nodes[0])
+        if not firsts or max(map(attrgetter("nbytes"), firsts)) > _PIECE:
+            return False
+        contents = cycle([bytearray(array.tobytes()) for array in firsts])
+        same = map(eq, contents, chain.from_iterable(map(read, nodes)))
+        return all(map(is_, same, repeat(True))) and _has_one_dtype(
+            chain.from_iterable(map(read, nodes))
+        )
+    except (AttributeError, ValueError):  # one is not given, or strided
+        return False
+
+
 def are_repeats(arrays: Sequence[Array]) -> bool:
     """Tell whether there are arrays, of the same dtype and bytes; False if one is strided.
 
     They are compared where they are, with a copy of the first if it is small, and else in pieces.
     """
-    if not arrays or len(set(map(attrgetter("dtype"), arrays))) > 1:
+    if not arrays:
         return False
     if arrays[0].nbytes > _PIECE:
         first = _pieces(arrays[0])
-        return bool(first) and all(_are_equal(first, _pieces(array)) for array in arrays[1:])
-    content = bytearray(arrays[0].tobytes())
-    return all(map(is_, map(content.__eq__, arrays), repeat(True)))
+        same = bool(first) and all(_are_equal(first, _pieces(array)) for array in arrays[1:])
+    else:
+        content = bytearray(arrays[0].tobytes())
+        same = all(map(is_, map(content.__eq__, arrays), repeat(True)))
+    return same and _has_one_dtype(arrays)
+
+
+def _has_one_dtype(arrays: Iterable[Array]) -> bool:
+    return len(set(map(attrgetter("dtype"), arrays))) == 1
 
 
 def _pieces(array: Array) -> list[Array]:

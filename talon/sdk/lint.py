@@ -25,7 +25,7 @@ from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.skip import Skip
 from talon.ir.topology import find_cycle, reachable, zero_delay_edges
-from talon.sdk.columns import are_repeats, array_columns, names_by_type
+from talon.sdk.columns import all_repeat, are_repeats, array_columns, names_by_type
 from talon.sdk.findings import Findings, LintIssue, LintResult, Severity, error, info, warning
 from talon.sdk.numbers import all_surely_finite, first_not_finite, ranges
 from talon.sdk.sources import GraphSource, as_graph
@@ -68,9 +68,11 @@ def _view(graph: Graph) -> _View:
     columns: dict[tuple[type[Node], str], list[np.ndarray]] = {}
     least = most = 0
     for kind, names in kinds.items():
-        optional = array_fields(kind).optional
-        for name, arrays in array_columns(kind, list(map(graph.nodes.__getitem__, names))):
-            alike = are_repeats(arrays)
+        required, optional, _ = array_fields(kind)
+        nodes = list(map(graph.nodes.__getitem__, names))
+        all_alike = all_repeat(nodes, (*required, *optional))
+        for name, arrays in array_columns(kind, nodes):
+            alike = all_alike or are_repeats(arrays)
             size = len(arrays) * arrays[0].size if alike else sum([a.size for a in arrays])
             most += size
             least += 0 if name in optional else size

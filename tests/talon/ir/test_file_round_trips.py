@@ -1,6 +1,7 @@
 """Every primitive, plain and compressed, is read as it was written, by us and by h5py."""
 
 import itertools
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -144,3 +145,11 @@ def test_notes_of_other_tools_survive(tmp_path):
     )
     ir.write(tmp_path / "a.t1c", graph)
     assert_same_graph(ir.read(tmp_path / "a.t1c"), graph)
+
+
+def test_edges_of_a_file_share_the_names_of_its_nodes(tmp_path: Path) -> None:
+    nodes = {"in": ir.Input([2]), "a node": ir.Skip(), "out": ir.Output([2])}
+    ir.write(tmp_path / "x.t1c", ir.Graph(nodes, [("in", "a node"), ("a node", "out")]))
+    graph = ir.read(tmp_path / "x.t1c")
+    names = {id(name) for name in graph.nodes}
+    assert all(id(name) in names for edge in graph.edges for name in edge)

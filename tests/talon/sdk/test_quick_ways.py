@@ -19,8 +19,8 @@ from talon.ir.node import ARRAY
 from talon.ir.shapes import infer_acyclic
 from talon.ir.structure import check_edges, check_entry, is_surely_sound
 from talon.ir.topology import order_of, partial_order
-from talon.sdk.analyze import analyze_graph
-from talon.sdk.columns import are_alike, are_repeats
+from talon.sdk.analyze import analyze_graph, analyze_node
+from talon.sdk.columns import all_repeat, are_alike, are_repeats
 from talon.sdk.fingerprint import fingerprint_graph
 from talon.sdk.lint import lint_graph
 from talon.testing import graphs_of_primitives
@@ -109,6 +109,7 @@ def test_findings_are_those_of_the_long_way(graph: ir.Graph, random: Any) -> Non
         patch.setattr("talon.ir.graph.is_surely_sound", lambda *_: False)
         patch.setattr("talon.ir.shapes.infer_acyclic", lambda _: None)
         patch.setattr("talon.sdk.lint.infer_acyclic", lambda _: None)
+        patch.setattr("talon.sdk.lint.all_repeat", lambda *_: False)
         patch.setattr("talon.sdk.lint.are_repeats", lambda _: False)
         patch.setattr("talon.sdk.lint.all_surely_finite", lambda _: False)
         patch.setattr("talon.sdk.lint._surely_in_range", lambda *_: False)
@@ -147,6 +148,36 @@ def test_a_number_edited_in_place_is_seen() -> None:
 def test_arrays_repeat_if_dtype_and_bytes_are_the_same(items: list[tuple[int, str]]) -> None:
     arrays = [np.full(4, value, dtype) for value, dtype in items]
     assert are_repeats(arrays) == (len({(a.dtype, a.tobytes()) for a in arrays}) == 1)
+
+
+@pytest.mark.parametrize("field", ["tau", "v_threshold", "v_reset"])
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_fields_repeat_node_by_node_unless_one_differs(field: str, k: int) -> None:
+    names = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+    values = [np.full((2, 3), value, np.float32) for value in (10, 1, 0, 1)]
+    nodes = [ir.LIF(*(value.copy() for value in values)) for _ in range(5)]
+    assert all_repeat(nodes, names) and all_repeat(nodes[:1], names)
+    assert not all_repeat(nodes, ())
+    good = getattr(nodes[k], field)
+    differing = np.where(np.arange(6).reshape(2, 3) == 5, good + 1, good)
+    strided = np.repeat(good, 2, axis=1)[:, ::2]
+    for other in (differing, strided, good.astype(">f4"), good.astype(np.float64), good[:1], None):
+        setattr(nodes[k], field, other)
+        assert not all_repeat(nodes, names)
+    setattr(nodes[k], field, good)
+    assert all_repeat(nodes, names)
+
+
+def test_a_layer_is_what_it_is_with_any_array_or_option_missing() -> None:
+    conv, lif = ir.Conv2d(np.ones((2, 1, 3, 3)), np.ones(2)), ir.LIF(*[np.ones(2)] * 4)
+    usual = [analyze_node("x", node) for node in (conv, lif)]
+    assert [(one.params, one.bytes) for one in usual] == [(20, 160), (8, 64)]
+    vars(conv)["bias"] = vars(conv)["groups"] = vars(lif)["v_leak"] = None
+    lif.v_reset = np.ones(2)
+    odd = [analyze_node("x", node) for node in (conv, lif)]
+    assert [(one.params, one.bytes) for one in odd] == [(18, 144), (8, 64)]
+    assert "groups" in usual[0].config and "groups" not in odd[0].config
+    assert usual[1].config == odd[1].config
 
 
 def test_strided_arrays_are_not_known_to_repeat() -> None:
