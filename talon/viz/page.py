@@ -113,11 +113,16 @@ class HtmlPage:
 
     def _repr_html_(self) -> str:
         """Return the page in a frame of its own, for notebooks."""
-        return (
-            f'<iframe title="{html.escape(self.title)}" srcdoc="{html.escape(self.render())}" '
-            f'sandbox="allow-scripts" width="100%" height="{_FRAME_HEIGHT}" '
-            'style="border:0"></iframe>'
-        )
+        return in_frame(self.title, self.render())
+
+
+def in_frame(title: str, text: str) -> str:
+    """Return a page as a frame that other pages hold: its scripts reach nothing outside of it."""
+    return (
+        f'<iframe title="{html.escape(title)}" srcdoc="{html.escape(text)}" '
+        f'sandbox="allow-scripts" width="100%" height="{_FRAME_HEIGHT}" '
+        'style="border:0"></iframe>'
+    )
 
 
 def write_page(path: str | os.PathLike[str], text: str) -> Path:

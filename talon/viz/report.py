@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from talon.viz import svg
-from talon.viz.page import Section, render_page, write_page
+from talon.viz.page import Section, in_frame, render_page, write_page
 
 KINDS = {
     "": "",
@@ -125,6 +125,10 @@ class Report:
         for core in self.cores:
             names.update(dict.fromkeys(core.resources))
         object.__setattr__(self, "resources", tuple(names))
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        return in_frame(self.title, render_report(self))
 
 
 def render_report(report: Report) -> str:

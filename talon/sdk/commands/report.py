@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from talon.arch.params import ArrayParams
     from talon.compiler.passes.mapped import Passes
     from talon.compiler.tile import Objective
-    from talon_sim.trace import Trace
 
 
 @command("report")
@@ -68,11 +67,10 @@ def report_command(
     If no calibration file is given, the integer formats of a model are set by the first 100
     samples.
     """
-    from talon.backend.energy import coefficients
-    from talon.backend.performance import Recorder
     from talon.backend.programs import plan
     from talon.sdk.execution import Feed, calibration_of, open_program, run_target
-    from talon.sdk.reporting import Gathered, run_page
+    from talon.sdk.gathering import gather
+    from talon.sdk.reporting import run_page
     from talon.sdk.tables import fields
     from talon.viz.report import write_report
 
@@ -90,11 +88,6 @@ def report_command(
     )
     if sample >= inputs.n_samples:
         raise click.UsageError(f"--sample must be one of the {inputs.n_samples} samples, from 0")
-    recorder = Recorder()
-    with console.progress("golden") as progress:
-        golden = program.run(inputs, target=recorder, progress=progress)
-    with console.waiting("estimating cycles"):
-        performances = tuple(one.estimate() for one in recorder.passes)
     planned = None
     if graph is not None:
         with console.waiting("planning"):
@@ -106,20 +99,21 @@ def report_command(
                 passes=passes,
                 host=host,
             )
-    found = Gathered(
-        name=Path(model).name,
-        graph=graph,
-        program=program,
-        inputs=inputs,
-        plan=planned,
-        golden=cast("Trace", golden),
-        passes=tuple(recorder.passes),
-        performances=performances,
-        price=coefficients(preset),
-        sample=sample,
-        rtl=run_target(console, "cosim", program, inputs, probe=True) if rtl else None,
-        timed=run_target(console, "cosim", program, inputs, probe=False) if rtl else None,
-    )
+    compared = run_target(console, "cosim", program, inputs, probe=True) if rtl else None
+    timed = run_target(console, "cosim", program, inputs, probe=False) if rtl else None
+    with console.progress("golden") as progress:
+        found = gather(
+            program,
+            inputs,
+            name=Path(model).name,
+            graph=graph,
+            plan=planned,
+            rtl=compared,
+            timed=timed,
+            preset=preset,
+            sample=sample,
+            progress=progress,
+        )
     path = write_report(output or f"{Path(model).stem}-report.html", run_page(found))
     result = {**found.to_dict(), "report": str(path.resolve()), "bytes": path.stat().st_size}
     console.emit(result, lambda out: fields(out, result))

@@ -18,6 +18,9 @@ from talon.backend.performance import Recorder, performance_of_passes
 from talon.backend.programs import compile as compile_graph
 from talon.sdk.cli import main
 from talon.sdk.execution import Feed
+from talon.sdk.gathering import gather
+from talon.sdk.reporting import run_page
+from talon.viz.report import render_report
 
 
 def invoke(*arguments: object, status: int = 0) -> dict[str, Any]:
@@ -122,6 +125,33 @@ def test_recorder_keeps_what_the_golden_model_did(folder: Path) -> None:
     (one,) = recorder.passes
     assert one.run is run and set(run.spikes) == {"lif1", "lif2"}
     np.testing.assert_array_equal(one.inputs["input"], program.payloads(inputs)["input"])
+
+
+def test_gathered_run_is_a_page_that_notebooks_show(folder: Path) -> None:
+    graph = ir.read(folder / "net.t1c")
+    inputs = Feed(path=str(folder / "x.npz"), n_steps=None, n_samples=None).read(graph)
+    program = compile_graph(graph, hw="tiny_2x2", calibration=inputs)
+    found = gather(program, inputs, name="net", graph=graph, sample=2)
+    figures = found.to_dict()
+    assert figures["model"] == "net" and figures["samples"] == 3
+    assert figures["spikes"] == {n: int(s.sum()) for n, s in program.run(inputs).spikes.items()}
+    page = run_page(found)
+    shown = page._repr_html_()
+    assert shown.startswith("<iframe ") and shown.count("<") == 2
+    assert 'sandbox="allow-scripts"' in shown
+    start = shown.index('srcdoc="') + 8
+    text = unescape(shown[start : shown.index('"', start)])
+    assert text == render_report(page)
+    assert "Spikes of sample 2" in re.findall(r"<h2>([^<]*)</h2>", text)
+
+
+@pytest.mark.parametrize("sample", [-1, 3])
+def test_sample_that_is_not_there_cannot_be_shown(folder: Path, sample: int) -> None:
+    graph = ir.read(folder / "net.t1c")
+    inputs = Feed(path=str(folder / "x.npz"), n_steps=None, n_samples=None).read(graph)
+    program = compile_graph(graph, hw="tiny_2x2", calibration=inputs)
+    with pytest.raises(ValueError, match=rf"^Sample {sample} is none of the 3 samples, from 0$"):
+        gather(program, inputs, name="net", sample=sample)
 
 
 @pytest.mark.cosim
