@@ -12,7 +12,7 @@ SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
 
-.PHONY: help setup setup-demo browser tclsh demo test test-all test-torch test-pynq lint format types contracts unit area bitstream-ecp5 bench mutants clean
+.PHONY: help setup setup-demo browser tclsh demo test test-all test-torch test-pynq notebooks notebooks-torch lint format types contracts unit area bitstream-ecp5 bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -47,6 +47,13 @@ test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an en
 test-pynq: ## the driver of a board with the classes of PYNQ itself, in an environment with it
 	@tools/bootstrap.sh pynq
 	.venv-pynq/bin/python -m pytest -n 0 -p no:cacheprovider $(PYTEST_ARGS) tests/firmware/test_real_pynq.py
+
+notebooks: setup ## run examples/notebooks; copies with outputs go to build/notebooks
+	@$(PY) tools/notebooks.py
+
+notebooks-torch: ## those that need PyTorch and snnTorch, in an environment with them
+	@tools/bootstrap.sh torch
+	@.venv-torch/bin/python tools/notebooks.py $(wildcard examples/notebooks/[24]-*.ipynb)
 
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check $(wildcard $(SOURCES))

@@ -67,7 +67,9 @@ def wanted(python, groups):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize(("name", "groups"), [("demo", []), ("dev", ["lint", "test", "area"])])
+@pytest.mark.parametrize(
+    ("name", "groups"), [("demo", []), ("dev", ["lint", "test", "area", "notebooks"])]
+)
 def test_every_dependency_is_pinned_inside_its_range(name, groups, python):
     locked = versions(name, python)
     for requirement in wanted(python, groups):
@@ -107,7 +109,10 @@ def test_demo_is_a_part_of_dev_at_the_same_versions(python):
     assert len(demo) < len(dev)
 
 
-APART = pytest.mark.parametrize(("name", "extra"), [("torch", "train"), ("pynq", "cosim")])
+APART = pytest.mark.parametrize(
+    ("name", "extra", "groups"),
+    [("torch", "train", ["test", "notebooks"]), ("pynq", "cosim", ["test"])],
+)
 
 
 def lines_of(name):
@@ -117,13 +122,13 @@ def lines_of(name):
 
 @APART
 @pytest.mark.parametrize("python", PYTHONS)
-def test_environment_apart_has_all_that_its_tests_need(python, name, extra):
+def test_environment_apart_has_all_that_its_tests_need(python, name, extra, groups):
     given = {canonicalize_name(each.name): each for each in lines_of(name)}
     project = pyproject()
     needed = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"][extra],
-        *project["dependency-groups"]["test"],
+        *(line for group in groups for line in project["dependency-groups"][group]),
         *project["build-system"]["requires"],
     ]
     for requirement in map(Requirement, needed):
@@ -133,8 +138,8 @@ def test_environment_apart_has_all_that_its_tests_need(python, name, extra):
 
 @APART
 @pytest.mark.parametrize("python", PYTHONS)
-def test_versions_apart_are_exact(python, name, extra):
-    del extra
+def test_versions_apart_are_exact(python, name, extra, groups):
+    del extra, groups
     locked = versions("dev", python)
     for requirement in lines_of(name):
         package = canonicalize_name(requirement.name)
