@@ -16,7 +16,7 @@ export PYTHON
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
-	    while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+	    while IFS='|' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 setup: ## set up .venv for development
 	@tools/bootstrap.sh dev
