@@ -17,8 +17,8 @@ SMALL = replace(preset("tiny_2x2"), name="small", n_neurons=48, n_groups=3, n_sl
 each_core = pytest.mark.parametrize(
     ("params", "position", "trials"),
     [
-        (preset("tiny_1x1"), (0, 0), 5),
-        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 4),
+        (preset("tiny_1x1"), (0, 0), 9),
+        (replace(preset("zynq_us_plus"), n_neurons=128), (5, 2), 5),
         (SMALL, (1, 0), 7),
         (ArrayParams(columns=3, rows=3, n_neurons=64, lanes=8, update_lanes=1), (2, 1), 5),
         (replace(preset("tiny_2x2"), synaptic_current=True), (0, 1), 3),

@@ -39,9 +39,8 @@ class Opened:
     def open(self, path: Path) -> Any:
         """Open a file, wait until all of its views are drawn, and return the page."""
         self.page.goto(path.resolve().as_uri())
-        self.page.wait_for_function(
-            "document.querySelectorAll('section[data-view]:not([data-ready])').length === 0"
-        )
+        # No wait for a function: its text would be evaluated, which the page's policy forbids.
+        self.page.locator("section[data-view]:not([data-ready])").first.wait_for(state="detached")
         self.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
         return self.page
 

@@ -231,7 +231,7 @@ def test_events_play_pause_and_are_scrubbed(opened: Any, tmp_path: Path) -> None
     page.keyboard.press("ArrowRight")
     assert "205 ms of" in page.inner_text(".tools")
     page.keyboard.press(" ")
-    page.wait_for_function("!document.querySelector('.tools').innerText.includes('205 ms of')")
+    page.locator(".tools", has_text="205 ms of").wait_for(state="detached")
     page.click("text=Pause")
     stopped = page.inner_text(".tools")
     page.wait_for_timeout(120)
