@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 import talon  # noqa: E402
 from talon import ir  # noqa: E402
 from talon.bridge import from_ir, quantize_aware_training  # noqa: E402
-from talon.errors import QuantizationError, TalonError  # noqa: E402
+from talon.errors import MappingError, QuantizationError, TalonError  # noqa: E402
 from talon.testing import GraphLimits, random_graph, random_inputs, random_map_graph  # noqa: E402
 from talon.testing.blocks import BLOCKS  # noqa: E402
 
@@ -64,7 +64,7 @@ def assert_golden_throughout(quantized, inputs, assert_golden, train):
     try:
         train(quantized, inputs)
         _ = quantized.network
-    except QuantizationError:
+    except (QuantizationError, MappingError):  # a path of zeros with too long a delay may come alive
         return
     assert_golden(quantized, inputs, mapped=False)
 
