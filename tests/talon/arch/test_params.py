@@ -168,7 +168,7 @@ def test_bits_for_a_number_of_things(count, bits):
 
 def test_presets_are_found_by_name():
     assert preset("tiny_2x2") is PRESETS["tiny_2x2"]
-    with pytest.raises(ValueError, match=r"^Array preset must be one of tiny_1x1, .*, not 'big'$"):
+    with pytest.raises(ValueError, match=r"^Array preset must be one of ecp5_2x2, .*, not 'big'$"):
         preset("big")
 
 

@@ -70,7 +70,7 @@ def test_plan_takes_its_traffic_from_the_samples():
 
 def test_unknown_preset_lists_those_there_are():
     graph, _ = make_case()
-    with pytest.raises(ValueError, match=r"^Array preset must be one of tiny_1x1, .* not 'loihi'"):
+    with pytest.raises(ValueError, match=r"^Array preset must be one of ecp5_2x2, .* not 'loihi'"):
         talon.compile(graph, hw="loihi")
 
 
