@@ -47,7 +47,7 @@ def test_a_browser_that_is_there_is_taken(browser, name, capsys):
     assert browser.find(machine.which, {}) == f"/bin/{name}"
     assert machine.main(browser, 0) == 0
     assert machine.commands == [] and capsys.readouterr() == ("", "")
-    assert browser.find(machine.which, {"TALON_BROWSER": "/opt/own"}) == "/opt/own"
+    assert browser.find(machine.which, {"TALON_BROWSER": "/some/browser"}) == "/some/browser"
 
 
 def test_root_installs_it_with_fresh_lists_if_need_be(browser, capsys):
