@@ -254,8 +254,8 @@ class DmaTransport:
         """Return a buffer of at least so many words; a larger one takes the place of the last."""
         held = self._buffers.get(name)
         if held is None or held.size < n_words:
-            if held is not None:
-                held.freebuffer()
+            if held is not None:  # forgotten first: there may be no memory for the larger one
+                self._buffers.pop(name).freebuffer()
             size = min(self.max_words, max(4096, 1 << (n_words - 1).bit_length()))
             held = self._buffers[name] = self._allocate((max(size, n_words),), dtype=np.uint64)
         return held

@@ -113,6 +113,30 @@ def test_buffers_are_used_again(small, link_to, program):
             assert len(allocated) == 2
 
 
+def test_a_buffer_that_cannot_grow_is_not_used_after_it_was_freed(small, link_to, program):
+    with small.array_of() as array:
+        board = SimulatedBoard(array)
+        link = link_to(board)
+        driver = Driver(link, preset(small.hw))
+        driver.load(read_image(program.image))
+        allocate = board.memory.allocate
+
+        def refuse(*args, **options):
+            raise MemoryError("no contiguous memory")
+
+        link._allocate = refuse
+        many = np.concatenate(
+            [np.repeat(sync_word(reset=False, more=True), 5000), sync_word(reset=False)]
+        )
+        with pytest.raises(MemoryError):
+            link.run(many, room=5001)
+        link._allocate = allocate
+        assert link.run(sync_word(reset=False), room=1).size == 1
+        assert link.run(many, room=5001).size == 5001
+        link.close()
+        assert board.memory.n_buffers == 0
+
+
 def test_words_that_end_no_transfer_are_refused(small, link_to, program):
     with small.array_of() as array:
         link = link_to(SimulatedBoard(array))

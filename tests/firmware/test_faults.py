@@ -112,7 +112,7 @@ def test_random_faults_are_reported_and_the_next_run_is_right(bench, seed):
         (Fault(kind="receive_ends", transfer=1, at=3), RUN, "and the answer has ended"),
         (Fault(kind="receive_ends", at=0), LOAD, "must answer 1 times with DONE, .* not 0"),
         (Fault(kind="flip", at=40, bits=1 << DATA), LOAD, "crc_error"),
-        (Fault(kind="reset", transfer=1, at=9), RUN, "Array|Core|Population|No |Group"),
+        (Fault(kind="reset", transfer=1, at=9), RUN, r"Group \d+ of core \d+ must end 5 steps"),
     ],
 )
 def test_the_message_says_what_happened(bench, fault, at, match):
