@@ -39,7 +39,7 @@ import numpy as np
 
 from talon.ir.checks import ParameterError, check_bool, check_choice, check_everywhere, check_int
 from talon.ir.node import ARRAY, register_node
-from talon.ir.population import UNSET, Population
+from talon.ir.population import UNSET, Population, is_unset
 from talon.ir.types import Array, ResetMode, Shape
 
 RESET_MODES = ("zero", "subtract", "none")
@@ -63,6 +63,8 @@ def check_tau(name: str, tau: Array, *, without_leak: str | None = None) -> None
 
 def is_zero(array: Array) -> bool:
     """Tell whether all values of an array are zero, -0.0 included."""
+    if is_unset(array):
+        return True
     # Comparing memory is quicker than numbers; what it does not find is looked at once more.
     memory: Any = array
     try:
@@ -139,7 +141,8 @@ class LIF(Neuron):
     v_threshold
         Firing thresholds.
     v_reset
-        Potentials after a reset to a value; zeros if not given.
+        Potentials after a reset to a value; if not given, zeros that are one number in memory: they
+        cannot be written to, only be replaced as a whole.
     reset
         ``"zero"`` (to ``v_reset``), ``"subtract"`` (of the threshold) or ``"none"``.
     reset_delay

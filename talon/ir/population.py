@@ -1,5 +1,8 @@
 """What all nodes with a state for each neuron share: parameters, one a neuron or one a channel."""
 
+from collections.abc import Sequence
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import ClassVar, cast
 
 import numpy as np
@@ -10,6 +13,27 @@ from talon.ir.types import Array, Dims, Shape
 
 UNSET = cast("Array", None)
 """Default of a parameter that is filled in with a constant."""
+
+_ZERO = np.zeros((), np.float32)
+_ZERO.flags.writeable = False
+
+
+def unset_zeros(shape: Dims) -> Array:
+    """Return zeros that are one number in memory, and so cannot be written to; float32.
+
+    Thousands of layers that all leave a parameter at zero need not hold, compare and hash it.
+    """
+    return np.ndarray(shape, np.float32, buffer=_ZERO, strides=(0,) * len(shape))
+
+
+def is_unset(array: Array) -> bool:
+    """Tell whether an array is one of :func:`unset_zeros`, or a view of one."""
+    return array.base is _ZERO
+
+
+def all_unset(arrays: Sequence[Array]) -> bool:
+    """Tell whether there are arrays, and :func:`is_unset` holds for every one."""
+    return bool(arrays) and all(map(is_, map(attrgetter("base"), arrays), repeat(_ZERO)))
 
 
 class Population(Node):
@@ -56,7 +80,8 @@ class Population(Node):
         """Set a parameter that is not given to a constant, in the shape of another one."""
         model = getattr(self, like)
         if getattr(self, name) is None and isinstance(model, np.ndarray):
-            setattr(self, name, np.full(model.shape, value, np.float32))
+            filled = np.full(model.shape, value, np.float32) if value else unset_zeros(model.shape)
+            setattr(self, name, filled)
 
     def output_shape(self, shape: Dims) -> Dims:
         """Return ``shape`` if the parameters fit it, one a neuron or one a channel."""

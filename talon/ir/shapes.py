@@ -11,7 +11,7 @@ from talon.ir.checks import ParameterError
 from talon.ir.linear import Dense
 from talon.ir.node import Node
 from talon.ir.population import Population
-from talon.ir.topology import order_of, partial_order, zero_delay_edges
+from talon.ir.topology import partial_order, zero_delay_edges
 from talon.ir.types import Array, Dims
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def infer_shapes(graph: "Graph") -> dict[str, Dims]:
 
 
 class Flow(NamedTuple):
-    """Order and shapes of a graph without cycles, not even delayed ones.
+    """Levels and shapes of a graph without cycles, not even delayed ones.
 
-    ``order`` has every node behind its sources, and ``visited`` what a visitor returned, like
-    ``outputs`` in the order of the graph.
+    All are in the order of the graph. ``levels`` are the edges of the longest path to a node, and
+    ``visited`` is what a visitor returned.
     """
 
-    order: list[str]
+    levels: dict[str, int]
     outputs: dict[str, Dims]
     sources: dict[str, list[str]]
     visited: dict[str, Any]
@@ -76,7 +76,7 @@ anything.
 def infer_acyclic(
     graph: "Graph", visitor_of: Callable[[type[Node]], Visitor] | None = None
 ) -> Flow | None:
-    """Return order and shapes of a graph, if it has no cycle and all fits.
+    """Return levels and shapes of a graph, if it has no cycle and all fits.
 
     This is the quick way, in one pass; who gets None asks :func:`infer_shapes`, which tells why.
 
@@ -93,32 +93,44 @@ def infer_acyclic(
     kinds = set(map(type, nodes.values()))
     rules = {kind: _rules(kind) for kind in kinds}
     visitors = {kind: visitor_of(kind) for kind in kinds} if visitor_of is not None else None
-    visited: dict[str, Any] = {} if visitors is None else dict.fromkeys(nodes)
     try:
         sources = graph.sources()
         # Mostly an edge carries all that its source gives, and it need not be asked for that.
         feeds = _feeds(graph) if any(rule.asks_edges for rule in rules.values()) else None
-        order = order_of(sources)
     except KeyError:
-        return None
-    if order is None:
         return None
     # A dictionary that has its keys already need not grow, and keeps the order of the graph.
     shapes: dict[str, Any] = dict.fromkeys(nodes)
+    levels = dict.fromkeys(nodes, 0)
+    visited: dict[str, Any] = {} if visitors is None else dict.fromkeys(nodes)
+    waiting: dict[str, list[str]] = {}  # nodes by the source that is missing
+    ready = list(nodes)
+    ready.reverse()
     try:
-        for name in order:
+        while ready:
+            name = ready.pop()
             node, given = nodes[name], sources[name]
             kind = type(node)
             _, has_own, declares, sums, read_parameter = rules[kind]
             declared = node.required_shape() if declares else None
+            merged: Any = None
             if given:
-                if feeds is not None:
-                    carried = [nodes[src].edge_shape(shapes[src], k) for src, k in feeds[name]]
-                    merged = node.merge_shape(carried)
-                elif sums and len(given) == 1:
+                if len(given) == 1 and sums and feeds is None:
                     merged = shapes[given[0]]
+                    levels[name] = levels[given[0]] + 1
                 else:
-                    merged = node.merge_shape([shapes[src] for src in given])
+                    carried = [shapes[src] for src in given]
+                    if None not in carried:
+                        if feeds is not None:
+                            carried = [
+                                nodes[src].edge_shape(shapes[src], k) for src, k in feeds[name]
+                            ]
+                        merged = node.merge_shape(carried)
+                        levels[name] = max([levels[src] for src in given]) + 1
+                if merged is None:
+                    missing = next(src for src in given if shapes[src] is None)
+                    waiting.setdefault(missing, []).append(name)
+                    continue
                 if declared is not None and declared != merged:
                     return None
                 if read_parameter is not None and read_parameter(node).shape == merged:
@@ -137,9 +149,11 @@ def infer_acyclic(
             shapes[name] = output
             if visitors is not None:
                 visited[name] = visitors[kind](name, node, merged, output)
-    except ModelError:
+            if name in waiting:
+                ready += waiting.pop(name)
+    except (ModelError, KeyError):  # the latter of an edge from what is no node
         return None
-    return Flow(order, shapes, sources, visited)
+    return None if waiting else Flow(levels, shapes, sources, visited)
 
 
 class _Rules(NamedTuple):

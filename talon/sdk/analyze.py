@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 
 from talon.ir.conv import Conv1d, Conv2d, SepConv2d
 from talon.ir.graph import Graph
@@ -85,21 +87,19 @@ def analyze_graph(graph: GraphSource) -> GraphStats:
     for kind, n in kinds.items():
         type_counts[kind.__name__] += n
     memory = dict.fromkeys(type_counts, 0)
-    params = flops = 0
     for layer in layers:
-        params += layer.params
-        flops += layer.flops
         memory[layer.node_type] += layer.bytes
 
     def count(*bases: type[Node]) -> int:
         return sum(n for kind, n in kinds.items() if issubclass(kind, bases))
 
     end_kinds = {kind for kind in kinds if issubclass(kind, Input | Output)}
-    ends = [(name, node) for name, node in source.nodes.items() if type(node) in end_kinds]
+    is_end = map(end_kinds.__contains__, map(type, source.nodes.values()))
+    ends = list(compress(source.nodes.items(), is_end))
     return GraphStats(
-        total_params=params,
+        total_params=sum(map(attrgetter("params"), layers)),
         total_bytes=sum(memory.values()),
-        total_flops=flops,
+        total_flops=sum(map(attrgetter("flops"), layers)),
         node_count=len(source.nodes),
         edge_count=len(source.edges),
         depth=depth,
@@ -214,22 +214,16 @@ def _layers(graph: Graph, flow: Flow | None) -> list[LayerStats]:
 
 def _depth_and_width(graph: Graph, flow: Flow | None) -> tuple[int | None, int | None]:
     if flow is not None and not graph.delays:
-        order, sources = flow.order, flow.sources
+        level = flow.levels
     else:
-        edges = zero_delay_edges(graph.edges, graph.delays)
         sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-        for src, dst in edges:
+        for src, dst in zero_delay_edges(graph.edges, graph.delays):
             sources[dst].append(src)
-        found = order_of(sources)
-        if found is None:
+        order = order_of(sources)
+        if order is None:
             return None, None
-        order = found
-    level = dict.fromkeys(sources, 0)
-    for name in order:
-        deepest = -1
-        for src in sources[name]:
-            if level[src] > deepest:
-                deepest = level[src]
-        level[name] = deepest + 1
+        level = dict.fromkeys(sources, 0)
+        for name in order:
+            level[name] = max([level[src] for src in sources[name]], default=-1) + 1
     counts = Counter(level.values())
     return max(counts, default=0), max(counts.values(), default=0)

@@ -33,6 +33,7 @@ from talon.errors import ModelError
 from talon.ir.costs import reader_of
 from talon.ir.graph import Graph
 from talon.ir.node import ARRAY, Node
+from talon.ir.population import all_unset
 from talon.ir.ports import Input, Output
 from talon.ir.types import Array, Edge
 from talon.sdk.columns import are_alike, are_repeats, names_by_type
@@ -223,7 +224,7 @@ def _layouts(column: Sequence[Any]) -> list[str]:
 
 def _put_values(put: Put, arrays: Sequence[Any], *, may_repeat: bool) -> None:
     """Write arrays one after the other, or the first one if all have the same bytes."""
-    if may_repeat and are_repeats(arrays):
+    if may_repeat and (all_unset(arrays) or are_repeats(arrays)):
         put(b"=")
         put(_little(arrays[0]))
         return

@@ -20,7 +20,7 @@ from talon.ir.graph import Graph
 from talon.ir.linear import SpikingAffine
 from talon.ir.neurons import IF, Neuron
 from talon.ir.node import Node
-from talon.ir.population import Population
+from talon.ir.population import Population, all_unset
 from talon.ir.ports import Input, Output
 from talon.ir.shapes import Flow, infer_acyclic
 from talon.ir.skip import Skip
@@ -43,7 +43,8 @@ class _View(NamedTuple):
     """A network as the checks see it.
 
     ``columns`` has the arrays of all nodes of a type by field, only one if all are the same, and
-    ``flow`` is None if there is a cycle or something does not fit.
+    none of a parameter that no node sets; ``flow`` is None if there is a cycle or something does
+    not fit.
     """
 
     graph: Graph
@@ -68,10 +69,15 @@ def _view(graph: Graph) -> _View:
     columns: dict[tuple[type[Node], str], list[np.ndarray]] = {}
     least = most = 0
     for kind, names in kinds.items():
-        required, optional, _ = array_fields(kind)
+        optional = array_fields(kind).optional
         nodes = list(map(graph.nodes.__getitem__, names))
-        all_alike = all_repeat(nodes, (*required, *optional))
-        for name, arrays in array_columns(kind, nodes):
+        found = {
+            name: arrays
+            for name, arrays in array_columns(kind, nodes)
+            if name not in optional or not all_unset(arrays)
+        }
+        all_alike = all_repeat(nodes, tuple(found))
+        for name, arrays in found.items():
             alike = all_alike or are_repeats(arrays)
             size = len(arrays) * arrays[0].size if alike else sum([a.size for a in arrays])
             most += size

@@ -92,6 +92,8 @@ def spoil(graph: ir.Graph, random: Any) -> None:
                 continue
             chance = random.random()
             if chance < 0.1 and value.dtype.kind == "f":
+                if not value.flags.writeable:  # no one gave it
+                    value = vars(node)[f.name] = value.copy()
                 value[tuple(random.randrange(n) for n in value.shape)] = random.choice(
                     [np.nan, np.inf, -np.inf, -1, 0, 11, 1000]
                 )
@@ -120,7 +122,7 @@ def test_a_number_edited_in_place_is_seen() -> None:
     values = [np.full((3, 40), value, np.float32) for value in (10, 1, 0, 1)]
     nodes: dict[str, ir.Node] = {"input": ir.Input([3, 40])}
     for k in range(12):
-        nodes[f"lif{k}"] = ir.LIF(*(value.copy() for value in values))
+        nodes[f"lif{k}"] = ir.LIF(*map(np.copy, values), v_reset=np.zeros((3, 40), np.float32))
     nodes["output"] = ir.Output([3, 40])
     names = list(nodes)
     graph = ir.Graph(nodes, list(itertools.pairwise(names)))
@@ -144,6 +146,30 @@ def test_a_number_edited_in_place_is_seen() -> None:
     assert analyze_graph(graph).total_params == params + 120
 
 
+def test_a_parameter_that_is_not_given_takes_no_memory_and_counts_once_it_is_replaced() -> None:
+    graph = ir.Graph(
+        {
+            "input": ir.Input([4]),
+            "lif": ir.LIF(*np.ones((4, 4), np.float32)),
+            "out": ir.Output([4]),
+        },
+        [("input", "lif"), ("lif", "out")],
+    )
+    lif = graph.nodes["lif"]
+    assert isinstance(lif, ir.LIF)
+    unset = lif.v_reset
+    assert unset.shape == (4,) and not unset.any() and unset.strides == (0,)
+    with pytest.raises(ValueError, match="read-only"):
+        unset[1] = 1
+    before = fingerprint_graph(graph)
+    lif.v_reset = np.zeros(4, np.float32)
+    assert fingerprint_graph(graph) == before
+    assert analyze_graph(graph).total_params == 16 and lint_graph(graph).is_valid
+    lif.v_reset[1] = np.nan
+    assert fingerprint_graph(graph) != before
+    assert analyze_graph(graph).total_params == 20 and not lint_graph(graph).is_valid
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["<f4", "<i4", ">f4"])), max_size=4))
 def test_arrays_repeat_if_dtype_and_bytes_are_the_same(items: list[tuple[int, str]]) -> None:
     arrays = [np.full(4, value, dtype) for value, dtype in items]
@@ -155,7 +181,8 @@ def test_arrays_repeat_if_dtype_and_bytes_are_the_same(items: list[tuple[int, st
 def test_fields_repeat_node_by_node_unless_one_differs(field: str, k: int) -> None:
     names = ("tau", "r", "v_leak", "v_threshold", "v_reset")
     values = [np.full((2, 3), value, np.float32) for value in (10, 1, 0, 1)]
-    nodes = [ir.LIF(*(value.copy() for value in values)) for _ in range(5)]
+    resets = np.zeros((5, 2, 3), np.float32)
+    nodes = [ir.LIF(*map(np.copy, values), v_reset=one) for one in resets]
     assert all_repeat(nodes, names) and all_repeat(nodes[:1], names)
     assert not all_repeat(nodes, ())
     good = getattr(nodes[k], field)
