@@ -33,7 +33,7 @@ _LARGEST = np.float32(2**32 - 2**8)
 _FEW = 64
 """Where at most one in so many always fires, those are written alone (measured)."""
 
-_PART = 1 << 13
+_PART = 1 << 14
 """Values whose levels are found at a time: what is computed of them stays in the cache."""
 
 
@@ -58,7 +58,7 @@ def draw_spikes(values: NDArray[Any], scale: float, seed: int | None, out: NDArr
     ----------
     values
         Finite numbers of shape (n,). Spikes fall with ``values * scale``, clipped to 0 to 1, to
-        within 2^-32; 0 never fires and 1 always does.
+        within 2^-30; 0 never fires and 1 always does.
     scale
         Factor.
     seed
@@ -80,30 +80,60 @@ def _levels(values: NDArray[Any], scale: float) -> _Levels:
         np.empty(shape, np.uint32),
         np.empty(shape, np.bool_),
     )
+    size = min(len(values), _PART)
+    doubles, floats = np.empty((2, size)), np.empty((4, size), np.float32)
     for start in range(0, len(values), _PART):
-        part = slice(start, start + _PART)
+        part = slice(start, min(start + _PART, len(values)))
+        n = part.stop - start
+        scaled = doubles[0, :n]
         with np.errstate(over="ignore"):  # what is too large for a float is clipped to 1 as well
-            p = np.multiply(values[part], scale, dtype=np.float64)
-        np.clip(p, 0, 1, out=p)
-        _write_levels(p, made.part(part))
+            np.multiply(values[part], scale, out=scaled, dtype=np.float64)
+        if scaled.min() < 0 or scaled.max() > 1:
+            np.clip(scaled, 0, 1, out=scaled)
+        scaled *= 256
+        _write_levels(scaled, made.part(part), doubles[1, :n], floats[:, :n])
     return made
 
 
-def _write_levels(p: NDArray[np.float64], made: _Levels) -> None:
-    scaled = p * 256.0
-    level = np.floor(scaled)
+def _write_levels(
+    scaled: NDArray[np.float64],
+    made: _Levels,
+    whole: NDArray[np.float64],
+    floats: NDArray[np.float32],
+) -> None:
+    """Find the levels of 256 times the probabilities, which are overwritten as the last two are.
+
+    Most of the time went into memory for what is computed between, so all of it is given.
+    """
+    part, level, other, up = floats
+    np.floor(scaled, out=whole)
+    scaled -= whole
     # From here on 24 bits will do: what they leave out of a correction is below 2^-32.
-    part, level = (scaled - level).astype(np.float32), level.astype(np.float32)
-    # Up from the level below or down from the one above: whichever turns fewer values.
-    np.less_equal(part, 1 - p, out=made.adds)
-    up = made.adds.astype(np.float32)
-    part += up - 1
-    level += 1 - up
-    missing = np.abs(part) / np.maximum(np.abs(256 * up - level), 1)
-    rate = missing * (1 + missing * (1 / 2 + missing * (1 / 3 + missing / 4)))
-    np.copyto(made.rate, np.minimum(rate * _SCALE, _LARGEST), casting="unsafe")
-    np.copyto(made.level, np.minimum(level, 255), casting="unsafe")
-    np.equal(level, 256, out=made.sure)
+    part[...], level[...] = scaled, whole
+    # Up from the level below or down from the one above: whichever turns fewer values. That is up
+    # where part / (256 - level) <= (1 - part) / (level + 1).
+    np.multiply(part, np.float32(257), out=other)
+    other += level
+    np.less_equal(other, np.float32(256), out=made.adds)
+    up[...] = made.adds
+    down = np.subtract(np.float32(1), up, out=other)
+    part -= down
+    level += down
+    np.equal(level, np.float32(256), out=made.sure)
+    np.copyto(made.level, np.minimum(level, np.float32(255), out=other), casting="unsafe")
+    # Of those that can be turned, 256 - level or level in 256, the share that is missing.
+    up *= np.float32(256)
+    up -= level
+    can_turn = np.maximum(np.abs(up, out=up), np.float32(1), out=up)
+    missing = np.divide(np.abs(part, out=part), can_turn, out=part)
+    # -log(1 - missing): three terms are good to 2^-34, since missing is at most 1/256.
+    rate = np.multiply(missing, np.float32(1 / 3), out=other)
+    rate += np.float32(1 / 2)
+    rate *= missing
+    rate += np.float32(1)
+    rate *= missing
+    rate *= _SCALE
+    np.copyto(made.rate, np.minimum(rate, _LARGEST, out=rate), casting="unsafe")
 
 
 def _draw_block(bits: np.random.SFC64, levels: _Levels, out: NDArray[Any]) -> None:
@@ -135,7 +165,7 @@ def _corrections(
 
     Points that are Poisson at an even rate and kept by chance are Poisson at each value's own rate:
     x is turned with probability 1 - exp(-rate), which is ``missing`` where the rate is
-    -log(1 - missing), of which four terms of the series are good to 2^-32.
+    -log(1 - missing).
     """
     uniform = bits.random_raw(len(sizes)) * 2.0**-64
     counts = [int(np.searchsorted(_poisson(n), u)) for n, u in zip(sizes, uniform, strict=True)]

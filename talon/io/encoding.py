@@ -34,7 +34,7 @@ def rate_encode(
     ----------
     data
         Values of any shape, samples among them if wanted; the probability is clipped to 0 to 1 and
-        exact to 2^-32.
+        exact to 2^-30.
     n_steps
         Timesteps, at least 1.
     rate_scale
