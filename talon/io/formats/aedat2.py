@@ -20,6 +20,7 @@ Sources: https://docs.inivation.com/software/software-advanced-usage/file-format
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +126,7 @@ class Aedat2Decoder:
     """Decoder of the records of a camera."""
 
     record = 8
+    extent: Sequence[int] | None = None
 
     def __init__(self, camera: str) -> None:
         self._layout, (self._width, self._height) = CAMERAS[camera]

@@ -8,7 +8,7 @@ that names the file, the place, the rule and the way out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +55,9 @@ class Decoder(Protocol):
     record: int
     """Bytes of a record."""
 
+    extent: Sequence[int] | None
+    """Largest column and row of the last block, if the decoder had a look at them."""
+
     def most(self, n_bytes: int) -> int:
         """Return how many events so many bytes may hold."""
         ...
@@ -91,13 +94,22 @@ class Inside:
     def __init__(self, size: Size | None) -> None:
         self._size, self.n_outside = size, 0
 
-    def __call__(self, events: Events) -> Events:
-        """Return the events on the sensor: the same array, or a new one if some are missing."""
+    def __call__(self, events: Events, extent: Sequence[int] | None = None) -> Events:
+        """Return the events on the sensor: the same array, or a new one if some are missing.
+
+        Parameters
+        ----------
+        events
+            Some events.
+        extent
+            Largest column and row of them, if they are known.
+        """
         if self._size is None or not events.size:
             return events
         width, height = self._size
         x, y = events["x"], events["y"]
-        if x.max() < width and y.max() < height:
+        most_x, most_y = (x.max(), y.max()) if extent is None else extent
+        if most_x < width and most_y < height:
             return events
         inside = (x < width) & (y < height)
         self.n_outside += int(np.count_nonzero(~inside))

@@ -11,6 +11,8 @@ Source: https://docs.prophesee.ai/stable/data/file_formats/dat.html; the older l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from talon.io.events import Events
@@ -31,6 +33,7 @@ class DatDecoder:
     """
 
     record = 8
+    extent: Sequence[int] | None = None
 
     def __init__(self, version: int) -> None:
         self._bits_x, self._bits_y = FIELDS[version]

@@ -10,6 +10,8 @@ Source: https://docs.prophesee.ai/stable/data/encoding_formats/evt2.html
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from talon.io.events import Events
@@ -24,6 +26,7 @@ class Evt2Decoder:
     """NumPy's decoder of EVT 2.0."""
 
     record = 4
+    extent: Sequence[int] | None = None
 
     def __init__(self) -> None:
         self._high = -1

@@ -24,6 +24,8 @@ https://github.com/prophesee-ai/openeb.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +47,7 @@ class Evt3Decoder:
     """NumPy's decoder of EVT 3.0."""
 
     record = 2
+    extent: Sequence[int] | None = None
 
     def __init__(self) -> None:
         self._high = -1

@@ -10,6 +10,8 @@ author published (https://github.com/gorchard/event-Python).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from talon.io.events import Events
@@ -24,6 +26,7 @@ class NmnistDecoder:
     """Decoder of N-MNIST's records."""
 
     record = 5
+    extent: Sequence[int] | None = None
 
     def __init__(self) -> None:
         self._added = 0

@@ -120,7 +120,7 @@ class Gathered:
         else:
             out = scratch
         found = out[: self._decoder.decode(block, out)]
-        kept = self._inside(found)  # now, while they are in the cache
+        kept = self._inside(found, self._decoder.extent)  # now: they are in the cache
         if out is scratch or kept is not found:
             self._reserve(len(kept))
             _copy(self._events[self._n : self._n + len(kept)], kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,7 +20,9 @@ class FastEvt2Decoder(evt2.Evt2Decoder):
 
     def decode(self, block: Bytes, out: Events) -> int:
         """Write the events of a block to ``out``; return how many there are."""
-        return kernels.evt2(block.view("<u4"), self._state, *(out[name] for name in "txyp"))
+        n, *extent = kernels.evt2(block.view("<u4"), self._state, *(out[name] for name in "txyp"))
+        self.extent: Sequence[int] | None = extent
+        return n
 
 
 class FastEvt3Decoder(evt3.Evt3Decoder):
@@ -31,7 +33,9 @@ class FastEvt3Decoder(evt3.Evt3Decoder):
 
     def decode(self, block: Bytes, out: Events) -> int:
         """Write the events of a block to ``out``; return how many there are."""
-        return kernels.evt3(block.view("<u2"), self._state, *(out[name] for name in "txyp"))
+        n, *extent = kernels.evt3(block.view("<u2"), self._state, *(out[name] for name in "txyp"))
+        self.extent: Sequence[int] | None = extent
+        return n
 
 
 class FastDatDecoder(dat.DatDecoder):
@@ -45,7 +49,9 @@ class FastDatDecoder(dat.DatDecoder):
         """Write the events of a block to ``out``; return how many there are."""
         words = block.view("<u4").reshape(-1, 2)
         columns = (out[name] for name in "txyp")
-        return kernels.dat(words, self._state, *columns, self._bits_x, self._bits_y)
+        n, *extent = kernels.dat(words, self._state, *columns, self._bits_x, self._bits_y)
+        self.extent: Sequence[int] | None = extent
+        return n
 
 
 DECODERS: dict[str, Callable[..., Decoder]] = {
