@@ -19,7 +19,8 @@ from talon.image.container import Image
 from talon.image.decode import Decoded
 from talon.image.driver import Driver, Progress
 from talon.image.stream import Payloads
-from talon_pynq.transport import DmaTransport
+from talon_pynq.interrupts import Waitable
+from talon_pynq.transport import ARRAY, BUFFER_BYTES, DmaTransport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,6 +55,9 @@ class TalonOverlay(pynq.Overlay):
         Path of the bitstream; the .hwh of the same name must lie beside it.
     timeout
         Seconds without any word moved after which the array is held to hang.
+    buffer_bytes
+        Memory of each direction up to which samples share a transfer, see
+        :class:`talon_pynq.transport.DmaTransport`.
     **options
         Of ``pynq.Overlay``.
 
@@ -63,13 +67,27 @@ class TalonOverlay(pynq.Overlay):
         The bitstream has no array, more than one, or no DMA.
     """
 
-    def __init__(self, bitfile: str, *, timeout: float = 2.0, **options: Any) -> None:
+    def __init__(
+        self,
+        bitfile: str,
+        *,
+        timeout: float = 2.0,
+        buffer_bytes: int = BUFFER_BYTES,
+        **options: Any,
+    ) -> None:
         super().__init__(bitfile, **options)
         self.array = _only(self, TalonArray, "array (IP talon_array)")
         self.dma = _only(self, pynq.lib.DMA, "DMA (IP axi_dma)")
         self.mmio = self.array.mmio
         self.allocate = pynq.allocate
-        self._link = DmaTransport(self.mmio, self.dma, self.allocate, timeout=timeout)
+        self._link = DmaTransport(
+            self.mmio,
+            self.dma,
+            self.allocate,
+            timeout=timeout,
+            buffer_bytes=buffer_bytes,
+            interrupts=_interrupts(self.dma, self.array),
+        )
         self._driver: Driver | None = None
 
     def __enter__(self) -> Self:
@@ -102,11 +120,18 @@ class TalonOverlay(pynq.Overlay):
         verify
             Read all memories back, and compare.
         """
-        driver = Driver(self._link, image.params)
+        driver = self._driver_of(image)
         driver.load(image)
         if verify:
             driver.verify()
-        self._driver = driver
+        return driver
+
+    async def load_async(self, image: Image, *, verify: bool = False) -> Driver:
+        """As :meth:`load`, and others run meanwhile."""
+        driver = self._driver_of(image)
+        await driver.load_async(image)
+        if verify:
+            await driver.verify_async()
         return driver
 
     def run(
@@ -114,13 +139,48 @@ class TalonOverlay(pynq.Overlay):
         inputs: Mapping[str, Payloads],
         *,
         probe: bool = False,
-        batch: int = 256,
+        batch: int | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
         """Run samples on the image that is loaded, as :meth:`talon.image.driver.Driver.run`."""
+        driver = self._loaded()
+        return driver.run(inputs, probe=probe, batch=batch, progress=progress)
+
+    async def run_async(
+        self,
+        inputs: Mapping[str, Payloads],
+        *,
+        probe: bool = False,
+        batch: int | None = None,
+        progress: Progress | None = None,
+    ) -> Decoded:
+        """As :meth:`run`, and others run meanwhile.
+
+        Interrupts of DMA and array end the waiting where the overlay has them. A run that is
+        cancelled has reset the array; load the image again.
+        """
+        driver = self._loaded()
+        return await driver.run_async(inputs, probe=probe, batch=batch, progress=progress)
+
+    def _driver_of(self, image: Image) -> Driver:
+        self._driver = None
+        self._driver = Driver(self._link, image.params)
+        return self._driver
+
+    def _loaded(self) -> Driver:
         if self._driver is None:
             raise BackendError("Overlay has no program; load an image first")
-        return self._driver.run(inputs, probe=probe, batch=batch, progress=progress)
+        return self._driver
+
+
+def _interrupts(dma: Any, array: Any) -> dict[str, Waitable]:
+    """Return the interrupts that an overlay has; a pin that is not connected has none."""
+    lines = {
+        "DMA MM2S": getattr(dma, "mm2s_introut", None),
+        "DMA S2MM": getattr(dma, "s2mm_introut", None),
+        ARRAY: getattr(array, "irq", None),
+    }
+    return {name: line for name, line in lines.items() if line is not None}
 
 
 def _only(overlay: Any, kind: type, what: str) -> Any:

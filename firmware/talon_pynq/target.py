@@ -13,7 +13,7 @@ from talon.compiler.network import IntArray
 from talon.errors import BackendError
 from talon.image.container import read_image
 from talon.image.driver import Driver
-from talon_pynq.transport import DmaTransport
+from talon_pynq.transport import BUFFER_BYTES, DmaTransport
 
 
 class PynqTarget:
@@ -31,6 +31,9 @@ class PynqTarget:
         Seconds without any word moved after which the array is held to hang.
     verify
         Read all memories back after loading, and compare.
+    buffer_bytes
+        Memory of each direction up to which samples share a transfer, see
+        :class:`talon_pynq.transport.DmaTransport`.
     """
 
     name = "pynq"
@@ -42,6 +45,7 @@ class PynqTarget:
         overlay: Any = None,
         timeout: float = 2.0,
         verify: bool = False,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         if (bitfile is None) == (overlay is None):
             raise BackendError(
@@ -49,7 +53,8 @@ class PynqTarget:
                 "it) or overlay= (what is loaded already)"
             )
         self._bitfile, self._overlay = bitfile, overlay
-        self._timeout, self._verify = timeout, verify
+        self._verify = verify
+        self._link: dict[str, Any] = {"timeout": timeout, "buffer_bytes": buffer_bytes}
 
     def run(
         self,
@@ -65,12 +70,14 @@ class PynqTarget:
             return run_passes(self, passing, inputs, probe=probe, progress=progress)
         image = read_image(image_of(program))
         board = self._loaded()
-        with DmaTransport(board.mmio, board.dma, board.allocate, timeout=self._timeout) as link:
+        with DmaTransport(board.mmio, board.dma, board.allocate, **self._link) as link:
             driver = Driver(link, image.params)
             driver.load(image)
             if self._verify:
                 driver.verify()
-            return run_driver(driver, inputs, target=self.name, probe=probe, progress=progress)
+            return run_driver(
+                driver, inputs, target=self.name, probe=probe, batch=None, progress=progress
+            )
 
     def _loaded(self) -> Any:
         """Return the overlay, and load it where it is not loaded yet."""

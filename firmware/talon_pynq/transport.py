@@ -5,10 +5,13 @@ It imports NumPy and what Talon needs on a board, and not ``pynq``: its parts ar
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,12 @@ from numpy.typing import NDArray
 from talon.arch import registers
 from talon.arch.packet import OP_OFFSET, SYNC_MORE, InOp, OutOp
 from talon.errors import BackendError
-from talon.image.driver import StalledError
+from talon.image.transport import StalledError
+from talon_pynq.buffers import Buffers
+from talon_pynq.dma import MMIO, DmaRegisters
+from talon_pynq.interrupts import Waitable, Waits
+from talon_pynq.state import describe
+from talon_pynq.watch import TransferError, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,34 +32,15 @@ if TYPE_CHECKING:
 Words = NDArray[np.uint64]
 
 WORD_BYTES = 8
-_DMA_CONTROL, _DMA_RESET = 0x00, 0x4  # PG021; the bit resets both directions
-_STATUS_OF = {"MM2S": 0x04, "S2MM": 0x34}
-_FLAGS = {
-    0x0001: "halted",
-    0x0002: "idle",
-    0x0010: "internal error",
-    0x0020: "slave error",
-    0x0040: "decode error",
-    0x0100: "scatter-gather internal error",
-    0x0200: "scatter-gather slave error",
-    0x0400: "scatter-gather decode error",
-}
-_ERRORS = 0x770
-_RESET_SECONDS = 1.0
+BUFFER_BYTES = 8 << 20
+"""Memory of one direction up to which several samples share a transfer."""
+ARRAY = "array"
+"""Name of the array's interrupt."""
 _SPIN, _NAP = 200, 50e-6
 """Looks at the DMA without a pause between them, and the pause after that, in seconds."""
-
-
-class MMIO(Protocol):
-    """The part of ``pynq.MMIO`` that is used."""
-
-    def read(self, offset: int = 0) -> int:
-        """Return the word at a byte offset."""
-        ...
-
-    def write(self, offset: int, value: int) -> None:
-        """Write the word at a byte offset."""
-        ...
+_LOOK = 0.02
+"""Seconds between two looks where an interrupt is waited for, which may never come."""
+_log = logging.getLogger(__name__)
 
 
 class DmaTransport:
@@ -61,7 +50,7 @@ class DmaTransport:
     buffers. Buffers are kept and used again. ``wait`` of PYNQ's channels waits for ever; here it
     is watched whether words move, and what stands still for ``timeout`` seconds is reported with
     the state of bridge and DMA. After an error the DMA and the array are reset, so that the next
-    program can be loaded without a new bitstream.
+    program can be loaded without a new bitstream; so they are if a run is cancelled.
 
     Parameters
     ----------
@@ -73,8 +62,16 @@ class DmaTransport:
         ``pynq.allocate``, or what stands for it.
     timeout
         Seconds without any word moved after which the array is held to hang.
+    buffer_bytes
+        Memory of one direction up to which several samples share a transfer. A sample that needs
+        more gets it, as far as the DMA can count.
+    interrupts
+        Interrupts of DMA and array by name, ``ARRAY`` for that of the array; :meth:`run_async`
+        waits for them. Without any it looks at the registers now and then.
     clock, sleep
         Of the time module; others in tests.
+    look
+        Seconds between two looks at the registers where an interrupt is waited for.
     """
 
     def __init__(
@@ -84,20 +81,28 @@ class DmaTransport:
         allocate: Callable[..., Any],
         *,
         timeout: float = 2.0,
+        buffer_bytes: int = BUFFER_BYTES,
+        interrupts: Mapping[str, Waitable] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        look: float = _LOOK,
     ) -> None:
-        if not timeout > 0:
-            raise ValueError(f"Timeout must be a positive number of seconds, not {timeout}")
+        for what, value in (("Timeout", timeout), ("Time between looks", look)):
+            if not value > 0:
+                raise ValueError(f"{what} must be a positive number of seconds, not {value}")
+        if buffer_bytes < WORD_BYTES:
+            raise ValueError(f"Buffers must hold a word of {WORD_BYTES} bytes, not {buffer_bytes}")
         for name in ("sendchannel", "recvchannel"):
             if getattr(dma, name, None) is None:
                 raise BackendError(
                     f"DMA must have both channels, but has no {name}: build the overlay anew, with "
                     "MM2S and S2MM of its axi_dma"
                 )
-        self._mmio, self._dma, self._allocate = mmio, dma, allocate
-        self._timeout, self._clock, self._sleep = timeout, clock, sleep
-        self._buffers: dict[str, Any] = {}
+        self._mmio, self._dma, self._buffers = mmio, dma, Buffers(allocate)
+        self._registers = DmaRegisters(dma.mmio)
+        self._timeout, self._clock, self._sleep, self._look = timeout, clock, sleep, look
+        self._buffer_bytes, self._interrupts = buffer_bytes, dict(interrupts or {})
+        self._busy = False
 
     def __enter__(self) -> Self:
         return self
@@ -112,14 +117,17 @@ class DmaTransport:
 
     def close(self) -> None:
         """Give the buffers back."""
-        for buffer in self._buffers.values():
-            buffer.freebuffer()
-        self._buffers = {}
+        self._buffers.free()
 
     @property
     def max_words(self) -> int:
         """Most words of one transfer: what the length register of the DMA can count."""
         return int(self._dma.buffer_max_size) // WORD_BYTES
+
+    @property
+    def batch_words(self) -> int:
+        """Words up to which several samples share a transfer: what buffers are made for."""
+        return min(self.max_words, self._buffer_bytes // WORD_BYTES)
 
     def read(self, register: str, index: int = 0) -> int:
         """Return the value of a register of the array."""
@@ -141,25 +149,84 @@ class DmaTransport:
         ValueError
             The words do not end with a SYNC that asks for the end of the answer.
         """
+        with self._transfer(words, room) as transfer:
+            looks = 0
+            while not transfer.watch.done():
+                looks += 1
+                if looks > _SPIN:
+                    self._sleep(_NAP)
+        return transfer.answer
+
+    async def run_async(self, words: Words, *, room: int) -> Words:
+        """As :meth:`run`, and others run meanwhile; what is cancelled leaves a reset array."""
+        if self._interrupts:
+            self._registers.clear_interrupts()
+            self._registers.permit_interrupts()
+        with self._transfer(words, room) as transfer:
+            await self._until_done(transfer.watch)
+        return transfer.answer
+
+    async def _until_done(self, watch: Watch) -> None:
+        waits = Waits(self._lines())
+        looks = 0
+        try:
+            await asyncio.sleep(0)  # others get their turn, however short the transfer
+            while not watch.done():
+                looks += 1
+                if not self._interrupts:
+                    await asyncio.sleep(0 if looks <= _SPIN else _NAP)
+                    continue
+                came = await waits.pause(self._look)
+                if ARRAY in came:  # until its error is mended, which loading does
+                    waits.forget(ARRAY)
+                    _log.warning("Array has raised its interrupt; %s", self.state())
+                if came:
+                    self._registers.clear_interrupts()
+        finally:
+            waits.close()
+            if self._interrupts:
+                self._registers.clear_interrupts()
+
+    def _lines(self) -> dict[str, Waitable]:
+        """Return the interrupts to wait for: that of the array stays active while it has errors."""
+        status = registers.BY_NAME["STATUS"].layout.unpack(self.read("STATUS"))
+        raised = status["error"] or status["bad_word"]
+        return {
+            name: line for name, line in self._interrupts.items() if not (raised and name == ARRAY)
+        }
+
+    @contextmanager
+    def _transfer(self, words: Words, room: int) -> Iterator[_Transfer]:
+        """Begin a transfer, and take its answer up after somebody has waited for its end."""
         if not words.size or not _ends_transfer(int(words[-1])):
             raise ValueError("Words of a transfer must end with a SYNC without the bit for more")
+        if self._busy:
+            raise BackendError("DMA has a transfer under way; await it, or cancel it")
         came = self.read("OUT_WORDS")
-        sending = self._buffer("send", words.size)
-        receiving = self._buffer("receive", room)
+        sending = self._buffers.get("send", words.size, most=self.max_words)
+        receiving = self._buffers.get("receive", room, most=self.max_words)
         sending[: words.size] = words
+        self._busy = True
         try:
             self._dma.recvchannel.transfer(receiving, nbytes=room * WORD_BYTES)
             self._dma.sendchannel.transfer(sending, nbytes=words.size * WORD_BYTES)
-            self._wait()
+            transfer = _Transfer(self._watch())
+            yield transfer
             self._dma.recvchannel.wait()
             self._dma.sendchannel.wait()
-        except _TransferError as failure:
+        except TransferError as failure:
             raise self._failed(str(failure), receiving, came, stalled=failure.stalled) from None
         except RuntimeError as error:  # of a channel that is in no state to begin
             raise self._failed(str(error), receiving, came, stalled=False) from error
-        except BaseException:  # Ctrl-C: nothing may run on into buffers that are used again
+        except BaseException:  # Ctrl-C, cancelled: nothing may run on into buffers used again
             self.recover()
             raise
+        finally:
+            self._busy = False
+        transfer.answer = self._answer(words, room, receiving, came)
+
+    def _answer(self, words: Words, room: int, receiving: Any, came: int) -> Words:
+        """Return what came; raise a BackendError if that cannot be the answer to ``words``."""
         n_bytes = int(self._dma.recvchannel.transferred)
         if n_bytes % WORD_BYTES or n_bytes > room * WORD_BYTES:
             text = f"DMA received {n_bytes} bytes, no number of words up to {room}"
@@ -179,59 +246,19 @@ class DmaTransport:
         BackendError
             The DMA does not come out of its reset.
         """
-        mmio = self._dma.mmio
-        mmio.write(_DMA_CONTROL, _DMA_RESET)
-        deadline = self._clock() + _RESET_SECONDS
-        while mmio.read(_DMA_CONTROL) & _DMA_RESET:
-            if self._clock() > deadline:
-                raise BackendError(
-                    f"DMA does not come out of its reset within {_RESET_SECONDS} s; load the "
-                    "bitstream again"
-                )
+        self._registers.reset(self._clock)
         self.write("CONTROL", _ARRAY_RESET)
         self._dma.recvchannel.start()
         self._dma.sendchannel.start()
 
     def state(self) -> str:
         """Describe bridge and DMA in one line, for messages."""
-        status = registers.BY_NAME["STATUS"].layout.unpack(self.read("STATUS"))
-        levels = registers.BY_NAME["FIFO"].layout.unpack(self.read("FIFO"))
-        parts = [f"STATUS: {_named(status)}"]
-        parts += [f"FIFO {name}={value}" for name, value in levels.items()]
-        parts += [
-            f"{name}={self.read(name)}" for name in ("STEP", "IN_WORDS", "OUT_WORDS", "N_DESTS")
-        ]
-        for side in _STATUS_OF:
-            flags = self._flags(side)
-            parts.append(f"DMA {side}: {', '.join(flags) or 'running'}")
-        return "; ".join(parts)
+        return describe(self.read, self._registers)
 
-    def _wait(self) -> None:
-        """Wait until both channels are done; raise a ``_TransferError`` if they will not be."""
-        looks, moved, since = 0, self._moved(), self._clock()
-        while True:
-            for side in _STATUS_OF:
-                if self._dma.mmio.read(_STATUS_OF[side]) & _ERRORS:
-                    raise _TransferError(f"DMA {side} reports {', '.join(self._flags(side))}")
-            if self._dma.recvchannel.idle and self._dma.sendchannel.idle:
-                return
-            looks += 1
-            if looks > _SPIN:
-                self._sleep(_NAP)
-            now = self._moved()
-            if now != moved:
-                moved, since = now, self._clock()
-            elif self._clock() - since > self._timeout:
-                done = [
-                    name
-                    for name, channel in (
-                        ("the answer has ended", self._dma.recvchannel),
-                        ("all words are taken", self._dma.sendchannel),
-                    )
-                    if channel.idle
-                ]
-                text = f"Array moved no word for {self._timeout} s"
-                raise _TransferError(", and ".join([text, *done]), stalled=True)
+    def _watch(self) -> Watch:
+        return Watch(
+            self._dma, self._registers, self._moved, timeout=self._timeout, clock=self._clock
+        )
 
     def _moved(self) -> tuple[int, int]:
         return self.read("IN_WORDS"), self.read("OUT_WORDS")
@@ -246,27 +273,13 @@ class DmaTransport:
         message += "; DMA and array are reset, load the program again"
         return StalledError(message, words) if stalled else BackendError(message)
 
-    def _flags(self, side: str) -> list[str]:
-        value = int(self._dma.mmio.read(_STATUS_OF[side]))
-        return [name for bit, name in _FLAGS.items() if value & bit]
 
-    def _buffer(self, name: str, n_words: int) -> Any:
-        """Return a buffer of at least so many words; a larger one takes the place of the last."""
-        held = self._buffers.get(name)
-        if held is None or held.size < n_words:
-            if held is not None:  # forgotten first: there may be no memory for the larger one
-                self._buffers.pop(name).freebuffer()
-            size = min(self.max_words, max(4096, 1 << (n_words - 1).bit_length()))
-            held = self._buffers[name] = self._allocate((max(size, n_words),), dtype=np.uint64)
-        return held
+class _Transfer:
+    """One transfer: what watches it, and its answer in the end."""
 
-
-class _TransferError(Exception):
-    """A transfer that will not end."""
-
-    def __init__(self, text: str, *, stalled: bool = False) -> None:
-        super().__init__(text)
-        self.stalled = stalled
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.answer: Words = np.empty(0, np.uint64)
 
 
 _ARRAY_RESET = registers.BY_NAME["CONTROL"].layout.pack({"array_reset": 1})
@@ -278,7 +291,3 @@ def _ends_transfer(word: int) -> bool:
 
 def _count(words: Words, op: int) -> int:
     return int(np.count_nonzero(words >> np.uint64(OP_OFFSET) == op))
-
-
-def _named(flags: dict[str, int]) -> str:
-    return ", ".join(name for name, value in flags.items() if value) or "none"

@@ -103,6 +103,11 @@ class SerialTransport:
         """Most words of one transfer: they need no memory of the array's."""
         return 1 << 40
 
+    @property
+    def batch_words(self) -> int:
+        """Words up to which samples share a transfer: any number."""
+        return self.max_words
+
     def run(
         self,
         words: Words,

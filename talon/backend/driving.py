@@ -17,6 +17,7 @@ def run_driver(
     *,
     target: str,
     probe: bool = False,
+    batch: int | None = 16,
     progress: Progress | None = None,
     cycles: Callable[[], int] | None = None,
 ) -> Trace:
@@ -32,12 +33,14 @@ def run_driver(
         The name that the record bears.
     probe, progress
         As in :meth:`talon.backend.target.Target.run`.
+    batch
+        Samples in one transfer, as in :meth:`talon.image.driver.Driver.run`.
     cycles
         Tells the clock cycles so far; the counter ``cycles`` is what passed for the samples.
     """
     driver.control(probe=probe, clear_counters=True)
     before = cycles() if cycles is not None else 0
-    result = driver.run(inputs, probe=probe, progress=progress)
+    result = driver.run(inputs, probe=probe, batch=batch, progress=progress)
     passed = {} if cycles is None else {"cycles": cycles() - before}
     cores = driver.counters()
     totals: Counter[str] = Counter()

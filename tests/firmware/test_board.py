@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from talon.arch.packet import OP_OFFSET, SYNC_MORE, InOp
 from talon.arch.params import preset
 from talon.backend.target import get_target, target_names
 from talon.errors import BackendError, ImageError
+from talon.image.batches import sample_sizes
 from talon.image.container import read_image
+from talon.image.decode import OutputStream
 from talon.image.driver import Driver
 from talon.image.stream import sync_word
 from talon_pynq.target import PynqTarget
@@ -67,6 +70,58 @@ def test_program_run_reaches_the_board(small, program):
     assert compare(program.run(raster), run).equal
 
 
+class Recorder:
+    """Keeps the words of every transfer that a board's DMA is given to send."""
+
+    def __init__(self, board):
+        self.transfers = []
+        self._transfer = board.dma.sendchannel.transfer
+        board.dma.sendchannel.transfer = self._record
+
+    def _record(self, buffer, nbytes):
+        self.transfers.append(np.array(buffer[: nbytes // 8]))
+        self._transfer(buffer, nbytes=nbytes)
+
+    def samples(self):
+        """Return the samples of each transfer that carries some."""
+        found = []
+        for words in self.transfers:
+            syncs = words[words >> np.uint64(OP_OFFSET) == InOp.SYNC]
+            more = (syncs & np.uint64(SYNC_MORE)).astype(bool)
+            assert words[-1] == syncs[-1], "no transfer ends within a sample"
+            assert more[:-1].all() and not more[-1], "and its last sample ends the answer"
+            if (words >> np.uint64(OP_OFFSET) == InOp.EVENT_LAST).any():
+                found.append(syncs.size)
+        return found
+
+
+def test_samples_share_a_transfer_as_far_as_buffers_go(small, program):
+    inputs = small.inputs_of(program, n_samples=300, n_steps=3)
+    golden = get_target("golden").run(program, inputs)
+    manifest = read_image(program.image).manifest
+    sizes = sample_sizes(manifest, inputs)
+    room = OutputStream(manifest).max_words(3, probe=False)
+    with small.array_of() as array:
+        for buffer_bytes in (8 << 20, 8 * 4000, 8 * int(sizes.max()), 8):
+            board = SimulatedBoard(array, cycles=5000)
+            sent = Recorder(board)
+            target = PynqTarget(overlay=board, buffer_bytes=buffer_bytes)
+            assert compare(golden, target.run(program, inputs)).equal
+            samples = sent.samples()
+            assert sum(samples) == 300
+            limit = buffer_bytes // 8
+            if limit > sizes.sum() + 300 * room:
+                assert samples == [300]
+            if limit < room:
+                assert samples == [1] * 300
+            start = 0
+            for n in samples[:-1]:
+                words, more = sizes[start : start + n].sum(), sizes[start : start + n + 1].sum()
+                assert n == 1 or (words <= limit and n * room <= limit)
+                assert more > limit or (n + 1) * room > limit, "one more would not fit"
+                start += n
+
+
 def test_a_small_dma_carries_fewer_samples_at_a_time(small, link_to, program):
     inputs = small.inputs_of(program, n_samples=9)
     golden = get_target("golden").run(program, inputs)
@@ -124,13 +179,13 @@ def test_a_buffer_that_cannot_grow_is_not_used_after_it_was_freed(small, link_to
         def refuse(*args, **options):
             raise MemoryError("no contiguous memory")
 
-        link._allocate = refuse
+        link._buffers._allocate = refuse
         many = np.concatenate(
             [np.repeat(sync_word(reset=False, more=True), 5000), sync_word(reset=False)]
         )
         with pytest.raises(MemoryError):
             link.run(many, room=5001)
-        link._allocate = allocate
+        link._buffers._allocate = allocate
         assert link.run(sync_word(reset=False), room=1).size == 1
         assert link.run(many, room=5001).size == 5001
         link.close()
@@ -180,7 +235,7 @@ def test_ten_thousand_samples_back_to_back(small, link_to):
         driver = Driver(link, image.params)
         driver.load(image)
         driver.verify()
-        runs = [driver.run(inputs, batch=batch) for batch in (7, 1000)]
+        runs = [driver.run(inputs, batch=batch) for batch in (7, 1000, None)]
     for run in runs:
         assert run.spikes.keys() == golden.spikes.keys()
         for name, spikes in run.spikes.items():

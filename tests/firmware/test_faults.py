@@ -1,5 +1,6 @@
 """What goes wrong between processor and array is reported, and nothing is silently wrong."""
 
+import asyncio
 import random
 
 import pytest
@@ -24,7 +25,8 @@ DATA = PacketLayouts(preset("tiny_2x2")).config.offset_of("data")
 class Bench:
     """One board whose driver goes on from fault to fault, as it would for a day."""
 
-    def __init__(self, small, array):
+    def __init__(self, small, array, waiting):
+        self.waiting = waiting
         self.board = SimulatedBoard(array, cycles=97)
         self.program = small.program_of([30, 24, 10])
         self.image = read_image(self.program.image)
@@ -38,6 +40,8 @@ class Bench:
             timeout=0.05,
             clock=clock,
             sleep=clock.sleep,
+            interrupts=self.board.interrupts if waiting == "interrupts" else None,
+            look=1e-3,
         )
         self.driver = Driver(self.link, preset(small.hw))
         self.driver.load(self.image)
@@ -59,16 +63,21 @@ class Bench:
         try:
             if at == LOAD:
                 self.board.inject(fault)
-            self.driver.load(self.image)
+            self._do("load", self.image)
             if at == RUN:
                 self.board.inject(fault)
-            decoded = self.driver.run(self.inputs)
+            decoded = self._do("run", self.inputs)
         except BackendError as error:
             return error
         finally:
             self.board.inject(None)
         self.check(decoded)
         return None
+
+    def _do(self, verb, *args):
+        if self.waiting == "blocked":
+            return getattr(self.driver, verb)(*args)
+        return asyncio.run(getattr(self.driver, f"{verb}_async")(*args))
 
     def random_fault(self, rng):
         """Return a fault, and where it happens; events on their way have no check of their own."""
@@ -80,17 +89,18 @@ class Bench:
         return Fault(kind=kind, transfer=transfer, at=rng.randrange(n_words), bits=bits), at
 
 
-@pytest.fixture(scope="module")
-def bench(small):
+@pytest.fixture(scope="module", params=["blocked", "interrupts", "polling"])
+def bench(small, request):
     with small.array_of() as array:
-        yield Bench(small, array)
+        yield Bench(small, array, request.param)
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow, id="many")])
 def test_random_faults_are_reported_and_the_next_run_is_right(bench, seed):
     rng = random.Random(seed)
     seen = dict.fromkeys(KINDS, 0)
-    for trial in range(1000 if seed == 2 else 64):
+    n_trials = 1000 if seed == 2 else 64 if bench.waiting == "blocked" else 40
+    for trial in range(n_trials):
         fault, at = bench.random_fault(rng)
         error = bench.attempt(fault, at)
         seen[fault.kind] += error is not None

@@ -6,13 +6,17 @@ from typing import Any, Protocol
 
 from numpy.typing import DTypeLike
 
+from talon.arch import registers
 from talon_sim.board import dma as axi
 from talon_sim.board.dma import AxiDma, SteppedArray
 from talon_sim.board.faults import Fault
+from talon_sim.board.interrupts import Interrupt
 from talon_sim.board.memory import Buffer, Memory
 
 MAX_BYTES = (1 << 26) - 1
 """Longest transfer of a DMA with a length of 26 bits, its most."""
+
+_STATUS = registers.address("STATUS")
 
 
 class BoardArray(SteppedArray, Protocol):
@@ -127,7 +131,12 @@ class SimulatedBoard:
     array
         The array: a :class:`talon_sim.cosim.fast.FastArray`, or one of the golden model.
     cycles
-        Cycles that pass when the status of the DMA is read.
+        Cycles that pass when the status of the DMA is read, or an interrupt is waited for.
+
+    Attributes
+    ----------
+    interrupts
+        Those of DMA and array by name, for a driver that waits for them.
     """
 
     def __init__(self, array: BoardArray, *, cycles: int = 256) -> None:
@@ -135,6 +144,15 @@ class SimulatedBoard:
         self.mmio = ArrayMMIO(array)
         self._dma = AxiDma(array, self.memory, cycles=cycles)
         self.dma = Dma(self._dma)
+        self.interrupts = {
+            "DMA MM2S": Interrupt(lambda: self._dma.raised(axi.MM2S), self._dma.advance),
+            "DMA S2MM": Interrupt(lambda: self._dma.raised(axi.S2MM), self._dma.advance),
+            "array": Interrupt(self._array_raised, self._dma.advance),
+        }
+
+    def _array_raised(self) -> bool:
+        status = registers.BY_NAME["STATUS"].layout.unpack(self.mmio.read(_STATUS))
+        return bool(status["error"] or status["bad_word"])  # as the gateware makes irq
 
     def allocate(self, shape: Any, dtype: DTypeLike = "u4") -> Buffer:
         """Return a buffer, as ``pynq.allocate`` does."""

@@ -87,6 +87,15 @@ class AxiDma:
         """Let something go wrong; transfers are counted from here on."""
         self._fault, self._transfers = fault, 0
 
+    def raised(self, base: int) -> bool:
+        """Tell whether the interrupt of a direction is high: permitted, and not cleared."""
+        channel = self._channels[base]
+        return bool(channel.control & channel.flags & (DONE_INTERRUPT | ERROR_INTERRUPT))
+
+    def advance(self) -> None:
+        """Let some cycles pass, with nobody looking."""
+        self._advance()
+
     def read(self, offset: int) -> int:
         """Return a register; time passes when it is a status."""
         base, register = (S2MM, offset - S2MM) if offset >= S2MM else (MM2S, offset)

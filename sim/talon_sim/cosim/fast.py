@@ -180,6 +180,11 @@ class FastArray:
         """Most words of one transfer: more than any memory holds."""
         return 1 << 40
 
+    @property
+    def batch_words(self) -> int:
+        """Words up to which samples share a transfer: any number."""
+        return self.max_words
+
     def step(self, words: Words, *, room: int, cycles: int) -> tuple[int, Words, bool]:
         """Simulate some clock cycles, with what a host offers and takes in them.
 
