@@ -46,7 +46,8 @@ test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an en
 
 test-pynq: ## the driver of a board with the classes of PYNQ itself, in an environment with it
 	@tools/bootstrap.sh pynq
-	.venv-pynq/bin/python -m pytest -n 0 -p no:cacheprovider $(PYTEST_ARGS) tests/firmware/test_real_pynq.py
+	.venv-pynq/bin/python -m pytest -n 0 -p no:cacheprovider $(PYTEST_ARGS) \
+	    $(shell grep -rlE 'importorskip.*pynq' tests)
 
 notebooks: setup ## run examples/notebooks; copies with outputs go to build/notebooks
 	@$(PY) tools/notebooks.py

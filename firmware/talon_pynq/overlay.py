@@ -6,6 +6,7 @@ needs on a board, and no compiler: an image and payloads are enough.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pynq  # pyright: ignore[reportMissingImports]  # it is on boards alone
 
 from talon.arch import registers
+from talon.arch.params import FORMAT_VERSION
 from talon.errors import BackendError
 from talon.image.container import Image
 from talon.image.decode import Decoded
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 VLNV = "talon-snn.org:talon:talon_array:1.0"
 """Vendor, library, name and version of the array in a block design."""
+
+_CLOCK = 0
+"""The clock of the programmable logic that drives the array."""
+
+_CLOCK_TOLERANCE = 1.001  # what is set is rounded
 
 
 class TalonArray(pynq.DefaultIP):
@@ -64,7 +71,8 @@ class TalonOverlay(pynq.Overlay):
     Raises
     ------
     BackendError
-        The bitstream has no array, more than one, or no DMA.
+        The bitstream has no array, more than one, or no DMA; its registers are not those of an
+        array of this version of Talon; its clock is faster than the bitstream was made for.
     """
 
     def __init__(
@@ -79,7 +87,7 @@ class TalonOverlay(pynq.Overlay):
         self.array = _only(self, TalonArray, "array (IP talon_array)")
         self.dma = _only(self, pynq.lib.DMA, "DMA (IP axi_dma)")
         self.mmio = self.array.mmio
-        self.allocate = pynq.allocate
+        self.allocate = functools.partial(pynq.allocate, target=self.device)
         self._link = DmaTransport(
             self.mmio,
             self.dma,
@@ -89,6 +97,8 @@ class TalonOverlay(pynq.Overlay):
             interrupts=_interrupts(self.dma, self.array),
         )
         self._driver: Driver | None = None
+        self._check_array()
+        self._check_clock()
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +118,13 @@ class TalonOverlay(pynq.Overlay):
     @property
     def clock_mhz(self) -> float:
         """Clock that the processor is set to give the array, in MHz."""
-        return float(pynq.Clocks.fclk0_mhz)
+        return float(pynq.Clocks.get_pl_clk(_CLOCK))
+
+    @property
+    def designed_mhz(self) -> float | None:
+        """Clock in MHz that the bitstream was made for, by its .hwh; None if that does not say."""
+        value = self.clock_dict.get(_CLOCK, {}).get("frequency")
+        return None if value is None else float(value)
 
     def load(self, image: Image, *, verify: bool = False) -> Driver:
         """Load an image into the array, and return the driver that runs it.
@@ -162,12 +178,40 @@ class TalonOverlay(pynq.Overlay):
         driver = self._loaded()
         return await driver.run_async(inputs, probe=probe, batch=batch, progress=progress)
 
+    def _check_array(self) -> None:
+        expected = {"ID": registers.ID, "VERSION": FORMAT_VERSION}
+        for name, value in expected.items():
+            found = self.array.read(name)
+            if found != value:
+                raise BackendError(
+                    f"Array register {name} must be {value:#x}, not {found:#x}: {self.bitfile_name}"
+                    " is of another version of Talon, or its .hwh of another bitstream; build it "
+                    "anew"
+                )
+
+    def _check_clock(self) -> None:
+        designed, clock = self.designed_mhz, self.clock_mhz
+        if designed is not None and clock > designed * _CLOCK_TOLERANCE:
+            raise BackendError(
+                f"Clock of the array must be {designed:g} MHz at most, as the bitstream was made "
+                f"for, not {clock:g} MHz; set pynq.Clocks.fclk0_mhz, or load it with download=True"
+            )
+
+    def _check_loaded(self) -> None:
+        if not self.is_loaded():
+            raise BackendError(
+                f"Overlay {self.bitfile_name} is loaded no more: another has taken its place; make "
+                "a new TalonOverlay"
+            )
+
     def _driver_of(self, image: Image) -> Driver:
+        self._check_loaded()
         self._driver = None
         self._driver = Driver(self._link, image.params)
         return self._driver
 
     def _loaded(self) -> Driver:
+        self._check_loaded()
         if self._driver is None:
             raise BackendError("Overlay has no program; load an image first")
         return self._driver

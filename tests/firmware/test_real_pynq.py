@@ -1,7 +1,6 @@
-"""PYNQ's own classes, its DMA driver, MMIO and binding of IP, on the simulated board.
+"""PYNQ's own classes, its DMA driver and MMIO, on the simulated board, without an overlay.
 
-A device of PYNQ is what gives its classes registers and memory; here a simulated board does. What
-is left to a real board is to load a bitstream and to parse its .hwh.
+A device of PYNQ is what gives its classes registers and memory; here a simulated board does.
 """
 
 import numpy as np
@@ -20,6 +19,7 @@ from talon_pynq.overlay import VLNV, TalonArray  # noqa: E402
 from talon_pynq.target import PynqTarget  # noqa: E402
 from talon_pynq.transport import DmaTransport  # noqa: E402
 from talon_sim.board.board import SimulatedBoard  # noqa: E402
+from talon_sim.board.device import BoardDevice  # noqa: E402
 from talon_sim.board.faults import Fault  # noqa: E402
 from talon_sim.trace import compare  # noqa: E402
 
@@ -39,31 +39,12 @@ DMA_PARAMETERS = {
 }
 
 
-class SimulatedDevice:
-    """The part of ``pynq.pl_server.Device`` that gives IP its registers."""
-
-    def __init__(self, board):
-        self._rooms = {ARRAY: board.mmio, DMA_AT: board.dma.mmio}
-
-    def has_capability(self, name):
-        return name == "REGISTER_RW"
-
-    def read_registers(self, address, length):
-        base = max(start for start in self._rooms if start <= address)
-        assert length == 4
-        return int(self._rooms[base].read(address - base)).to_bytes(4, "little")
-
-    def write_registers(self, address, data):
-        base = max(start for start in self._rooms if start <= address)
-        self._rooms[base].write(address - base, int.from_bytes(bytes(data), "little"))
-
-
 class RealOverlay:
     """What an overlay gives the driver, made of PYNQ's own classes."""
 
     def __init__(self, array):
         self.board = SimulatedBoard(array)
-        device = SimulatedDevice(self.board)
+        device = BoardDevice(self.board)
         self.array = TalonArray({"phys_addr": ARRAY, "addr_range": 0x1000, "device": device})
         self.mmio = self.array.mmio
         description = {

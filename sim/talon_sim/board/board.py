@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from numpy.typing import DTypeLike
@@ -135,8 +136,8 @@ class SimulatedBoard:
 
     Attributes
     ----------
-    interrupts
-        Those of DMA and array by name, for a driver that waits for them.
+    levels, interrupts
+        Interrupts of DMA and array by name: whether they are high, and for a driver to wait for.
     """
 
     def __init__(self, array: BoardArray, *, cycles: int = 256) -> None:
@@ -144,11 +145,18 @@ class SimulatedBoard:
         self.mmio = ArrayMMIO(array)
         self._dma = AxiDma(array, self.memory, cycles=cycles)
         self.dma = Dma(self._dma)
-        self.interrupts = {
-            "DMA MM2S": Interrupt(lambda: self._dma.raised(axi.MM2S), self._dma.advance),
-            "DMA S2MM": Interrupt(lambda: self._dma.raised(axi.S2MM), self._dma.advance),
-            "array": Interrupt(self._array_raised, self._dma.advance),
+        self.levels: dict[str, Callable[[], bool]] = {
+            "DMA MM2S": lambda: self._dma.raised(axi.MM2S),
+            "DMA S2MM": lambda: self._dma.raised(axi.S2MM),
+            "array": self._array_raised,
         }
+        self.interrupts = {
+            name: Interrupt(level, self.advance) for name, level in self.levels.items()
+        }
+
+    def advance(self) -> None:
+        """Let some cycles pass, with nobody looking."""
+        self._dma.advance()
 
     def _array_raised(self) -> bool:
         status = registers.BY_NAME["STATUS"].layout.unpack(self.mmio.read(_STATUS))
