@@ -70,12 +70,13 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool = False)
                 raise ValueError(f"Path of a file must stay inside the folder, not {name!r}")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        _exchange(folder, made, staging / "old")
+        exchange(folder, made, staging / "old")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _exchange(folder: Path, made: Path, old: Path) -> None:
+def exchange(folder: Path, made: Path, old: Path) -> None:
+    """Put ``made`` in the place of ``folder``, which goes to ``old``; all or nothing."""
     if not folder.is_dir():
         made.rename(folder)
         return

@@ -10,6 +10,7 @@ import click
 from talon import __version__
 from talon.sdk.commands.agreement import compare_command
 from talon.sdk.commands.analyze import analyze_command, lint_command, profile_command
+from talon.sdk.commands.board import board_group
 from talon.sdk.commands.build import build_command
 from talon.sdk.commands.compile import compile_command
 from talon.sdk.commands.convert import convert_command, merge_command, quantize_command
@@ -106,6 +107,7 @@ for _command in (
     demo_command,
     doctor_command,
     build_command,
+    board_group,
     image_group,
     info_command,
     primitives_command,

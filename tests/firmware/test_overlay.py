@@ -5,14 +5,10 @@ below PYNQ is a simulated board. What is left to a real board is said in docs/ha
 """
 
 import asyncio
-import json
-import os
 import shutil
-import struct
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,26 +17,17 @@ from numpy.testing import assert_array_equal
 pynq = pytest.importorskip("pynq", reason="needs PYNQ: make test-pynq", exc_type=ImportError)
 
 from pynq.lib.dma import DMA  # noqa: E402
-from pynq.pl_server.device import Device  # noqa: E402
-from pynq.ps import Clocks  # noqa: E402
 
 from talon.arch import registers  # noqa: E402
-from talon.arch.params import preset  # noqa: E402
 from talon.backend.target import get_target  # noqa: E402
 from talon.errors import BackendError  # noqa: E402
 from talon.image.container import read_image  # noqa: E402
 from talon.image.driver import StalledError  # noqa: E402
-from talon_boards.build import build_files, plan_build  # noqa: E402
-from talon_boards.folder import write_folder  # noqa: E402
-from talon_boards.vivado.run import command_line  # noqa: E402
 from talon_pynq.overlay import TalonArray, TalonOverlay  # noqa: E402
-from talon_sim.board.board import SimulatedBoard  # noqa: E402
-from talon_sim.board.device import BoardDevice, uio_of  # noqa: E402
+from talon_sim.board.device import uio_of  # noqa: E402
 from talon_sim.board.faults import Fault  # noqa: E402
-from talon_sim.board.handoff import handoff  # noqa: E402
 from talon_sim.trace import compare  # noqa: E402
 
-STUB = Path(__file__).parents[1] / "boards" / "vivado_stub.tcl"
 pytestmark = [
     pytest.mark.cosim,
     pytest.mark.skipif(
@@ -48,64 +35,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore:Interrupt .* not created:UserWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory, small):
-    """Return the commands of a build's scripts, run by the stand-in for Vivado."""
-    folder = tmp_path_factory.mktemp("build") / "out"
-    write_folder(folder, build_files(plan_build("zcu104", params=preset(small.hw))))
-
-    def commands(**environment):
-        path = folder.parent / "record.jsonl"
-        done = subprocess.run(
-            ["tclsh", str(STUB), *command_line("vivado", 1)[1:]],
-            cwd=folder,
-            env={**os.environ, "TALON_RECORD": str(path), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in path.read_text().splitlines()]
-
-    return commands
-
-
-def bitstream(payload=b"\x01\x02\x03\x04" * 16):
-    """Return a .bit: the header that Vivado writes, and a configuration."""
-    head = struct.pack(">h", 9) + bytes(9) + struct.pack(">h", 1)
-    for key, text in ((b"a", "talon;Version=0"), (b"b", "xczu7ev"), (b"c", "d"), (b"d", "t")):
-        field = text.encode() + b"\0"
-        head += key + struct.pack(">h", len(field)) + field
-    return head + b"e" + struct.pack(">i", len(payload)) + payload
-
-
-@pytest.fixture
-def board_of(small, monkeypatch):
-    """Return a maker of devices, each of which is the active one of PYNQ from then on."""
-    with small.array_of() as array:
-
-        def made():
-            device = BoardDevice(SimulatedBoard(array, cycles=97))
-            monkeypatch.setattr(Device, "_active_device", device, raising=False)
-            monkeypatch.delattr(Clocks, "_real_instance", raising=False)
-            return device
-
-        yield made
-
-
-@pytest.fixture
-def bit(tmp_path, record):
-    """Write a bitstream with its .hwh, and return its path; ``change`` alters the handoff."""
-
-    def written(change=lambda text: text, **environment):
-        path = tmp_path / "talon_zcu104.bit"
-        path.write_bytes(bitstream())
-        path.with_suffix(".hwh").write_text(change(handoff(record(**environment))))
-        return str(path)
-
-    return written
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What ``talon board bundle`` packs for a board without internet."""

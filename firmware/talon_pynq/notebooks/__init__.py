@@ -1,0 +1,1 @@
+"""Notebooks for a board: PYNQ delivers them by ``pynq get-notebooks talon``."""
