@@ -37,6 +37,7 @@ APART = {
 """Lists by hand with an environment of their own: they are large or ask for other versions."""
 TOOLS = ("ecp5",)  # locked with hashes, in an environment of their own
 OLDEST, NEWEST = (3, 10), (3, 13)
+NEWEST_OF = {"pynq": (3, 12)}  # the last with wheels of NumPy 1 and of the grpcio that PYNQ pins
 
 
 def dotted(version):
@@ -44,13 +45,14 @@ def dotted(version):
     return ".".join(str(part) for part in version)
 
 
-def check_python(version):
-    """Return the complaint about an interpreter of this version, or None."""
+def check_python(version, name=""):
+    """Return the complaint about an interpreter of this version (for a set), or None."""
     version = tuple(version[:2])
-    if OLDEST <= version <= NEWEST:
+    newest = NEWEST_OF.get(name, NEWEST)
+    if OLDEST <= version <= newest:
         return None
     return (
-        f"Python must be between {dotted(OLDEST)} and {dotted(NEWEST)}, not {dotted(version)}: "
+        f"Python must be between {dotted(OLDEST)} and {dotted(newest)}, not {dotted(version)}: "
         "apt-get install python3, or name another with PYTHON=/path/to/python3.12 make ..."
     )
 
@@ -115,10 +117,10 @@ def check_libpython(version, config, find_library=ctypes.util.find_library):
     )
 
 
-def complaints():
-    """Return one line for everything that this machine lacks."""
+def complaints(name=""):
+    """Return one line for everything that this machine lacks for a set."""
     version = sys.version_info
-    wrong = check_python(version)
+    wrong = check_python(version, name)
     if wrong:
         return [wrong]  # what else is missing depends on the Python that will be used
     found = [
@@ -226,7 +228,7 @@ def install(name):
     folder, stamp, lock = venv_of(name), stamp_of(name), lock_file(name)
     python = folder / "bin" / "python"
     version = venv_version(python)
-    if version is None or check_python(version):
+    if version is None or check_python(version, name):
         say(f"making {folder.name} with Python {platform.python_version()}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     stamp.unlink(missing_ok=True)
@@ -276,7 +278,7 @@ def main(arguments):
         usage = f"usage: bootstrap.py [{'|'.join((*SETS, *APART, *TOOLS))}]"
         print(f"{usage}, not {' '.join(arguments)}", file=sys.stderr)
         return 2
-    missing = complaints()
+    missing = complaints(name)
     for line in missing:
         print(f"talon setup: {line}", file=sys.stderr)
     if missing:

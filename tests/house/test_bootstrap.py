@@ -32,6 +32,12 @@ def test_other_python_is_refused_by_version(bootstrap, version):
     assert line.startswith(f"Python must be between 3.10 and 3.13, not {found}: apt-get install ")
 
 
+def test_python_that_pynq_has_no_wheels_for_is_refused_for_its_set_alone(bootstrap):
+    assert bootstrap.check_python((3, 12), "pynq") is None
+    assert bootstrap.check_python((3, 13), "dev") is None
+    assert "between 3.10 and 3.12, not 3.13" in bootstrap.check_python((3, 13), "pynq")
+
+
 def test_present_and_missing_program(bootstrap, tmp_path):
     program = tmp_path / "g++"
     program.touch(mode=0o755)
