@@ -22,7 +22,8 @@ class PynqTarget:
     Parameters
     ----------
     bitfile
-        Path of the bitstream, with its .hwh beside it; it is loaded once, in the first run.
+        Path of the bitstream, with its .hwh beside it; it is loaded in the first run, and again if
+        another has taken its place.
     overlay
         What is loaded already, in place of ``bitfile``: a
         :class:`talon_pynq.overlay.TalonOverlay`, or anything with ``mmio``, ``dma`` and
@@ -80,9 +81,16 @@ class PynqTarget:
             )
 
     def _loaded(self) -> Any:
-        """Return the overlay, and load it where it is not loaded yet."""
-        if self._overlay is None and self._bitfile is not None:
+        """Return the overlay; load its bitstream where that is not loaded, or not any more."""
+        board = self._overlay
+        gone = hasattr(board, "is_loaded") and not board.is_loaded()
+        if self._bitfile is not None and (board is None or gone):
             from talon_pynq.overlay import TalonOverlay
 
-            self._overlay = TalonOverlay(self._bitfile)
-        return self._overlay
+            board = self._overlay = TalonOverlay(self._bitfile)
+        elif gone:
+            raise BackendError(
+                "Overlay of target 'pynq' is loaded no more: another has taken its place; make a "
+                "new TalonOverlay, or give bitfile= to have it loaded when it is needed"
+            )
+        return board

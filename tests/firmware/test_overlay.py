@@ -268,6 +268,23 @@ def test_an_overlay_whose_place_was_taken_is_refused(board_of, bit, case):
     second.load(image)
 
 
+def test_a_target_loads_its_bitstream_again_where_another_took_its_place(board_of, bit, case):
+    device = board_of()
+    _, inputs, golden, program = case
+    path = bit()
+    by_path = get_target("pynq", bitfile=path)
+    assert compare(golden, by_path.run(program, inputs, probe=False)).equal
+    overlay = TalonOverlay(path)
+    by_overlay = get_target("pynq", overlay=overlay)
+    assert compare(golden, by_overlay.run(program, inputs, probe=False)).equal
+    assert len(device.downloads) == 2
+    assert compare(golden, by_path.run(program, inputs, probe=False)).equal
+    assert compare(golden, by_path.run(program, inputs, probe=False)).equal
+    assert len(device.downloads) == 3
+    with pytest.raises(BackendError, match="Overlay of target 'pynq' is loaded no more"):
+        by_overlay.run(program, inputs)
+
+
 def test_memory_comes_from_the_device_of_the_overlay(board_of, bit, case):
     device = board_of()
     image, *_ = case
