@@ -24,11 +24,23 @@ class Waitable(Protocol):
 
 
 class Waits:
-    """Waits for some interrupts, by name, while one transfer is under way."""
+    """Waits for some interrupts, by name, while one transfer is under way.
+
+    Attributes
+    ----------
+    broken
+        Those that could not be waited for.
+    """
 
     def __init__(self, lines: Mapping[str, Waitable]) -> None:
         self._lines = dict(lines)
         self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self.broken: set[str] = set()
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the interrupts that are waited for."""
+        return set(self._lines)
 
     def listen(self) -> None:
         """Begin to wait for those that are not waited for."""
@@ -52,6 +64,7 @@ class Waits:
                 came.add(name)
             else:
                 self.forget(name)
+                self.broken.add(name)
                 _log.warning("Interrupt %s cannot be waited for, so it is polled: %s", name, error)
         return came
 

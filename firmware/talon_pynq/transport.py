@@ -159,10 +159,7 @@ class DmaTransport:
 
     async def run_async(self, words: Words, *, room: int) -> Words:
         """As :meth:`run`, and others run meanwhile; what is cancelled leaves a reset array."""
-        if self._interrupts:
-            self._registers.clear_interrupts()
-            self._registers.permit_interrupts()
-        with self._transfer(words, room) as transfer:
+        with self._transfer(words, room, interrupting=bool(self._interrupts)) as transfer:
             await self._until_done(transfer.watch)
         return transfer.answer
 
@@ -173,7 +170,7 @@ class DmaTransport:
             await asyncio.sleep(0)  # others get their turn, however short the transfer
             while not watch.done():
                 looks += 1
-                if not self._interrupts:
+                if waits.names <= {ARRAY}:  # the end of a transfer comes as no interrupt
                     await asyncio.sleep(0 if looks <= _SPIN else _NAP)
                     continue
                 came = await waits.pause(self._look)
@@ -184,6 +181,8 @@ class DmaTransport:
                     self._registers.clear_interrupts()
         finally:
             waits.close()
+            for name in waits.broken:
+                self._interrupts.pop(name)
             if self._interrupts:
                 self._registers.clear_interrupts()
 
@@ -196,7 +195,9 @@ class DmaTransport:
         }
 
     @contextmanager
-    def _transfer(self, words: Words, room: int) -> Iterator[_Transfer]:
+    def _transfer(
+        self, words: Words, room: int, *, interrupting: bool = False
+    ) -> Iterator[_Transfer]:
         """Begin a transfer, and take its answer up after somebody has waited for its end."""
         if not words.size or not _ends_transfer(int(words[-1])):
             raise ValueError("Words of a transfer must end with a SYNC without the bit for more")
@@ -208,6 +209,9 @@ class DmaTransport:
         sending[: words.size] = words
         self._busy = True
         try:
+            if interrupting:
+                self._registers.clear_interrupts()
+                self._registers.permit_interrupts()
             self._dma.recvchannel.transfer(receiving, nbytes=room * WORD_BYTES)
             self._dma.sendchannel.transfer(sending, nbytes=words.size * WORD_BYTES)
             transfer = _Transfer(self._watch())

@@ -220,7 +220,16 @@ def test_interrupts_that_cannot_be_waited_for_are_polled(bench_of, caplog):
     bench = bench_of(lambda board: {**board.interrupts, "DMA S2MM": Broken(), ARRAY: Broken()})
     with caplog.at_level(logging.WARNING, "talon_pynq"):
         asyncio.run(bench.works())
-    assert "Interrupt DMA S2MM cannot be waited for, so it is polled" in caplog.text
+    for name in ("DMA S2MM", ARRAY):
+        said = f"Interrupt {name} cannot be waited for, so it is polled: is bound to"
+        assert caplog.text.count(said) == 1, "once, and not in every transfer"
+
+
+def test_the_interrupt_of_the_array_alone_delays_nothing(bench_of):
+    """It does not tell of the end of a transfer, so the registers are looked at as without it."""
+    bench = bench_of(lambda board: {ARRAY: board.interrupts[ARRAY]})
+    bench.link._look = 3600
+    asyncio.run(asyncio.wait_for(bench.works(), 60))
 
 
 def test_the_interrupt_of_the_array_is_told_and_stays_until_the_array_is_mended(bench_of, caplog):
