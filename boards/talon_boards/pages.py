@@ -26,7 +26,8 @@ neither is written, and the message says so; build again with a lower `--clock`.
 
 ## Use
 
-Copy both files into one folder of the board, which runs PYNQ:
+`talon board bundle PROGRAM -o DIR --board {board} --overlay {basename}.bit` packs both with a
+program and all that the board needs. Or copy them into one folder of the board, which runs PYNQ:
 
     scp {basename}.bit {basename}.hwh xilinx@BOARD:
 

@@ -14,22 +14,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from talon.arch import registers
-from talon.arch.packet import OP_OFFSET, SYNC_MORE, InOp, OutOp
 from talon.errors import BackendError
 from talon.image.transport import StalledError
 from talon_pynq.buffers import Buffers
 from talon_pynq.dma import MMIO, DmaRegisters
+from talon_pynq.endings import Words, ends_transfer, is_told, n_asked, n_told
 from talon_pynq.interrupts import Waitable, Waits
 from talon_pynq.state import describe
 from talon_pynq.watch import TransferError, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Words = NDArray[np.uint64]
 
 WORD_BYTES = 8
 BUFFER_BYTES = 8 << 20
@@ -199,7 +196,7 @@ class DmaTransport:
         self, words: Words, room: int, *, interrupting: bool = False
     ) -> Iterator[_Transfer]:
         """Begin a transfer, and take its answer up after somebody has waited for its end."""
-        if not words.size or not _ends_transfer(int(words[-1])):
+        if not ends_transfer(words):
             raise ValueError("Words of a transfer must end with a SYNC without the bit for more")
         if self._busy:
             raise BackendError("DMA has a transfer under way; await it, or cancel it")
@@ -222,12 +219,19 @@ class DmaTransport:
             raise self._failed(str(failure), receiving, came, stalled=failure.stalled) from None
         except RuntimeError as error:  # of a channel that is in no state to begin
             raise self._failed(str(error), receiving, came, stalled=False) from error
-        except BaseException:  # Ctrl-C, cancelled: nothing may run on into buffers used again
-            self.recover()
+        except BaseException as error:  # Ctrl-C, cancelled
+            self._give_up(error)
             raise
         finally:
             self._busy = False
         transfer.answer = self._answer(words, room, receiving, came)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Reset everything: nothing may run on into buffers that are used again."""
+        try:
+            _log.warning("Transfer is given up (%s); %s", type(error).__name__, self.state())
+        finally:
+            self.recover()
 
     def _answer(self, words: Words, room: int, receiving: Any, came: int) -> Words:
         """Return what came; raise a BackendError if that cannot be the answer to ``words``."""
@@ -236,8 +240,8 @@ class DmaTransport:
             text = f"DMA received {n_bytes} bytes, no number of words up to {room}"
             raise self._failed(text, receiving, came, stalled=False)
         answer = np.array(receiving[: n_bytes // WORD_BYTES])
-        asked, told = _count(words, InOp.SYNC), _count(answer, OutOp.DONE)
-        if told != asked or int(answer[-1]) >> OP_OFFSET != OutOp.DONE:
+        asked, told = n_asked(words), n_told(answer)
+        if told != asked or not is_told(answer):
             text = f"Array must answer {asked} times with DONE, and then no more, not {told} times"
             raise self._failed(text, receiving, came, stalled=False)
         return answer
@@ -287,11 +291,3 @@ class _Transfer:
 
 
 _ARRAY_RESET = registers.BY_NAME["CONTROL"].layout.pack({"array_reset": 1})
-
-
-def _ends_transfer(word: int) -> bool:
-    return word >> OP_OFFSET == InOp.SYNC and not word & SYNC_MORE
-
-
-def _count(words: Words, op: int) -> int:
-    return int(np.count_nonzero(words >> np.uint64(OP_OFFSET) == op))

@@ -173,7 +173,7 @@ def test_a_run_that_is_cancelled_leaves_an_array_to_load(small, bench, turns):
     asyncio.run(run())
 
 
-def test_a_run_that_takes_too_long_for_its_caller(bench):
+def test_a_run_that_takes_too_long_for_its_caller(bench, caplog):
     async def run():
         await bench.driver.load_async(bench.image)
         bench.board.inject(Fault(kind="send_stalls", transfer=1, at=3))
@@ -183,7 +183,10 @@ def test_a_run_that_takes_too_long_for_its_caller(bench):
         bench.board.inject(None)
         await bench.works()
 
-    asyncio.run(run())
+    with caplog.at_level(logging.WARNING, "talon_pynq"):
+        asyncio.run(run())
+    assert "Transfer is given up (CancelledError); STATUS: " in caplog.text
+    assert "FIFO in_words=" in caplog.text and "DMA MM2S: running" in caplog.text
 
 
 def test_an_array_is_not_shared_by_two_runs(bench):

@@ -41,11 +41,11 @@ def handoff(record: Record) -> str:
     Parameters
     ----------
     record
-        The commands on the block design, in order: name and words of each.
+        The commands on project and block design, in order: name and words of each.
     """
     design = _Design(record)
     system = ElementTree.Element("EDKSYSTEM", EDWVERSION="1.2", VIVADOVERSION="none")
-    names = {"ARCH": "zynquplus", "NAME": design.name}
+    names = {"ARCH": "zynquplus", "DEVICE": design.device, "NAME": design.name}
     ElementTree.SubElement(system, "SYSTEMINFO", names)
     for name in ("EXTERNALPORTS", "EXTERNALINTERFACES"):
         ElementTree.SubElement(system, name)
@@ -64,6 +64,8 @@ class _Design:
             return [call[1:] for call in record if call[0] == name]
 
         ((self.name,),) = calls("create_bd_design")
+        project = calls("create_project")[0]
+        self.device = project[project.index("-part") + 1].split("-")[0]
         self.cells = {words[-1]: words[3] for words in calls("create_bd_cell")}
         self.nets = [tuple(words) for words in calls("connect_bd_net")]
         self.buses = [tuple(words) for words in calls("connect_bd_intf_net")]
