@@ -202,6 +202,29 @@ def test_words_that_end_no_transfer_are_refused(small, link_to, program):
                 link.run(words, room=1)
 
 
+def test_ctrl_c_leaves_an_array_to_load(small, program):
+    inputs = small.inputs_of(program)
+    golden = get_target("golden").run(program, inputs)
+
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    with small.array_of() as array:
+        board = SimulatedBoard(array, cycles=1)
+        with DmaTransport(
+            board.mmio, board.dma, board.allocate, clock=small.Ticks(), sleep=interrupted
+        ) as link:
+            driver = Driver(link, preset(small.hw))
+            with pytest.raises(KeyboardInterrupt):
+                driver.load(read_image(program.image))
+            with pytest.raises(BackendError, match="no image; load one first"):
+                driver.run(inputs)
+            link._sleep = lambda seconds: None
+            driver.load(read_image(program.image))
+            for name, spikes in driver.run(inputs).spikes.items():
+                assert_array_equal(spikes, golden.spikes[name])
+
+
 def test_another_array_is_refused(small, link_to, program):
     other = small.program_of([30, 24, 10], hw="tiny_1x1")
     with small.array_of() as array:
