@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 
 from talon_hdl.verilog import component_rtlil
 
+# The second `setundef` is for what `techmap` makes of reads beyond the end of a memory: any value.
 _TO_GRAPH = """
 read_rtlil design.il
 prep -top top -flatten
@@ -29,6 +30,7 @@ opt -fast
 formalff -clk2ff -ff2anyinit
 simplemap
 dffunmap
+setundef -anyseq
 aigmap
 opt_clean
 write_aiger -I -B -zinit -no-startoffset design.aig

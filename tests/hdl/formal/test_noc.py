@@ -5,6 +5,8 @@ of these two is true of any two. That an input does right by any route, and that
 are proved apart.
 """
 
+from functools import partial
+
 import pytest
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
@@ -226,16 +228,16 @@ def test_an_input_offers_each_packet_to_its_route_once_in_order(output):
 @pytest.mark.parametrize(
     "faulty",
     [
-        InputPortProof(0, fault=True),
-        RouteProof(Port.WEST, taken_for=Port.LOCAL),
-        RouteProof(Port.NORTH, taken_for=Port.SOUTH),
-        OutputPortProof(4, others=2),
+        partial(InputPortProof, 0, fault=True),
+        partial(RouteProof, Port.WEST, taken_for=Port.LOCAL),
+        partial(RouteProof, Port.NORTH, taken_for=Port.SOUTH),
+        partial(OutputPortProof, 4, others=2),
     ],
     ids=["input", "route west", "route north", "output"],
 )
 def test_what_is_not_so_is_refuted(faulty):
     with pytest.raises(AssertionError, match="an assertion fails in cycle"):
-        prove(faulty)
+        prove(faulty())
 
 
 @pytest.mark.parametrize("n_sources", sorted({len(sources) for sources in SOURCES.values()}))
