@@ -35,7 +35,8 @@ class ScheduleView:
     critical
         Numbers of the stages that decide the end, in order.
     ends
-        When each timestep was through, (T,); may be empty.
+        When each timestep was through, (T,); may be empty. The last may be later than the last
+        stage: by the way of its packets to the host.
     phases
         Counts by timestep and row, (T, rows), by name.
     unit
@@ -69,14 +70,22 @@ def schedule_page(schedule: ScheduleView, title: str = "Schedule", subtitle: str
     title, subtitle
         Heading of the page.
     """
-    last = float(np.max(schedule.end, initial=0.0))
-    used = len(np.unique(schedule.row))
     return HtmlPage(
         title=title,
-        subtitle=subtitle
-        or f"{len(schedule.row):,} stages in {used} rows, {last:,.4g} {schedule.unit}",
+        subtitle=subtitle or _told(schedule),
         sections=(schedule_section(schedule),),
     )
+
+
+def _told(schedule: ScheduleView) -> str:
+    """Return how much there is of a schedule, and how long it takes until the host has all."""
+    used = len(np.unique(schedule.row))
+    end = float(np.max(schedule.end, initial=0.0))
+    last = float(np.max(schedule.ends, initial=end))
+    told = f"{len(schedule.row):,} stages in {used} rows, {last:,.10g} {schedule.unit}"
+    if last == end:
+        return told
+    return f"{told}, the last {last - end:,.10g} of them from the last stage to the host"
 
 
 def schedule_section(

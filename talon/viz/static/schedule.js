@@ -3,7 +3,7 @@ TALON.views.schedule = (stage, data) => {
   const { el, unpack, number, series, color } = TALON;
   const [row, group, step, start, end, sending] = ["row", "group", "step", "start", "end", "sending"].map((k) => unpack(data[k]));
   const ends = unpack(data.ends);
-  const last = TALON.most(ends, TALON.most(end, 1e-9));
+  const stageEnd = TALON.most(end, 1e-9), last = TALON.most(ends, stageEnd);
   const rows = data.rows.length;
   const critical = new Set(data.critical);
   const byRow = Array.from({ length: rows }, () => []);
@@ -114,6 +114,7 @@ TALON.views.schedule = (stage, data) => {
     stage.append(el("h3", { text: "Critical path" }), el("p", { class: "critical" },
       data.critical.map((i) => `${data.groups[group[i]]}${data.n_steps ? `, ${step[i]}` : ""}`).slice(-40).join(" → ")),
     el("p", { class: "soft", text: `${data.critical.length} stages, ${number(total)} of ${number(last)} ${data.unit} in them`
+      + (last > stageEnd ? `, the last ${number(last - stageEnd)} from the last stage to the host` : "")
       + (data.critical.length > 40 ? "; the last 40 are told" : "") }));
   }
 

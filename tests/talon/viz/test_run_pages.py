@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,6 +93,22 @@ def test_schedule_has_a_bound_that_it_names() -> None:
     )
     with pytest.raises(PageError, match="takes 150,000 stages, not 150,001; give it a sample"):
         schedule_page(view)
+
+
+def test_a_schedule_ends_when_the_host_has_all() -> None:
+    """The last core is done before that: its packets are still on their way."""
+    two = np.zeros(2, np.int64)
+    view = ScheduleView(
+        rows=["host", "core 3"], groups=["g"], row=np.array([0, 1]), group=two, step=two,
+        start=two, end=np.array([5, 1914]), ends=np.array([1921.0]),
+    )  # fmt: skip
+    told = "2 stages in 2 rows, 1,921 cycles"
+    way = ", the last 7 of them from the last stage to the host"
+    assert schedule_page(view).subtitle == told + way
+    assert schedule_page(replace(view, ends=np.array([1914.0]))).subtitle == (
+        "2 stages in 2 rows, 1,914 cycles"
+    )
+    assert schedule_page(replace(view, ends=np.zeros(0))).subtitle.endswith("1,914 cycles")
 
 
 def events(n: int = 4) -> np.ndarray:

@@ -201,6 +201,10 @@ def test_schedule_of_a_run(opened: Any, tmp_path: Path, run: Any) -> None:
     assert page.locator("canvas").count() == 2
     assert drawn(page, nth=0) > 1000 and drawn(page, nth=1) > 1000
     assert f"{len(view.critical)} stages" in page.inner_text(".stage")
+    told = page.inner_text(".stage")
+    cycles, way = int(view.ends.max()), int(view.ends.max() - view.end.max())
+    assert f" of {cycles:,} cycles in them, the last {way} from the last stage to the host" in told
+    assert f"{cycles:,} cycles, the last {way} of them" in page.inner_text("header")
     before = drawn(page)
     page.uncheck("input[type=checkbox]")
     page.wait_for_timeout(60)
