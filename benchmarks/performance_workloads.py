@@ -22,6 +22,7 @@ from talon.ir import Graph, read
 from talon.sdk.examples import CONVSNN, MNIST, Example
 from talon.testing import (
     MapLimits,
+    narrowed,
     random_map_graph,
     random_map_network,
     random_map_payloads,
@@ -47,7 +48,7 @@ class Workload:
 def workloads() -> list[Workload]:
     """Return all of them, small arrays first."""
     found: list[Workload] = []
-    for hw in ("tiny_2x2_map", "zynq_2x2_map"):
+    for hw in ("tiny_2x2_map", "zynq_2x2_map", "zynq_2x2_int4"):
         for seed in range(8):
             found += [
                 Workload(name=f"random graph {seed}, {hw}", make=partial(_graph, seed, hw)),
@@ -57,10 +58,10 @@ def workloads() -> list[Workload]:
         Workload(name=f"random layers {seed}, {hw}", make=partial(_layers, seed, hw))
         for hw, seed in (("tiny_2x2", 11), ("tiny_2x2_map", 19), ("zynq_2x2", 112))
     ]
-    found += [
-        Workload(name=f"block: {name}", make=partial(_block, name, "zynq_2x2_map"))
-        for name in BLOCKS
-    ]
+    for hw, mark in (("zynq_2x2_map", ""), ("zynq_2x2_int4", ", zynq_2x2_int4")):
+        found += [
+            Workload(name=f"block: {name}{mark}", make=partial(_block, name, hw)) for name in BLOCKS
+        ]
     found.append(
         Workload(name="recurrent, zynq_2x2", make=partial(_block, "recurrent", "zynq_2x2"))
     )
@@ -119,7 +120,7 @@ def of_example(
 
 def of_network(network: IntNetwork, payloads: Payloads, hw: str) -> tuple[Program, Payloads]:
     """Return a program of an integer network."""
-    placement = map_network(network, preset(hw))
+    placement = map_network(narrowed(network, preset(hw)), preset(hw))
     program = program_of(placement, graph_hash=bytes(32), report={})
     return Program(program.image), payloads
 

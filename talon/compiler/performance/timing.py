@@ -264,7 +264,9 @@ class _Run:
             if step < self._activity.n_steps:
                 flags = self._activity.groups[group.core, group.number][step, self._sample]
                 lanes = np.flatnonzero(flags)
-            update = self._pace.update(group, lanes, time, core.queue.add_fetches)
+            update = self._pace.update(
+                group, lanes, time, fetch=core.queue.add_fetches, later=self._clock.at
+            )
         core.source.send(self._group_packets(core, group, step, time, update))
 
     def _group_packets(
@@ -272,8 +274,8 @@ class _Run:
     ) -> Emission:
         """Give the packets of an update, if there is one, and those of the tokens."""
         token = time + self._pace.skipped
-        rows = self._pace.to_token + group.n_rows * self._pace.per_row
-        least = (token if update is None else time + rows) + max(0, len(group.tokens) - 1)
+        first = token if update is None else time + self._pace.silent(group.n_rows)
+        least = first + max(0, len(group.tokens) - 1)
         if update is not None:
             token = yield from update(core.source.free - 1)
         taken = core.source.free - 1

@@ -1,4 +1,4 @@
-"""Cycles of the performance model are those of the gateware, but for five parts in a thousand."""
+"""Cycles of the performance model are those of the gateware, to the last one."""
 
 import itertools
 
@@ -15,7 +15,14 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.compiler.performance import estimate
 from talon.ir import LIF, Affine, Conv2d, Flatten, Graph, Input, MaxPool2d, Output, ReLU
-from talon.testing import MapLimits, random_map_network, random_map_payloads, random_raster
+from talon.testing import (
+    MapLimits,
+    narrowed,
+    random_map_network,
+    random_map_payloads,
+    random_raster,
+)
+from talon.testing.blocks import BLOCKS
 from talon_sim.testing import random_network, random_payloads
 
 pytestmark = pytest.mark.cosim
@@ -23,14 +30,14 @@ pytestmark = pytest.mark.cosim
 COUNTS = ("events", "rows", "sops", "spikes", "updates")
 
 
-def assert_near(program, payloads):
+def assert_equal(program, payloads):
     golden = get_target("golden").run(program, payloads, probe=True)
     found = estimate(program.contents, golden, payloads)
     trace = get_target("cosim").run(program, payloads, probe=False)
     for core, counters in zip(found.cores, trace.cores, strict=True):
         for name in COUNTS:
             assert int(getattr(core, name).sum()) == counters[name]
-    assert found.cycles == pytest.approx(trace.cycles, rel=0.005)
+    assert found.cycles.tolist() == trace.cycles.tolist()
 
 
 def of_graph(graph, hw, *, rate, **options):
@@ -49,14 +56,16 @@ def of_network(network, hw, *, objective="latency"):
 
 # In the fifth eight cores send an event or two each to one, through a sparse projection.
 @pytest.mark.parametrize("seed", [*range(8), 16, 20])
-@pytest.mark.parametrize("hw", ["zynq_us_plus_map", "tiny_2x2_map", "tiny_2x2_table"])
+@pytest.mark.parametrize(
+    "hw", ["zynq_us_plus_map", "zynq_2x2_int4", "tiny_2x2_map", "tiny_2x2_table"]
+)
 def test_random_networks_of_maps(seed, hw):
     rng = np.random.default_rng(seed)
     has_tables = preset(hw).table_activation
     limits = MapLimits(graded=0.8, tables=0.8) if has_tables else MapLimits()
     network = random_map_network(rng, limits)
     payloads = random_map_payloads(rng, network, n_steps=10, n_samples=2)
-    assert_near(of_network(network, hw), payloads)
+    assert_equal(of_network(narrowed(network, preset(hw)), hw), payloads)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +81,14 @@ def test_random_networks(hw, objective, seed):
     rng = np.random.default_rng(seed)
     network = random_network(rng, max_neurons=60, max_populations=5)
     payloads = random_payloads(rng, network, n_steps=10, n_samples=2)
-    assert_near(of_network(network, hw, objective=objective), payloads)
+    assert_equal(of_network(network, hw, objective=objective), payloads)
 
 
 @pytest.mark.parametrize("objective", ["latency", "cores"])
 @pytest.mark.parametrize("sizes", [(4, 4), (40, 40, 4), (30, 20, 20, 10)])
 def test_fully_connected_networks(sizes, objective, make_mlp):
     graph = make_mlp(*sizes, tau=4.0, threshold=0.6)
-    assert_near(*of_graph(graph, "tiny_2x2", rate=0.3, objective=objective))
+    assert_equal(*of_graph(graph, "tiny_2x2", rate=0.3, objective=objective))
 
 
 # Graded, three senders keep one core busy nine cycles in ten.
@@ -106,4 +115,10 @@ def test_a_convolution_with_a_pool(graded):
     }
     names = list(nodes)
     graph = Graph(nodes, list(itertools.pairwise(names)))
-    assert_near(*of_graph(graph, "zynq_us_plus_map", rate=0.25, objective="cores"))
+    assert_equal(*of_graph(graph, "zynq_us_plus_map", rate=0.25, objective="cores"))
+
+
+# Rows of 32 lanes are eight beats, so that room for beats is short, not numbers of rows.
+@pytest.mark.parametrize("block", ["residual", "pyramid", "recurrent maps"])
+def test_blocks_with_32_lanes(block):
+    assert_equal(*of_graph(BLOCKS[block](8, 6), "zynq_2x2_int4", rate=0.2))

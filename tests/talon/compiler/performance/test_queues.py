@@ -1,4 +1,4 @@
-"""The parts of the timing: the input of a core, the routers, and what senders send."""
+"""The parts of the timing: the input of a core, and the routers."""
 
 import itertools
 from collections import deque
@@ -7,21 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from talon.arch.memories import Emit
 from talon.arch.params import preset
 from talon.compiler.cover import members
 from talon.compiler.performance.clock import Clock
 from talon.compiler.performance.emission import Source
 from talon.compiler.performance.mesh import QUEUE, ROUTER, Mesh
-from talon.compiler.performance.senders import Group, Way
 from talon.compiler.performance.synapse_queue import JOBS, PIPELINE, SynapseQueue
-from talon.compiler.performance.update import (
-    FETCH_TO_TAKEN,
-    TO_FETCH,
-    TO_PACKET,
-    TO_TOKEN,
-    pace_of,
-)
 
 HOST = -1
 
@@ -347,68 +338,3 @@ def test_a_slow_core_holds_the_routers_before_it_and_a_fork_waits_for_all_branch
     assert (np.diff(accepted[held + 2 :]) == 10).all()
     assert len(slow.times) == len(cores[1].times) == 60
     assert (np.diff(slow.times) == 10).all()
-
-
-def group_of(n_rows, n_ways, *, emit=Emit.SPIKE, per_row=4, lanes=16):
-    beat = np.arange(n_rows)[:, None] * per_row + np.arange(lanes) // (lanes // per_row)
-    beat = beat.reshape(-1)
-    way = Way(host=False, delay=0, taken=np.ones(beat.size, bool), hops=0, arrivals=(),
-              entry={"xmask": 1, "ymask": 1}, index=np.arange(beat.size))  # fmt: skip
-    return Group(
-        core=0, number=0, emit=emit, once=False, hold=False, n_rows=n_rows, n_neurons=beat.size,
-        population="p", neurons=np.arange(beat.size), sent=np.arange(beat.size),
-        accumulators=np.arange(beat.size), beat=beat, ways=(way,) * n_ways, tokens=(),
-        n_sources=1, n_dests=0,
-    )  # fmt: skip
-
-
-def update(group, lanes, every=1):
-    """Return when packets of an update leave, when its rows are fetched, and its first token."""
-    clock, fetched, ends = Clock(), [], []
-    pace = pace_of(preset("zynq_us_plus"))
-
-    def emission():
-        packets = pace.update(group, np.asarray(lanes, int), 0, fetched.extend)
-        ends.append((yield from packets(-1)))
-
-    taker = Recorder(clock, every)
-    Source(clock, taker).send(emission())
-    clock.run()
-    return taker.times, fetched, ends[0]
-
-
-def test_a_silent_group_fetches_its_rows_and_sends_its_tokens():
-    times, fetched, token = update(group_of(10, 1), [])
-    assert times == []
-    assert fetched == [TO_FETCH + 4 * i for i in range(10)]
-    assert token == TO_TOKEN + 40
-
-
-def test_neurons_of_a_beat_leave_one_a_cycle():
-    times, _, token = update(group_of(2, 1), [0, 1, 2, 3, 16])
-    assert times == [TO_PACKET + i for i in range(5)]
-    assert token == TO_TOKEN + 8
-    times, _, token = update(group_of(2, 3), [0, 1, 2, 3])
-    assert times == [TO_PACKET + i for i in range(12)]
-    assert token == TO_PACKET + 12
-
-
-def test_rows_wait_for_a_serializer_that_is_behind():
-    group = group_of(16, 1)
-    times, fetched, token = update(group, range(256))
-    assert times == [TO_PACKET + i for i in range(256)]
-    assert fetched[:8] == [TO_FETCH + 4 * i for i in range(8)]
-    # A row for each eight that are under way, when all sixteen neurons of the first are gone.
-    ahead = 8
-    late = 15 - (ahead * 4 - FETCH_TO_TAKEN)
-    assert fetched[8] == TO_FETCH + 32 + late
-    assert np.diff(fetched[8:]).tolist() == [16] * 7
-    assert token == TO_PACKET + 256
-
-
-def test_who_does_not_take_packets_holds_the_rows_as_well():
-    free = update(group_of(16, 1), range(0, 256, 4))
-    held = update(group_of(16, 1), range(0, 256, 4), every=8)
-    assert np.diff(held[0]).tolist() == [8] * 63
-    assert held[1][-1] > free[1][-1] + 100
-    assert held[2] == held[0][-2] + 2
