@@ -1,13 +1,21 @@
-"""Random integer networks and payloads for tests: everything that the contract allows, often."""
+"""For tests: random integer networks and payloads, programs of random maps, and runs compared.
+
+The networks have everything that the contract allows, often. The hypothesis strategy imports
+hypothesis when it is called; it is not needed otherwise.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.arch import numerics
+from talon.arch.params import preset
+from talon.compiler.compile import program_of
+from talon.compiler.mapping import map_network
 from talon.compiler.network import (
     InputPort,
     IntNetwork,
@@ -15,6 +23,76 @@ from talon.compiler.network import (
     Population,
     Projection,
 )
+from talon.compiler.program import Program
+from talon.compiler.tile import Objective
+from talon.testing import MapLimits, narrowed, random_map_network, random_map_payloads
+from talon_sim.cosim.fast import BackPressure
+from talon_sim.trace import Trace, compare
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+_COUNTERS = ("sops", "spikes", "updates", "saturations")
+
+
+def pressures() -> SearchStrategy[BackPressure]:
+    """Return a hypothesis strategy for hosts that have no word at hand, or take none, at times."""
+    from hypothesis import strategies as st
+
+    return st.builds(
+        BackPressure,
+        seed=st.integers(0, 2**31),
+        gap_in=st.sampled_from([0.0, 0.1, 0.5]),
+        gap_out=st.sampled_from([0.0, 0.1, 0.7]),
+        burst=st.sampled_from([1, 5, 300]),
+    )
+
+
+def random_map_program(
+    rng: np.random.Generator,
+    hw: str,
+    *,
+    objective: Objective = "latency",
+    max_steps: int = 11,
+    **limits: Any,
+) -> tuple[Program, dict[str, NDArray[np.int16]]]:
+    """Return a random network of maps as a program of a preset, and payloads of two samples.
+
+    Neurons count, double their thresholds and have tables where the array can; ``limits`` are those
+    of :class:`talon.testing.MapLimits` beside that.
+
+    Raises
+    ------
+    MappingError
+        It does not fit.
+    """
+    params = preset(hw)
+    chosen = MapLimits(
+        counts=0.6 * params.multi_spike,
+        doubles=0.4 * params.double_threshold,
+        tables=0.7 * params.table_activation,
+        graded=0.8 if params.table_activation else 0.4,
+        **limits,
+    )
+    network = random_map_network(rng, chosen)
+    n_steps = int(rng.integers(1, max_steps + 1))
+    payloads = random_map_payloads(rng, network, n_steps=n_steps, n_samples=2)
+    placed = map_network(narrowed(network, params), params, objective=objective)
+    return program_of(placed, graph_hash=bytes(32), report={}), payloads
+
+
+def assert_same_run(golden: Trace, other: Trace, program: Program) -> None:
+    """Raise an AssertionError unless runs have the same values, and the same work was done.
+
+    Work is not compared where groups sum for others: the golden model knows of no such groups.
+    """
+    comparison = compare(golden, other)
+    assert comparison.equal, comparison
+    assert set(golden.potentials) == set(other.potentials)
+    groups = [group for one in program.passes for group in one.manifest["groups"]]
+    if not any(group["emit"] == "psum" for group in groups):
+        work, wanted = ({n: run.counters[n] for n in _COUNTERS} for run in (other, golden))
+        assert work == wanted
 
 
 def random_network(

@@ -11,11 +11,11 @@ from talon.testing import random_inputs
 from talon.testing.blocks import BLOCKS
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
+from talon_sim.testing import assert_same_run
 from talon_sim.trace import compare
 
 pytestmark = pytest.mark.cosim
 
-COUNTERS = ("sops", "spikes", "updates", "saturations")
 PRESSURE = BackPressure(seed=3, gap_in=0.3, gap_out=0.5, burst=5)
 N_STEPS, N_SAMPLES = 8, 2
 
@@ -40,18 +40,16 @@ def is_exact(block, size):
     program, payloads, golden = run(block, size)
     for target in (get_target("interpreter", seed=1), CosimTarget(pressure=PRESSURE)):
         other = target.run(program, payloads, probe=True)
-        comparison = compare(golden, other)
-        assert comparison.equal, comparison
+        assert_same_run(golden, other, program)
         n_neurons = sum(population.n for population in program.network.populations)
-        assert comparison.n_v_compared == n_neurons * N_STEPS * N_SAMPLES
-        assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
+        assert compare(golden, other).n_v_compared == n_neurons * N_STEPS * N_SAMPLES
 
 
 def takes_the_predicted_cycles(block, size):
     program, payloads, _ = run(block, size)
     (predicted,) = performance_of_passes(program, payloads)
     rtl = CosimTarget().run(program, payloads)
-    assert predicted.cycles == pytest.approx(rtl.cycles, rel=0.005)
+    assert predicted.cycles.tolist() == rtl.cycles.tolist()
 
 
 @small

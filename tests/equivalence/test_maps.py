@@ -19,28 +19,13 @@ from talon.compiler.inputs import quantize_inputs
 from talon.compiler.mapping import map_network
 from talon.compiler.performance.tables import tables_of
 from talon.errors import MappingError
-from talon.testing import (
-    MapLimits,
-    narrowed,
-    random_inputs,
-    random_map_graph,
-    random_map_network,
-    random_map_payloads,
-)
+from talon.testing import random_inputs, random_map_graph
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
+from talon_sim.testing import assert_same_run, pressures, random_map_program
 from talon_sim.trace import compare
 
-COUNTERS = ("sops", "spikes", "updates", "saturations")
-
 seeds = st.integers(0, 2**32 - 1)
-pressures = st.builds(
-    BackPressure,
-    seed=st.integers(0, 2**31),
-    gap_in=st.sampled_from([0.0, 0.1, 0.5]),
-    gap_out=st.sampled_from([0.0, 0.1, 0.7]),
-    burst=st.sampled_from([1, 5, 300]),
-)
 
 
 def program_of_graph(seed, hw):
@@ -56,31 +41,11 @@ def program_of_graph(seed, hw):
 
 def program_of_network(seed, hw, objective="latency"):
     """Return a random integer network as a program, and payloads; give up one that is too large."""
-    rng = np.random.default_rng(seed)
-    params = preset(hw)
-    limits = MapLimits(
-        counts=0.6 * params.multi_spike,
-        doubles=0.4 * params.double_threshold,
-        tables=0.7 * params.table_activation,
-        graded=0.8 if params.table_activation else 0.4,
-    )
-    network = random_map_network(rng, limits)
-    payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 12)), n_samples=2)
     try:
-        placed = map_network(narrowed(network, params), params, objective=objective)
+        return random_map_program(np.random.default_rng(seed), hw, objective=objective)
     except MappingError:
         assume(False)
         raise
-    return program_of(placed, graph_hash=bytes(32), report={}), payloads
-
-
-def check(golden, other, program):
-    comparison = compare(golden, other)
-    assert comparison.equal, comparison
-    assert set(golden.potentials) == set(other.potentials)
-    groups = [group for one in program.passes for group in one.manifest["groups"]]
-    if not any(group["emit"] == "psum" for group in groups):
-        assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
 
 
 @settings(max_examples=60)
@@ -93,7 +58,7 @@ def test_interpreter_is_golden_on_graphs(seed, hw, order):
     program, payloads = program_of_graph(seed, hw)
     golden = get_target("golden").run(program, payloads, probe=True)
     run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
-    check(golden, run, program)
+    assert_same_run(golden, run, program)
     unprobed = get_target("golden").run(program, payloads)
     received = get_target("interpreter", seed=order).run(program, payloads)
     assert set(received.spikes) == set(unprobed.spikes)
@@ -108,14 +73,16 @@ def test_interpreter_is_golden_on_many_graphs(first):
         program, payloads = program_of_graph(seed, "zynq_us_plus_map")
         golden = get_target("golden").run(program, payloads, probe=True)
         run = get_target("interpreter", seed=seed).run(program, payloads, probe=True)
-        check(golden, run, program)
+        assert_same_run(golden, run, program)
 
 
 def test_a_graph_in_several_passes():
     program, payloads = program_of_graph(12, "zynq_2x2_map")
     assert len(program.passes) > 1
     golden = get_target("golden").run(program, payloads, probe=True)
-    check(golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program)
+    assert_same_run(
+        golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program
+    )
 
 
 def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
@@ -131,7 +98,9 @@ def test_dense_edges_reach_the_rows_of_groups_that_keep_few_slots():
     ]
     assert max(ends) > program.params.n_rows
     golden = get_target("golden").run(program, payloads, probe=True)
-    check(golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program)
+    assert_same_run(
+        golden, get_target("interpreter", seed=0).run(program, payloads, probe=True), program
+    )
 
 
 @settings(max_examples=80)
@@ -147,19 +116,19 @@ def test_interpreter_is_golden_on_networks(seed, hw, objective, order):
     program, payloads = program_of_network(seed, hw, objective)
     golden = get_target("golden").run(program, payloads, probe=True)
     run = get_target("interpreter", seed=order).run(program, payloads, probe=True)
-    check(golden, run, program)
+    assert_same_run(golden, run, program)
 
 
 @pytest.mark.cosim
 @pytest.mark.parametrize(("hw", "n_examples"), [("tiny_2x2_map", 25), ("tiny_2x2_int4_map", 12)])
 def test_rtl_is_golden_on_networks(hw, n_examples):
     @settings(max_examples=n_examples)
-    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures())
     def check_examples(seed, objective, pressure):
         program, payloads = program_of_network(seed, hw, objective)
         golden = get_target("golden").run(program, payloads, probe=True)
         rtl = CosimTarget(pressure=pressure).run(program, payloads, probe=True)
-        check(golden, rtl, program)
+        assert_same_run(golden, rtl, program)
 
     check_examples()
 
@@ -169,13 +138,13 @@ def test_rtl_is_golden_on_networks_that_count():
     n_counts = 0
 
     @settings(max_examples=25)
-    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures())
     def check_examples(seed, objective, pressure):
         nonlocal n_counts
         program, payloads = program_of_network(seed, "tiny_2x2_multi", objective)
         target = CosimTarget(pressure=pressure)
         golden = get_target("golden").run(program, payloads, probe=True)
-        check(golden, target.run(program, payloads, probe=True), program)
+        assert_same_run(golden, target.run(program, payloads, probe=True), program)
         n_counts += any(s.dtype == np.uint8 and s.max() > 1 for s in golden.spikes.values())
         # How often neurons fire is seen at outputs.
         golden, received = (t.run(program, payloads) for t in (get_target("golden"), target))
@@ -192,7 +161,9 @@ def test_rtl_is_golden_on_graphs_with_weights_of_four_bits():
         program, payloads = program_of_graph(seed, "zynq_2x2_int4")
         golden = get_target("golden").run(program, payloads, probe=True)
         pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
-        check(golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program)
+        assert_same_run(
+            golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program
+        )
 
 
 @pytest.mark.cosim
@@ -200,13 +171,13 @@ def test_rtl_is_golden_on_networks_with_tables():
     n_negative = 0
 
     @settings(max_examples=25)
-    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures())
     def check_examples(seed, objective, pressure):
         nonlocal n_negative
         program, payloads = program_of_network(seed, "tiny_2x2_table", objective)
         target = CosimTarget(pressure=pressure)
         golden = get_target("golden").run(program, payloads, probe=True)
-        check(golden, target.run(program, payloads, probe=True), program)
+        assert_same_run(golden, target.run(program, payloads, probe=True), program)
         with_table = [p.name for p in program.network.populations if p.table is not None]
         n_negative += any(golden.potentials[name].min(initial=0) < 0 for name in with_table)
 
@@ -237,4 +208,6 @@ def test_rtl_is_golden_on_graphs():
         program, payloads = program_of_graph(seed, "zynq_us_plus_map")
         golden = get_target("golden").run(program, payloads, probe=True)
         pressure = BackPressure(seed=seed, gap_in=0.3, gap_out=0.5, burst=5)
-        check(golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program)
+        assert_same_run(
+            golden, CosimTarget(pressure=pressure).run(program, payloads, probe=True), program
+        )

@@ -24,9 +24,9 @@ from talon.image.driver import Driver
 from talon.image.stream import InputStream
 from talon.testing import graphs, random_inputs
 from talon_sim.cosim.array import array_library
-from talon_sim.cosim.fast import BackPressure, FastArray
+from talon_sim.cosim.fast import FastArray
 from talon_sim.cosim.target import CosimTarget
-from talon_sim.testing import random_network, random_payloads
+from talon_sim.testing import pressures, random_network, random_payloads
 from talon_sim.trace import compare
 
 EXTENDED = {"synaptic": 0.6, "elementwise": 0.3, "integrators": 0.7, "readouts": 0.6}
@@ -41,13 +41,6 @@ runs = st.fixed_dictionaries(
         "n_samples": st.integers(1, 3),
         "rate": st.sampled_from([0.05, 0.2, 0.5, 1.0]),
     }
-)
-pressures = st.builds(
-    BackPressure,
-    seed=st.integers(0, 2**31),
-    gap_in=st.sampled_from([0.0, 0.1, 0.5]),
-    gap_out=st.sampled_from([0.0, 0.1, 0.7]),
-    burst=st.sampled_from([1, 5, 300]),
 )
 
 
@@ -149,7 +142,7 @@ def test_rtl_is_golden(hw, max_neurons):
     assert n_slots >= 6  # delays up to 4 fit
 
     @settings(max_examples=30)
-    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures)
+    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures())
     def check_examples(graph, run, pressure):
         rtl_is_golden(graph, run, pressure, hw)
 
@@ -163,7 +156,7 @@ def test_rtl_is_golden(hw, max_neurons):
 )
 def test_rtl_is_golden_on_many_networks(hw, max_neurons):
     @settings(max_examples=200)
-    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures)
+    @given(graph=graphs(max_neurons=max_neurons), run=runs, pressure=pressures())
     def check_examples(graph, run, pressure):
         rtl_is_golden(graph, run, pressure, hw)
 
@@ -173,7 +166,7 @@ def test_rtl_is_golden_on_many_networks(hw, max_neurons):
 @pytest.mark.cosim
 def test_rtl_does_not_depend_on_what_memories_hold_at_power_on():
     @settings(max_examples=10)
-    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures)
+    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures())
     def check_examples(graph, run, pressure):
         rtl_is_golden(graph, run, pressure, "tiny_2x2", random_start=True)
 
@@ -186,7 +179,7 @@ def test_rtl_is_golden_with_currents():
     @given(
         graph=graphs(max_neurons=48, **EXTENDED),
         run=runs,
-        pressure=pressures,
+        pressure=pressures(),
         random_start=st.booleans(),
     )
     def check_examples(graph, run, pressure, random_start):
@@ -198,7 +191,7 @@ def test_rtl_is_golden_with_currents():
 @pytest.mark.cosim
 def test_rtl_is_golden_with_double_thresholds():
     @settings(max_examples=40)
-    @given(graph=graphs(max_neurons=48, doubles=0.7), run=runs, pressure=pressures)
+    @given(graph=graphs(max_neurons=48, doubles=0.7), run=runs, pressure=pressures())
     def check_examples(graph, run, pressure):
         rtl_is_golden(graph, run, pressure, "tiny_2x2_double")
 
@@ -211,7 +204,7 @@ def test_rtl_is_golden_with_currents_at_their_limits():
     saturations = 0
 
     @settings(max_examples=40)
-    @given(seed=st.integers(0, 2**32 - 1), pressure=pressures)
+    @given(seed=st.integers(0, 2**32 - 1), pressure=pressures())
     def check_examples(seed, pressure):
         nonlocal saturations
         rng = np.random.default_rng(seed)
@@ -232,7 +225,7 @@ def test_passing_over_idle_tiles_changes_neither_a_word_nor_a_cycle():
     library = array_library(params)
 
     @settings(max_examples=20)
-    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures)
+    @given(graph=graphs(max_neurons=48), run=runs, pressure=pressures())
     def check_examples(graph, run, pressure):
         program = compiled(graph, "tiny_2x2")
         image = read_image(program.image)
