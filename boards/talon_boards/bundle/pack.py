@@ -60,7 +60,7 @@ class Request:
     wheel: Path | None = None
     wheels: Path | None = None
     with_wheels: bool = True
-    target: str = "pynq"
+    target: str = "pynq3"
 
 
 def check_request(request: Request) -> None:

@@ -23,7 +23,8 @@ if [ -z "$python" ]; then
     exit 1
 fi
 if ! "$python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "{python}")'; then
-    echo "install: the wheels are for Python {python}, not for $("$python" --version)" >&2
+    echo "install: the wheels are for Python {python}, not for $("$python" --version);" \
+        "pack again with talon board bundle --for" >&2
     exit 1
 fi
 "$python" -m pip --disable-pip-version-check install --no-index --no-cache-dir \\

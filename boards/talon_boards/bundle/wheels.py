@@ -35,20 +35,23 @@ class WheelTarget:
     constraints: tuple[str, ...] = ()
 
 
-TARGETS = {
-    # Images of PYNQ 3 and 4 are Ubuntu 22.04 with Python 3.10; pynq itself wants NumPy 1.
-    "pynq": WheelTarget(
-        python="3.10",
+def _pynq(python: str, glibc: int) -> WheelTarget:
+    """Return the target of images with this Python and glibc 2.``glibc``; pynq wants NumPy 1."""
+    platforms = [f"manylinux_2_{minor}_aarch64" for minor in range(glibc, 16, -1)]
+    return WheelTarget(
+        python=python,
         machine="aarch64",
-        platforms=(
-            *(f"manylinux_2_{minor}_aarch64" for minor in range(35, 16, -1)),
-            "manylinux2014_aarch64",
-        ),
+        platforms=(*platforms, "manylinux2014_aarch64"),
         constraints=("numpy<2",),
-    ),
+    )
+
+
+TARGETS = {
+    "pynq3": _pynq("3.10", 35),  # Ubuntu 22.04
+    "pynq4": _pynq("3.12", 39),  # Ubuntu 24.04
     "here": WheelTarget(python=".".join(map(str, sys.version_info[:2])), machine="this machine"),
 }
-"""For a board that runs PYNQ, and for this machine."""
+"""For boards with images of PYNQ 3 and PYNQ 4, and for this machine."""
 
 
 def talon_wheel(folder: Path) -> Path:

@@ -52,10 +52,10 @@ def board_group() -> None:
 @click.option(
     "--for",
     "target",
-    type=click.Choice(["pynq", "here"]),
-    default="pynq",
+    type=click.Choice(["pynq3", "pynq4", "here"]),
+    default="pynq3",
     show_default=True,
-    help="Wheels for a board that runs PYNQ (Python 3.10, aarch64), or for this machine.",
+    help="Wheels for images of PYNQ 3 (Python 3.10) or PYNQ 4 (Python 3.12), or for this machine.",
 )
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 def bundle_command(
