@@ -31,7 +31,7 @@ VLNV = "talon-snn.org:talon:talon_array:1.0"
 """Vendor, library, name and version of the array in a block design."""
 
 _CLOCK = 0
-"""The clock of the programmable logic that drives the array."""
+"""The clock of the programmable logic that drives the array: ``fclk0`` of ``pynq.Clocks``."""
 
 _CLOCK_TOLERANCE = 1.001  # what is set is rounded
 
@@ -118,7 +118,7 @@ class TalonOverlay(pynq.Overlay):
     @property
     def clock_mhz(self) -> float:
         """Clock that the processor is set to give the array, in MHz."""
-        return float(pynq.Clocks.get_pl_clk(_CLOCK))
+        return float(pynq.Clocks.fclk0_mhz)  # get_pl_clk of PYNQ 3 returns nothing
 
     @property
     def designed_mhz(self) -> float | None:
