@@ -25,6 +25,9 @@ class NeuronCore(wiring.Component):
         Parameters of the array.
     synthesis
         Use primitives of the FPGA where inference does not do; a simulator does not know them.
+    block_records
+        Keep the neuron records in block RAM: for devices with more of it than of distributed RAM.
+        The core behaves the same, cycle by cycle.
 
     Members
     -------
@@ -50,9 +53,12 @@ class NeuronCore(wiring.Component):
     idle: Signal
     error: Signal
 
-    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
+    def __init__(
+        self, params: ArrayParams, *, synthesis: bool = False, block_records: bool = False
+    ) -> None:
         self._params = params
         self._synthesis = synthesis
+        self._block_records = block_records
         width = PacketLayouts(params).width
         super().__init__(
             {
@@ -72,7 +78,9 @@ class NeuronCore(wiring.Component):
         m.submodules.inputs = inputs = Queue(PacketLayouts(params).width, depth=params.fifo_depth)
         m.submodules.config = config = ConfigUnit(params)
         m.submodules.synapses = synapses = SynapseEngine(params, synthesis=self._synthesis)
-        m.submodules.neurons = neurons = NeuronEngine(params, synthesis=self._synthesis)
+        m.submodules.neurons = neurons = NeuronEngine(
+            params, synthesis=self._synthesis, block_records=self._block_records
+        )
         wiring.connect(m, wiring.flipped(self.i), inputs.i)
         wiring.connect(m, synapses.token, neurons.token)
         wiring.connect(m, neurons.fetch, synapses.fetch)

@@ -1,4 +1,4 @@
-"""Small configuration memories in distributed RAM, and the port by which they are written."""
+"""Small configuration memories, and the port by which they are written."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
@@ -44,12 +44,14 @@ class ConfigPortSignature(wiring.Signature):
 
 
 class Table(wiring.Component):
-    """A memory with one combinational read port, filled by the configuration unit.
+    """A memory with one read port, filled by the configuration unit.
 
     Parameters
     ----------
     width, depth
         Bits of an entry, number of entries.
+    block
+        Block RAM, whose contents come a cycle later, instead of distributed RAM.
 
     Members
     -------
@@ -58,16 +60,17 @@ class Table(wiring.Component):
     addr : :py:`In(range(depth))`
         Entry to read.
     data : :py:`Out(width)`
-        Its contents, in the same cycle.
+        Its contents, in the same cycle; from block RAM, in the next one.
     """
 
     config: ConfigPort
     addr: Signal
     data: Signal
 
-    def __init__(self, *, width: int, depth: int) -> None:
+    def __init__(self, *, width: int, depth: int, block: bool = False) -> None:
         self._width = width
         self._depth = depth
+        self._block = block
         super().__init__(
             {
                 "config": In(ConfigPortSignature(width)),
@@ -78,9 +81,12 @@ class Table(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.memory = table = memory.Memory(shape=self._width, depth=self._depth, init=[])
+        attrs = {"ram_style": "block"} if self._block else {}
+        m.submodules.memory = table = memory.Memory(
+            shape=self._width, depth=self._depth, init=[], attrs=attrs
+        )
         write = table.write_port()
-        read = table.read_port(domain="comb")
+        read = table.read_port(domain="sync" if self._block else "comb")
         addr = Signal.like(read.addr)
         m.d.comb += [
             addr.eq(Mux(self.config.en, self.config.addr, self.addr)),

@@ -46,6 +46,8 @@ class NeuronDatapath(wiring.Component):
     late_sum
         ``acc`` comes ``ACC_STAGE`` cycles after the other inputs, and ``frac``, one for each
         neuron, ``FRAC_STAGE``.
+    late_record
+        ``record`` comes a cycle after the other inputs, from the register of a block RAM.
 
     Members
     -------
@@ -99,9 +101,15 @@ class NeuronDatapath(wiring.Component):
     fresh_next: Signal
 
     def __init__(
-        self, params: ArrayParams, *, synthesis: bool = False, late_sum: bool = False
+        self,
+        params: ArrayParams,
+        *,
+        synthesis: bool = False,
+        late_sum: bool = False,
+        late_record: bool = False,
     ) -> None:
         self._late = late_sum
+        self._late_record = late_record
         self._has_graded = params.has_maps
         self._doubles, self._counts = params.double_threshold, params.multi_spike
         self._record = struct(MemoryLayouts(params).neuron)
@@ -134,7 +142,9 @@ class NeuronDatapath(wiring.Component):
         # Without feature maps a constant, of which nothing is left.
         self._graded = self.graded if self._has_graded else Const(0, 1)
         records = [self.record]
-        for stage in range(1, LATENCY):
+        if self._late_record:  # that is stage 1; nothing looks at stage 0
+            records.append(self.record)
+        for stage in range(len(records), LATENCY):
             records.append(Signal(self._record, name=f"record_{stage}"))
             m.d.sync += records[stage].eq(records[stage - 1])
         self._records = records  # by stage

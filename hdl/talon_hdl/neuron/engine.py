@@ -70,9 +70,11 @@ class NeuronEngine(wiring.Component):
     n_spikes: Signal
     n_saturations: Signal
 
-    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
+    def __init__(
+        self, params: ArrayParams, *, synthesis: bool = False, block_records: bool = False
+    ) -> None:
         self._params = params
-        self._synthesis = synthesis
+        self._build = {"synthesis": synthesis, "block_records": block_records}
         layouts = MemoryLayouts(params)
         count = range(params.update_lanes + 1)
         super().__init__(
@@ -109,7 +111,7 @@ class NeuronEngine(wiring.Component):
         m = Module()
         m.submodules.scheduler = scheduler = GroupScheduler(self._params)
         engine = MapUpdateEngine if self._params.has_maps else UpdateEngine
-        m.submodules.update = update = engine(self._params, synthesis=self._synthesis)
+        m.submodules.update = update = engine(self._params, **self._build)
         m.submodules.serializer = serializer = Serializer(self._params)
 
         wiring.connect(m, wiring.flipped(self.token), scheduler.token)

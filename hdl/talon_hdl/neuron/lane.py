@@ -29,6 +29,15 @@ class UpdateLane(wiring.Component):
     In an array with synaptic currents the current is first, and what it adds to the potential
     comes to the potential's datapath where a sum of synaptic operations would be by then.
 
+    Parameters
+    ----------
+    params
+        Parameters of the array.
+    synthesis
+        Use primitives of the FPGA.
+    block_records
+        Keep the records in block RAM; those of currents stay in distributed RAM.
+
     Members
     -------
     addr : :py:`In(range(n_neurons // update_lanes))`
@@ -75,9 +84,12 @@ class UpdateLane(wiring.Component):
     i_w_addr: Signal
     i_w_en: Signal
 
-    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
+    def __init__(
+        self, params: ArrayParams, *, synthesis: bool = False, block_records: bool = False
+    ) -> None:
         self._params = params
         self._synthesis = synthesis
+        self._block_records = block_records
         self._depth = params.n_neurons // params.update_lanes
         self._layouts = MemoryLayouts(params)
         address = In(range(self._depth))
@@ -108,9 +120,14 @@ class UpdateLane(wiring.Component):
         state = data.StructLayout({"v": signed(self._params.v_width), "fired": 1, "fresh": 1})
         read, write = self._states(m, "states", state)
         neuron = self._layouts.neuron
-        m.submodules.records = records = Table(width=neuron.width, depth=self._depth)
+        m.submodules.records = records = Table(
+            width=neuron.width, depth=self._depth, block=self._block_records
+        )
         m.submodules.datapath = path = datapath.NeuronDatapath(
-            self._params, synthesis=self._synthesis, late_sum=self._params.synaptic_current
+            self._params,
+            synthesis=self._synthesis,
+            late_sum=self._params.synaptic_current,
+            late_record=self._block_records,
         )
         self._configure(m, records, start=0)
         m.d.comb += [

@@ -46,6 +46,11 @@ class UpdateEngine(wiring.Component):
 
     A row is fetched only if the queue has room for all its beats, so nothing behind a fetch stalls.
 
+    Parameters
+    ----------
+    params, synthesis, block_records
+        See :class:`~talon_hdl.neuron.lane.UpdateLane`.
+
     Members
     -------
     run, start : :py:`In`
@@ -84,9 +89,11 @@ class UpdateEngine(wiring.Component):
     n_spikes: Signal
     n_saturations: Signal
 
-    def __init__(self, params: ArrayParams, *, synthesis: bool = False) -> None:
+    def __init__(
+        self, params: ArrayParams, *, synthesis: bool = False, block_records: bool = False
+    ) -> None:
         self._params = params
-        self._synthesis = synthesis
+        self._build = {"synthesis": synthesis, "block_records": block_records}
         self._lanes = params.update_lanes
         self._beats_per_row = params.lanes // params.update_lanes
         self._beat_bits = bits_for(params.n_neurons // params.update_lanes)
@@ -262,9 +269,7 @@ class UpdateEngine(wiring.Component):
         bank_bits = (self._lanes - 1).bit_length()
         bank = self.records.addr[:bank_bits]
         for i in range(self._lanes):
-            m.submodules[f"lane_{i}"] = part = lane.UpdateLane(
-                self._params, synthesis=self._synthesis
-            )
+            m.submodules[f"lane_{i}"] = part = lane.UpdateLane(self._params, **self._build)
             lanes.append(part)
             accs = [self.fetched[b * self._lanes + i] for b in range(self._beats_per_row)]
             acc = (

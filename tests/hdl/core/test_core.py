@@ -71,6 +71,29 @@ def test_core_of_device_primitives_follows_the_contract(options):
     assert len(result.tests) == 4
 
 
+@pytest.mark.cosim
+@pytest.mark.parametrize(
+    "params",
+    [
+        preset("tiny_1x1"),
+        pytest.param(preset("tiny_2x2_syn"), marks=pytest.mark.slow),
+        pytest.param(replace(preset("ecp5_2x2"), weight_words=1024), marks=pytest.mark.slow),
+    ],
+    ids=["tiny", "currents", "ecp5"],
+)
+def test_core_with_records_in_block_ram_follows_the_contract(params):
+    text = component_verilog(NeuronCore(params, block_records=True), "core")
+    n_blocks = [each.count('ram_style = "block"') for each in (plain(params), text)]
+    assert n_blocks[1] == n_blocks[0] + params.update_lanes
+    facts = {"params": asdict(params), "position": (0, 0), "trials": 5}
+    result = run_cocotb("core", text, BENCH, parameters=facts)
+    assert len(result.tests) == 4
+
+
+def plain(params):
+    return component_verilog(NeuronCore(params), "core")
+
+
 MAP = replace(preset("zynq_us_plus_map"), columns=1, rows=1, n_neurons=256, weight_words=1024)
 
 
@@ -93,3 +116,13 @@ def test_core_with_maps_follows_the_contract(params, trials):
     assert len(result.tests) == 2
     assert_covered(result.coverage)
     run_cocotb("core", text, BENCH, parameters=facts, testcase="core_refuses_what_is_not_whole")
+
+
+@pytest.mark.cosim
+@pytest.mark.slow
+def test_core_with_maps_and_records_in_block_ram_follows_the_contract():
+    params = preset("tiny_2x2_multi")
+    text = component_verilog(NeuronCore(params, block_records=True), "core")
+    facts = {"params": asdict(params), "position": (0, 0), "trials": 8}
+    result = run_cocotb("core", text, BENCH.with_name("cocotb_map_core.py"), parameters=facts)
+    assert len(result.tests) == 2
