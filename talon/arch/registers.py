@@ -11,6 +11,9 @@ ID = 0x4E4C4154
 
 ADDRESS_WIDTH = 12
 
+ARRAY_RESET_CYCLES = 16
+"""Cycles for which CONTROL.array_reset holds the array: more than any register stage on its way."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Register:

@@ -14,9 +14,6 @@ from talon_hdl.bridge.transfer import Transfer
 from talon_hdl.csr.bank import RegisterBank
 from talon_hdl.shapes import packed
 
-RESET_CYCLES = 16
-"""Cycles for which CONTROL.array_reset holds the array: more than any register stage on its way."""
-
 
 class HostBridge(wiring.Component):
     """Join registers, streams and timesteps to the array; see `docs/hardware/host_bridge.md`.
@@ -100,9 +97,9 @@ class HostBridge(wiring.Component):
 
     def _hold(self, m: Module, start: Signal) -> None:
         """Hold the array in reset for a while from a strobe on."""
-        left = Signal(range(RESET_CYCLES))
+        left = Signal(range(registers.ARRAY_RESET_CYCLES))
         with m.If(start):
-            m.d.sync += [self.array_reset.eq(1), left.eq(RESET_CYCLES - 1)]
+            m.d.sync += [self.array_reset.eq(1), left.eq(registers.ARRAY_RESET_CYCLES - 1)]
         with m.Elif(left.any()):
             m.d.sync += left.eq(left - 1)
         with m.Else():

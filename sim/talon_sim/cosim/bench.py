@@ -26,13 +26,14 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from talon.arch import registers
+from talon_sim.cosim.monitor import PortMonitor
 from talon_sim.cosim.testbench import parameters
 
 _STATUS = registers.BY_NAME["STATUS"].layout
 
 
 class ArrayBench:
-    """An array under test with its bus models."""
+    """An array under test with its bus models, and a monitor of the rules of AXI."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -47,6 +48,7 @@ class ArrayBench:
         """Start the clock and reset the array."""
         self.dut.aresetn.value = 0
         cocotb.start_soon(Clock(self.dut.aclk, 4, "ns").start())
+        self.monitor = PortMonitor(self.dut, self.dut.aclk, self.dut.aresetn, active_low=True)
         await ClockCycles(self.dut.aclk, 8)
         self.dut.aresetn.value = 1
         await RisingEdge(self.dut.aclk)
@@ -100,14 +102,16 @@ async def transfers_run_at_the_axi_boundary(dut):
         found = await bench.read(name, index)
         assert found == value, f"register {name} must read back {value}, not {found}"
     bench.pause(cocotb.RANDOM_SEED, given["gap_in"], given["gap_out"])
-    if given["poll"]:
-        cocotb.start_soon(bench.poll())
+    polling = cocotb.start_soon(bench.poll()) if given["poll"] else None
     words = np.load(given["words"])
     got = await bench.transfer(words, given["n_last"])
     np.save(given["output"], got)
     bench.source.clear_pause_generator()
+    if polling is not None:
+        polling.cancel()
     await ClockCycles(dut.aclk, 20)
     status = _STATUS.unpack(await bench.read("STATUS"))
     assert status["idle"] and not status["error"], f"STATUS after the run is {status}"
     assert await bench.read("IN_WORDS") == words.size
     assert await bench.read("OUT_WORDS") == got.size
+    bench.monitor.finish()

@@ -18,6 +18,7 @@ from talon_sim.cosim.tiles import Port, module_ports, ports_header, without_rese
 LIBRARY = "array.so"
 _WHAT = "the array"
 _HARNESS = Path(__file__).with_name("harness.cpp")
+_RULES = Path(__file__).with_name("protocol.h")
 _VERILATE = ("--cc", "-O3", "--no-assert", "-Wno-fatal", "-Wno-lint")
 # Hidden symbols: one process may load several arrays, and all of them are called Vtop.
 _CFLAGS = ("-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-std=c++17")
@@ -106,7 +107,7 @@ def build_array(
 def _models(
     verilog: str, toplevel: str, tile: str | None, ports: list[Port], *, real_reset: bool
 ) -> list[_Model]:
-    harness = {"harness.cpp": _HARNESS.read_text()}
+    harness = {path.name: path.read_text() for path in (_HARNESS, _RULES)}
     if not ports or tile is None:
         return [
             _Model(

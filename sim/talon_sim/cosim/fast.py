@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from talon.arch import registers
 from talon.errors import BackendError
 from talon.image.driver import StalledError
+from talon_sim.cosim.protocol import ARRAY_RESET, broken
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,6 +75,9 @@ class _Run(ctypes.Structure):
 class FastArray:
     """One simulated array, with registers to read and write and streams to run.
 
+    The rules of AXI are checked in every cycle: where one is broken, the call that simulated the
+    cycle raises a :class:`talon_sim.cosim.protocol.ProtocolError`.
+
     Parameters
     ----------
     library
@@ -103,7 +107,12 @@ class FastArray:
         self._quiet_limit = quiet_limit
         self._array = self._lib.talon_new(seed, str(waves).encode() if waves else None)
         self._lib.talon_skip(self._array, skip_idle)
-        self.reset()
+        self._lib.talon_rules(self._array, *ARRAY_RESET)
+        try:
+            self.reset()
+        except BackendError:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +149,7 @@ class FastArray:
     def reset(self, cycles: int = 8) -> None:
         """Hold ``aresetn`` low for ``cycles``, which also ends all back-pressure."""
         self._lib.talon_reset(self._array, cycles)
+        self._keep_to_protocol()
         self.press(NO_BACK_PRESSURE)
 
     def press(self, pressure: BackPressure) -> None:
@@ -167,7 +177,16 @@ class FastArray:
         answer = self._lib.talon_write(self._array, address, value, _AXIL_CYCLES)
         self._check(answer, "write", name or f"{address:#05x}")
 
+    def _keep_to_protocol(self) -> None:
+        if violation := self._lib.talon_violation(self._array):
+            raise broken(violation)
+
+    def _run(self, request: _Run) -> None:
+        self._lib.talon_run(self._array, ctypes.byref(request))
+        self._keep_to_protocol()
+
     def _check(self, answer: int, verb: str, register: str) -> None:
+        self._keep_to_protocol()
         if answer < 0:
             raise BackendError(
                 f"Array gave no answer to a {verb} of register {register} in {_AXIL_CYCLES} cycles"
@@ -214,7 +233,7 @@ class FastArray:
             max_cycles=cycles,
             quiet_limit=cycles + 1,
         )
-        self._lib.talon_run(self._array, ctypes.byref(request))
+        self._run(request)
         return request.taken, buffer[: request.got], request.lasts > 0
 
     def drop(self) -> None:
@@ -263,7 +282,7 @@ class FastArray:
             request.input = words.ctypes.data + 8 * sent
             request.n_in = words.size - sent
             request.n_last = n_last - lasts
-            self._lib.talon_run(self._array, ctypes.byref(request))
+            self._run(request)
             chunks.append(buffer[: request.got].copy())
             sent, lasts = sent + request.taken, lasts + request.lasts
             if progress is not None:
@@ -313,7 +332,7 @@ class FastArray:
         while True:
             request.input = words.ctypes.data + 8 * sent
             request.n_in = words.size - sent
-            self._lib.talon_run(self._array, ctypes.byref(request))
+            self._run(request)
             sent += request.taken
             found = np.concatenate([found, buffer[: request.got]])
             if sent == words.size and (request.got or request.taken) and enough(found):
@@ -350,6 +369,8 @@ def _load(path: Path) -> ctypes.CDLL:
         "talon_skip": (None, (pointer, ctypes.c_int)),
         "talon_reset": (None, (pointer, i64)),
         "talon_drop": (None, (pointer,)),
+        "talon_rules": (None, (pointer, u64, u64, u64)),
+        "talon_violation": (ctypes.c_char_p, (pointer,)),
         "talon_gaps": (None, (pointer, u64, u32, u32, u32)),
         "talon_write": (ctypes.c_int, (pointer, u32, u32, i64)),
         "talon_read": (ctypes.c_int, (pointer, u32, ctypes.POINTER(u32), i64)),

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "protocol.h"
 #include "verilated.h"
 #ifdef TALON_TILES
 #include "Vtile.h"
@@ -162,6 +163,7 @@ struct Array {
     Gaps in_gaps, out_gaps;
     bool in_offered = false;  // a word is on s_axis and must stay until it is taken
     int64_t taken_between = 0;  // words taken while registers were accessed
+    TalonRules rules;
 #if VM_TRACE
     std::unique_ptr<Tracer> tracer;
 #endif
@@ -180,6 +182,7 @@ struct Array {
     }
 
     void high() {
+        check();
 #ifdef TALON_TILES
         for (auto &tile : tiles) tile->before(skip);
 #endif
@@ -195,6 +198,18 @@ struct Array {
         if (tracer) tracer->dump(10 * cycles + 5);
 #endif
         ++cycles;
+    }
+
+    void check() {
+        const Vtop &t = *top;
+        rules.check({t.aresetn,
+                     t.s_axil_awaddr, t.s_axil_awvalid, t.s_axil_awready,
+                     t.s_axil_wdata, t.s_axil_wstrb, t.s_axil_wvalid, t.s_axil_wready,
+                     t.s_axil_bresp, t.s_axil_bvalid, t.s_axil_bready,
+                     t.s_axil_araddr, t.s_axil_arvalid, t.s_axil_arready,
+                     t.s_axil_rdata, t.s_axil_rresp, t.s_axil_rvalid, t.s_axil_rready,
+                     t.s_axis_tdata, t.s_axis_tvalid, t.s_axis_tready, t.s_axis_tlast,
+                     t.m_axis_tdata, t.m_axis_tvalid, t.m_axis_tready, t.m_axis_tlast});
     }
 
     // A cycle of a register access, in which the word that is offered may be taken as well.
@@ -257,6 +272,13 @@ API Array *talon_new(uint64_t seed, const char *trace_path) {
     return array;
 }
 
+// What the rules of protocol.h found first, or nothing; and which reset they are to know of.
+API const char *talon_violation(const Array *array) { return array->rules.violation().c_str(); }
+
+API void talon_rules(Array *array, uint64_t address, uint64_t mask, uint64_t cycles) {
+    array->rules.array_reset(address, mask, cycles);
+}
+
 API void talon_free(Array *array) { delete array; }
 
 API uint64_t talon_cycles(const Array *array) { return array->cycles; }
@@ -290,6 +312,7 @@ API void talon_reset(Array *array, int64_t cycles) {
 API void talon_drop(Array *array) {
     array->in_offered = false, array->taken_between = 0;
     array->top->s_axis_tvalid = 0;
+    array->rules.withdraw();
 }
 
 API void talon_gaps(Array *array, uint64_t seed, uint32_t in_chance, uint32_t out_chance,
@@ -315,6 +338,7 @@ API int talon_write(Array *array, uint32_t address, uint32_t data, int64_t max_c
         if (w) top.s_axil_wvalid = 0;
     }
     top.s_axil_awvalid = 0, top.s_axil_wvalid = 0, top.s_axil_bready = 0;
+    if (response < 0) array->rules.give_up();
     return response;
 }
 
@@ -330,6 +354,7 @@ API int talon_read(Array *array, uint32_t address, uint32_t *data, int64_t max_c
         if (ar) top.s_axil_arvalid = 0;
     }
     top.s_axil_arvalid = 0, top.s_axil_rready = 0;
+    if (response < 0) array->rules.give_up();
     return response;
 }
 

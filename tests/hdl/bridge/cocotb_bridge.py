@@ -21,6 +21,7 @@ from talon.arch.packet import (
 )
 from talon.arch.params import FORMAT_VERSION, ArrayParams
 from talon_sim.cosim.coverage import Coverage
+from talon_sim.cosim.monitor import PortMonitor
 from talon_sim.cosim.testbench import parameters, record_coverage
 
 PARAMS = ArrayParams(**parameters()["params"])
@@ -62,6 +63,7 @@ class Bench:
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **reset)
         for part in (self.source, self.sink, self.lite.read_if, self.lite.write_if):
             part.log.setLevel(logging.WARNING)
+        PortMonitor(dut, dut.clk, dut.rst)
         for _ in range(4):
             await RisingEdge(dut.clk)
         dut.rst.value = 0

@@ -17,6 +17,7 @@ from talon.arch import registers
 from talon.arch.packet import OP_OFFSET, InOp, Kind, OutOp, PacketLayouts
 from talon.arch.params import ArrayParams, bits_for
 from talon_sim.cosim.coverage import Coverage
+from talon_sim.cosim.monitor import PortMonitor
 from talon_sim.cosim.testbench import parameters, record_coverage
 
 PARAMS = ArrayParams(**parameters()["params"])
@@ -46,6 +47,7 @@ class Bench:
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **reset)
         for part in (self.source, self.sink, self.lite.read_if, self.lite.write_if):
             part.log.setLevel(logging.WARNING)
+        PortMonitor(dut, dut.aclk, dut.aresetn, active_low=True)
         for _ in range(4):
             await RisingEdge(dut.aclk)
         dut.aresetn.value = 1

@@ -1,5 +1,6 @@
 // The ports of the array around a loop: every stream word comes back complemented, words of operation
-// SYNC (3 in bits 60 to 63) as they are and with TLAST, words of operation 15 never and block the rest.
+// SYNC (3 in bits 60 to 63) as DONE (1), with TLAST but for bit 1, words of operation 15 never and block
+// the rest.
 // Sixteen registers; the last answers SLVERR.
 module talon_array(
     input aclk, input aresetn,
@@ -32,8 +33,8 @@ module talon_array(
     end else if (s_axil_rready) s_axil_rvalid <= 0;
     if (m_axis_tready) m_axis_tvalid <= 0;
     if (s_axis_tvalid & s_axis_tready) begin
-      m_axis_tdata <= s_axis_tdata[63:60] == 3 ? s_axis_tdata : ~s_axis_tdata;
-      m_axis_tlast <= s_axis_tdata[63:60] == 3;
+      m_axis_tdata <= s_axis_tdata[63:60] == 3 ? {4'd1, s_axis_tdata[59:0]} : ~s_axis_tdata;
+      m_axis_tlast <= s_axis_tdata[63:60] == 3 & !s_axis_tdata[1];
       m_axis_tvalid <= 1;
     end
     if (~aresetn) {s_axil_bvalid, s_axil_rvalid, m_axis_tvalid, m_axis_tlast} <= 0;

@@ -1,5 +1,5 @@
 // A chain of three tiles behind the ports of the array. A tile holds one word and adds its number to it;
-// words of operation SYNC pass as they are. The tile counts the cycles in which it held a word, and a
+// words of operation SYNC pass as they are and come out as DONE. The tile counts the cycles in which it held a word, and a
 // word 2 is answered with that count.
 module talon_tile(clk, rst, i_payload, i_valid, i_ready, o_payload, o_valid, o_ready, x, idle);
   input clk;
@@ -44,7 +44,7 @@ module talon_array(
     output m_axis_tlast, output irq);
   assign {s_axil_awready, s_axil_wready, s_axil_arready} = 0;
   assign {s_axil_bresp, s_axil_bvalid, s_axil_rdata, s_axil_rresp, s_axil_rvalid, irq} = 0;
-  wire [63:0] d01, d12;
+  wire [63:0] d01, d12, d23;
   wire v01, r01, v12, r12, q0, q1, q2;
   wire rst = ~aresetn;
   talon_tile t0(.clk(aclk), .rst(rst), .i_payload(s_axis_tdata), .i_valid(s_axis_tvalid),
@@ -52,6 +52,7 @@ module talon_array(
   talon_tile t1(.clk(aclk), .rst(rst), .i_payload(d01), .i_valid(v01), .i_ready(r01),
     .o_payload(d12), .o_valid(v12), .o_ready(r12), .x(2'd1), .idle(q1));
   talon_tile t2(.clk(aclk), .rst(rst), .i_payload(d12), .i_valid(v12), .i_ready(r12),
-    .o_payload(m_axis_tdata), .o_valid(m_axis_tvalid), .o_ready(m_axis_tready), .x(2'd2), .idle(q2));
-  assign m_axis_tlast = m_axis_tdata[63:60] == 3;
+    .o_payload(d23), .o_valid(m_axis_tvalid), .o_ready(m_axis_tready), .x(2'd2), .idle(q2));
+  assign m_axis_tdata = m_axis_tlast ? {4'd1, d23[59:0]} : d23;
+  assign m_axis_tlast = d23[63:60] == 3;
 endmodule
