@@ -207,19 +207,21 @@ def _attempt_maps(
     network = replace(network, projections=Layout(network).adapted)
     costs = MapCosts(network, params, rates)
 
-    def wired(bins: list[Bin]) -> Wiring:
-        return wire_maps(costs, bins)
-
-    def fits(contents: Bin) -> bool:
-        return not costs.exceeded(contents)
-
     n_cores = params.n_cores if objective == "latency" else 1
     choices = packing_choices(costs, n_cores=n_cores) if pack else [{}]
 
     def attempt(packings: dict[str, Packing]) -> Mapping | MappingError:
+        own = costs.with_packings(packings)
+
+        def wired(bins: list[Bin]) -> Wiring:
+            return wire_maps(own, bins)
+
+        def fits(contents: Bin) -> bool:
+            return not own.exceeded(contents)
+
         try:
-            bins = slice_network(costs, objective=objective, packings=packings)
-            return _settled(network, objective, costs, bins, (wired, fits))
+            bins = slice_network(own, objective=objective)
+            return _settled(network, objective, own, bins, (wired, fits))
         except MappingError as error:
             return error
 

@@ -10,6 +10,7 @@ from talon.arch.params import ArrayParams
 from talon.compiler.network import IntNetwork, Projection
 from talon.compiler.pieces import Bin, Piece
 from talon.compiler.tiling.edges import Region
+from talon.compiler.tiling.tile import Packing
 from talon.errors import MappingError
 
 HOST = -1
@@ -84,6 +85,16 @@ class Wiring:
     groups: tuple[Group, ...]
     edges: tuple[Edge, ...]
     links: tuple[Link, ...]
+
+    @property
+    def packings(self) -> dict[str, Packing]:
+        """How the populations that have pixels side by side in rows of lanes are packed."""
+        tiles = ((group.piece.population, group.piece.tile) for group in self.groups)
+        return {
+            name: tile.packing
+            for name, tile in tiles
+            if tile is not None and tile.packing is not None
+        }
 
     def successors(self, sender: int) -> dict[int, set[int]]:
         """Return the delays of the links of a sender, by receiver."""

@@ -69,10 +69,11 @@ def _check_windows(where: str, tile: Mapping[str, Any], pool: Sequence[Any] | No
 
 def _check_packing(where: str, tile: Mapping[str, Any], window: int, lanes: int) -> None:
     n_channels = tile["channels"][1] - tile["channels"][0] + 1
-    if tile["pixels"] * n_channels > lanes:
+    used = tile["pixels"] * n_channels
+    if used > lanes and used % lanes:
         raise ImageError(
             f"{where} tile must have its {tile['pixels']} pixels of {n_channels} channels within "
-            f"the {lanes} lanes of a row"
+            f"the {lanes} lanes of a row, or in full rows"
         )
     if tile["window"] != window:
         raise ImageError(

@@ -63,9 +63,15 @@ def tile_numbers(tile: Mapping[str, Any], lanes: int) -> Index:
         row = line + x * tile["column_stride"] + c // lanes
         return row * lanes + c % lanes
     window, column = np.divmod(x, tile["window"])
-    place = window // tile["pixels"] * tile["window"] + column
-    row = line + place * tile["column_stride"]
-    return row * lanes + window % tile["pixels"] * len(c) + c
+    full = packed_lanes(tile["pixels"], len(c), lanes)
+    place, lane = np.divmod(window * len(c) + c, full)
+    row = line + (place * tile["window"] + column) * tile["column_stride"]
+    return row * lanes + lane
+
+
+def packed_lanes(pixels: int, channels: int, lanes: int) -> int:
+    """Return the lanes in use of a full row: those of its pixels, or all if these need more."""
+    return min(pixels * channels, lanes)
 
 
 def tile_rows(tile: Mapping[str, Any], lanes: int) -> int:
@@ -73,7 +79,8 @@ def tile_rows(tile: Mapping[str, Any], lanes: int) -> int:
     c, y, x = (tile[axis][1] - tile[axis][0] + 1 for axis in AXES)
     if "pixels" not in tile:
         return -(-c // lanes) * y * x
-    return -(-x // (tile["pixels"] * tile["window"])) * tile["window"] * y
+    full = packed_lanes(tile["pixels"], c, lanes)
+    return -(-(-(-x // tile["window"]) * c) // full) * tile["window"] * y
 
 
 def homes(manifest: Mapping[str, Any], params: ArrayParams) -> Iterator[Home]:

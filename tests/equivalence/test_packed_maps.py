@@ -1,45 +1,26 @@
-"""Narrow maps, whose pixels share rows of lanes: golden model = interpreter = RTL, value for value.
+"""Maps whose pixels share rows of lanes: golden model = interpreter = RTL, value for value.
 
-Maps of 1 to 8 channels in random networks and graphs, and named blocks that are narrow: depthwise,
-pooled, joined, recurrent, with lanes of 4, 16 and 32. Every block takes the cycles predicted.
+Maps of 1 to 12 channels in random networks and graphs, and named blocks: depthwise, pooled, joined,
+recurrent, with lanes of 4, 16 and 32. Every block takes the cycles predicted.
 """
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talon.arch.params import preset
 from talon.backend.performance import performance_of_passes
 from talon.backend.programs import compile as compile_graph
 from talon.backend.target import get_target
-from talon.compiler.compile import program_of
 from talon.compiler.inputs import quantize_inputs
-from talon.compiler.mapping import map_network
 from talon.errors import MappingError
-from talon.testing import (
-    MapLimits,
-    narrowed,
-    random_inputs,
-    random_map_graph,
-    random_map_network,
-    random_map_payloads,
-)
+from talon.testing import random_inputs, random_map_graph
 from talon.testing.blocks import BLOCKS
 from talon_sim.cosim.fast import BackPressure
 from talon_sim.cosim.target import CosimTarget
-from talon_sim.trace import compare
-
-COUNTERS = ("sops", "spikes", "updates", "saturations")
+from talon_sim.testing import assert_same_run, pressures, random_map_program
 
 seeds = st.integers(0, 2**32 - 1)
-pressures = st.builds(
-    BackPressure,
-    seed=st.integers(0, 2**31),
-    gap_in=st.sampled_from([0.0, 0.1, 0.5]),
-    gap_out=st.sampled_from([0.0, 0.1, 0.7]),
-    burst=st.sampled_from([1, 5, 300]),
-)
 
 
 def packed_tiles(program):
@@ -49,36 +30,22 @@ def packed_tiles(program):
 
 
 def program_of_network(seed, hw, objective):
-    """Return a network of maps of 1 to 8 channels as a program, and payloads; give up others."""
+    """Return a network of packed maps as a program, and payloads: the first that fits."""
     rng = np.random.default_rng(seed)
-    params = preset(hw)
-    limits = MapLimits(
-        max_channels=8,
-        max_size=int(rng.integers(4, 15)),
-        odd=0.3,
-        counts=0.6 * params.multi_spike,
-        tables=0.7 * params.table_activation,
-    )
-    network = random_map_network(rng, limits)
-    payloads = random_map_payloads(rng, network, n_steps=int(rng.integers(1, 9)), n_samples=2)
-    try:
-        placed = map_network(narrowed(network, params), params, objective=objective)
-    except MappingError:
-        assume(False)
-        raise
-    program = program_of(placed, graph_hash=bytes(32), report={})
-    assume(packed_tiles(program))
-    return program, payloads
+    for _ in range(40):
+        limits = {"max_channels": 12, "max_size": int(rng.integers(4, 15)), "odd": 0.3}
+        try:
+            found = random_map_program(rng, hw, objective=objective, max_steps=8, **limits)
+        except MappingError:
+            continue
+        if packed_tiles(found[0]):
+            return found
+    raise AssertionError
 
 
 def check(program, payloads, target):
     golden = get_target("golden").run(program, payloads, probe=True)
-    other = target.run(program, payloads, probe=True)
-    comparison = compare(golden, other)
-    assert comparison.equal, comparison
-    groups = [group for one in program.passes for group in one.manifest["groups"]]
-    if not any(group["emit"] == "psum" for group in groups):
-        assert {n: other.counters[n] for n in COUNTERS} == {n: golden.counters[n] for n in COUNTERS}
+    assert_same_run(golden, target.run(program, payloads, probe=True), program)
 
 
 @settings(max_examples=50)
@@ -113,7 +80,7 @@ def test_interpreter_is_golden_on_graphs():
 )
 def test_rtl_is_golden_on_networks(hw, n_examples):
     @settings(max_examples=n_examples)
-    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures)
+    @given(seed=seeds, objective=st.sampled_from(["latency", "cores"]), pressure=pressures())
     def check_examples(seed, objective, pressure):
         program, payloads = program_of_network(seed, hw, objective)
         check(program, payloads, CosimTarget(pressure=pressure))
@@ -130,6 +97,10 @@ def test_rtl_is_golden_on_networks(hw, n_examples):
         ("ghost", "zynq_2x2_map", 4),
         ("recurrent maps", "zynq_2x2_map", 2),
         ("separable", "zynq_2x2_int4", 8),
+        ("pyramid", "zynq_2x2_map", 3),
+        ("recurrent maps", "zynq_2x2_map", 6),
+        ("residual", "zynq_2x2_map", 12),
+        ("pyramid", "zynq_2x2_int4", 12),
     ],
 )
 @pytest.mark.parametrize("objective", ["latency", "cores"])
@@ -139,10 +110,10 @@ def test_narrow_block_is_exact_on_rtl_in_the_predicted_cycles(block, hw, channel
     program = compile_graph(graph, hw=hw, calibration=raster, objective=objective)
     payloads = quantize_inputs(program.network, raster)
     tiles = packed_tiles(program)
-    assert {tile["pixels"] for tile in tiles} & {4, 8}
+    assert tiles
     assert (block == "separable") == any(tile["window"] > 1 for tile in tiles)
     pressure = BackPressure(seed=3, gap_in=0.3, gap_out=0.5, burst=5)
     check(program, payloads, CosimTarget(pressure=pressure))
     cycles = np.sum([one.cycles for one in performance_of_passes(program, payloads)], axis=0)
     free = CosimTarget().run(program, payloads)
-    assert cycles == pytest.approx(free.cycles, rel=0.005)
+    assert cycles.tolist() == free.cycles.tolist()

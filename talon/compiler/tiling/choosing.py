@@ -21,12 +21,10 @@ def ways(costs: MapCosts, population: str) -> list[Piece]:
     layout, params = costs.layout, costs.params
     shape, feeds = layout.shape(population), costs.feeds(population)
     plain = costs.piece(population, whole(shape, params.lanes), feeds)
-    if not layout.has_pixels(population):
+    if not (layout.has_pixels(population) and costs.may_join(population)):
         return [plain]
     found = [plain]
-    for packing in packings(
-        layout.populations[population], shape, layout.code(population), params.lanes
-    ):
+    for packing in packings(layout.populations[population], shape, params.lanes):
         piece = costs.piece(population, whole(shape, params.lanes, packing), feeds)
         is_small = piece.words <= max(plain.words, params.weight_words)
         if is_small and costs.n_records(piece) <= params.n_rows:

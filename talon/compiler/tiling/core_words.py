@@ -38,7 +38,7 @@ class MapCoreWords(CoreWords):
         plans: dict[int, Plan],
     ) -> None:
         super().__init__(network, params, wiring, groups, plans)
-        self.costs = MapCosts(network, params)
+        self.costs = MapCosts(network, params).with_packings(wiring.packings)
         self.layout = self.costs.layout
         self.axis: list[Entry] = []
         self.row_mask = params.acc_rows - 1
@@ -209,19 +209,16 @@ def scan_of(tile: Tile, pool: Pool | None, code: Code) -> Scan:
     """
     rows, columns = (1, 1) if pool is None else pool.size
     n_pixels = 1 if tile.packing is None else tile.packing.pixels
-    n_x, n_c = tile.width // columns, tile.blocks
-    if tile.is_ragged:
-        n_x, n_c = 1, n_x
+    line = tile.width * tile.blocks
     counts = {
         "n_y": tile.size[1] // rows,
-        "n_x": n_x,
-        "n_c": n_c,
+        "n_x": line // columns // tile.n_blocks,
+        "n_c": tile.n_blocks,
         "pool_y": rows,
         "pool_x": columns,
     }
-    line = tile.width * tile.blocks
     c_stride = 1 if tile.packing is None else columns
-    strides = (rows * line, columns * tile.blocks, c_stride, line, tile.blocks)
+    strides = (rows * line, columns * tile.n_blocks, c_stride, line, tile.blocks)
     names = ("y_step", "x_step", "c_step", "pool_y_step", "pool_x_step")
     position = (code.y_stride, code.x_stride * n_pixels, tile.lanes)
     index = _steps(position, list(counts.values())[:3])

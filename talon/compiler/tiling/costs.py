@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from talon.compiler.tiling.edges import (
     region_of,
 )
 from talon.compiler.tiling.layout import Layout
-from talon.compiler.tiling.tile import Tile
+from talon.compiler.tiling.tile import Packing, Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,12 @@ class MapCosts:
         self.rates = rates or {}
         self.layout = Layout(network)
         self._words: dict[object, int] = {}
+
+    def with_packings(self, packings: Mapping[str, Packing]) -> MapCosts:
+        """Return the costs where some populations are packed."""
+        other = copy.copy(self)
+        other.layout = self.layout.with_packings(packings)
+        return other
 
     def is_stateful(self, population: str) -> bool:
         """Tell whether neurons of a population have a membrane potential."""
@@ -100,9 +108,26 @@ class MapCosts:
     def n_axis(self, piece: Piece) -> int:
         """Return the axis entries of a piece."""
         return sum(
-            sum(self.layout.sent_shape(self.layout.projections[feed.projection].source))
+            sum(self.layout.axis_sizes(self.layout.projections[feed.projection].source))
             for feed in piece.feeds
             if self.uses_tables(feed)
+        )
+
+    def may_join(self, population: str) -> bool:
+        """Tell whether those that take a map have room for its axis entries if it is packed.
+
+        Whatever else they take may be packed as well.
+        """
+        projections = self.layout.projections
+        takers = {p.target for p in projections if p.source == population}
+        return all(
+            sum(
+                sum(self.layout.axis_sizes(p.source, packed=p.source in self.layout.populations))
+                for p in projections
+                if p.target == taker and self.layout.is_map(p.source)
+            )
+            <= self.params.n_axis
+            for taker in takers
         )
 
     def n_records(self, piece: Piece) -> int:

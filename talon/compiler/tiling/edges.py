@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +62,26 @@ def map_edge(layout: Layout, feed: Feed, tile: Tile) -> MapEdge:
     """Return the edge of a feed from a map."""
     projection = layout.projections[feed.projection]
     if isinstance(projection.weight, Kernel):
-        return _of_kernel(layout, feed, tile, layout.kernel(feed.projection, tile.packing))
-    return _of_matrix(layout, feed, tile, projection)
+        kernel = layout.kernel(feed.projection, tile.packing)
+        edge = _of_kernel(layout, feed, tile, kernel)
+    else:
+        edge = _of_matrix(layout, feed, tile, projection)
+    return _joined(edge) if layout.code(projection.source).is_joined else edge
+
+
+def _joined(edge: MapEdge) -> MapEdge:
+    """Return an edge whose events name column and channel as one number; channels count alike."""
+    n = max(count for _, _, count in edge.c)
+    none = 0, 0, 0
+    return replace(
+        edge,
+        x=[
+            (x[0] + c[0], x[1] + c[1], x[2]) if c[2] and x[2] else none
+            for x in edge.x
+            for c in edge.c
+        ],
+        c=[(0, 0, n)],
+    )
 
 
 def region_of(layout: Layout, feed: Feed, tile: Tile) -> Region:

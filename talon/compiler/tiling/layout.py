@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,7 +14,16 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, Population, Projection
 from talon.compiler.tiling.packing import packed
 from talon.compiler.tiling.stepping import Stepping, stepping_of
-from talon.compiler.tiling.tile import LINEAR, Code, Packing, Shape, code_bits, fields_of, flat_of
+from talon.compiler.tiling.tile import (
+    LINEAR,
+    Code,
+    Packing,
+    Shape,
+    code_bits,
+    fields_of,
+    flat_of,
+    joined_of,
+)
 from talon.errors import MappingError
 
 INDEX_BITS = 16
@@ -22,15 +33,25 @@ SPREAD_MAX = 1 << 24
 
 
 class Layout:
-    """The shapes of everything in one network, as the array sees them."""
+    """The shapes of everything in one network, as the array sees them.
+
+    ``packings`` tells which populations have pixels that share rows of lanes.
+    """
 
     def __init__(self, network: IntNetwork) -> None:
         self.network = network
         self.populations = {p.name: p for p in network.populations}
         self.ports = {port.name: port for port in network.inputs}
+        self.packings: Mapping[str, Packing] = {}
         self._packed: dict[tuple[int, Packing], Kernel] = {}
         self._steppings: dict[tuple[int, Packing | None], tuple[Stepping, Stepping]] = {}
         self._check_codes()
+
+    def with_packings(self, packings: Mapping[str, Packing]) -> Layout:
+        """Return the layout where some populations are packed."""
+        other = copy.copy(self)
+        other.packings = dict(packings)
+        return other
 
     def shape(self, population: str) -> Shape:
         """Return (C, H, W) of a population, before its pool; (n, 1, 1) of a vector."""
@@ -52,11 +73,24 @@ class Layout:
     def code(self, source: str) -> Code:
         """Return how events of a source name it.
 
-        A map that only matrices take is counted without a gap, so that it is a vector to them.
+        A map that only matrices take is counted without a gap, so that it is a vector to them. One
+        that is packed is so as well, line by line: its lanes are that.
         """
         if self.is_map(source):
-            return fields_of(self._sent_shapes[source])
+            shape = self._sent_shapes[source]
+            return joined_of(shape) if source in self.packings else fields_of(shape)
         return flat_of(self._sent_shapes[source]) if source in self._sent_shapes else LINEAR
+
+    def axis_sizes(self, source: str, *, packed: bool = False) -> Shape:
+        """Return the axis entries of an edge from a map for channels, rows and columns.
+
+        ``packed`` asks for those that there would be if it were packed.
+        """
+        shape = channels, height, width = self.sent_shape(source)
+        is_joined = packed or source in self.packings
+        if not is_joined or not joined_of(shape).is_joined:
+            return shape
+        return 1, height, channels * width
 
     @cached_property
     def adapted(self) -> tuple[Projection, ...]:

@@ -6,7 +6,7 @@ channels exceed a core's weight memory, other cores sum those of some input chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from talon.compiler.kernel import Kernel
@@ -14,52 +14,45 @@ from talon.compiler.pieces import Bin, Feed, Piece
 from talon.compiler.tiling.choosing import ways
 from talon.compiler.tiling.costs import Limit, MapCosts
 from talon.compiler.tiling.layout import check_shared
-from talon.compiler.tiling.tile import Axis, Packing, Tile
+from talon.compiler.tiling.tile import Axis, Tile
 from talon.compiler.tiling.tile import whole as whole_tile
 from talon.errors import MappingError
 
 Home = tuple[str, Tile]
 """A population and its tile on one core."""
 
+_MOST_PARTS = 4  # of a piece that fills what is left on cores
+
 _WORTH_IT = 0.5  # a core is split only if its load is this share of the heaviest load or more
 
 
-def slice_network(
-    costs: MapCosts, *, objective: str, packings: Mapping[str, Packing] | None = None
-) -> list[Bin]:
+def slice_network(costs: MapCosts, *, objective: str) -> list[Bin]:
     """Return the contents of the cores that the network needs.
 
     Parameters
     ----------
     costs, objective
-        The network on its array, and what it is to be good at.
-    packings
-        Populations whose pixels share rows of lanes, see
-        :func:`talon.compiler.tiling.choosing.packing_choices`.
+        The network on its array, packed as its layout tells, and what it is to be good at.
 
     Raises
     ------
     MappingError
         The network does not fit; the message names what binds and the ways out.
     """
-    packings = packings or {}
-    pieces = [
-        piece
-        for name in costs.layout.populations
-        for piece in _pieces_of(costs, name, packings.get(name))
-    ]
-    bins = _pack(costs, pieces)
+    pieces = [piece for name in costs.layout.populations for piece in _pieces_of(costs, name)]
+    bins = _pack(costs, pieces, fill=objective != "latency")
     if objective == "latency":
         _spread(costs, bins)
     return bins
 
 
-def _pieces_of(costs: MapCosts, population: str, packing: Packing | None) -> Iterator[Piece]:
+def _pieces_of(costs: MapCosts, population: str) -> Iterator[Piece]:
     """Yield the pieces of a population, each of which fits an empty core."""
     shape = costs.layout.shape(population)
     if shape[1:] != (1, 1):
         check_shared(costs.layout.populations[population], shape)
     feeds = costs.feeds(population)
+    packing = costs.layout.packings.get(population)
     pending = [costs.piece(population, whole_tile(shape, costs.params.lanes, packing), feeds)]
     while pending:
         piece = pending.pop()
@@ -99,9 +92,10 @@ def _cut(costs: MapCosts, piece: Piece, axes: tuple[Axis, ...]) -> tuple[Piece, 
     tile = piece.tile
     pool = costs.layout.populations[piece.population].pool
     rows, columns = (1, 1) if pool is None else pool.size
+    channels = tile.lanes
     if tile.packing is not None:
-        columns = tile.packing.columns
-    units = {"channels": tile.lanes, "rows": rows, "columns": columns}
+        channels, columns = tile.size[0], tile.packing.columns
+    units = {"channels": channels, "rows": rows, "columns": columns}
     for axis in axes:
         low, high = getattr(tile, axis)
         n = -(-(high - low) // units[axis])
@@ -152,8 +146,11 @@ def _head(costs: MapCosts, feed: Feed, tile: Tile, room: int) -> tuple[Feed | No
     return head, None if low == n_channels else replace(feed, first=head.last + 1)
 
 
-def _pack(costs: MapCosts, pieces: list[Piece]) -> list[Bin]:
-    """Put pieces into as few cores as it takes, the largest first; cut those that find no room."""
+def _pack(costs: MapCosts, pieces: list[Piece], *, fill: bool) -> list[Bin]:
+    """Put pieces into as few cores as it takes, the largest first; cut those that find no room.
+
+    ``fill`` cuts packed pieces as well to fill what is left on cores.
+    """
     bins: list[Bin] = []
     whole = _summed(pieces)
     pending = sorted(pieces, key=lambda piece: _size(costs, piece))
@@ -162,6 +159,8 @@ def _pack(costs: MapCosts, pieces: list[Piece]) -> list[Bin]:
         room = [b for b in bins if not costs.exceeded(Bin(pieces=[*b.pieces, piece]))]
         if room:
             min(room, key=lambda b: costs.params.weight_words - b.words).pieces.append(piece)
+        elif fill and _home_of(piece) not in whole and _fill(costs, bins, piece):
+            continue
         elif len(bins) < costs.params.n_cores:
             bins.append(Bin(pieces=[piece]))
         else:
@@ -172,6 +171,35 @@ def _pack(costs: MapCosts, pieces: list[Piece]) -> list[Bin]:
             pending += parts
             pending.sort(key=lambda piece: _size(costs, piece))
     return bins
+
+
+def _fill(costs: MapCosts, bins: list[Bin], piece: Piece) -> bool:
+    """Put a packed piece into cores that have room for its parts alone; tell whether they have.
+
+    Lines of packed maps seldom fill the rows of a core, so much is left there.
+    """
+    assert piece.tile is not None
+    if piece.tile.packing is None:
+        return False
+    filled = [Bin(pieces=[*b.pieces]) for b in bins]
+    parts = [piece]
+    for _ in range(2 * _MOST_PARTS - 1):
+        if not parts:
+            break
+        part = parts.pop()
+        room = [b for b in filled if not costs.exceeded(Bin(pieces=[*b.pieces, part]))]
+        if room:
+            min(room, key=lambda b: costs.params.acc_rows - b.n_rows).pieces.append(part)
+            continue
+        halves = _cut(costs, part, _load_axes(costs, part))
+        if halves is None:
+            return False
+        parts += reversed(halves)
+    if parts:
+        return False
+    for b, new in zip(bins, filled, strict=True):
+        b.pieces = new.pieces
+    return True
 
 
 def _home_of(piece: Piece) -> Home:

@@ -15,24 +15,37 @@ Axis = Literal["channels", "rows", "columns"]
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """Pixels of a line that stand in one row of lanes, all channels of one behind another.
+    """Pixels of a line that stand in rows of lanes, all channels of one behind another.
 
-    They are ``pixels`` neighbours, or where a pool has windows of ``window`` columns, pixels at the
-    same place of neighbouring windows: a lane sees its window row by row.
+    They are ``pixels`` neighbours in ``rows`` rows, or where a pool has windows of ``window``
+    columns, pixels at the same place of neighbouring windows: a lane sees its window row by row.
+    Several rows have no idle lanes, and a pixel may begin in one and end in the next.
     """
 
     pixels: int
+    rows: int = 1
     window: int = 1
 
     @property
     def columns(self) -> int:
-        """Columns of the map that stand in ``window`` rows of lanes."""
+        """Columns of the map that stand in ``rows * window`` rows of lanes."""
         return self.pixels * self.window
 
-    def place(self, column: IntArray) -> tuple[IntArray, IntArray]:
-        """Return the row of lanes of each column of a line, and the pixel there."""
+    def lanes_of(self, channels: int) -> int:
+        """Return the lanes in use of a row, but for the last of a line."""
+        return self.pixels * channels // self.rows
+
+    def place(
+        self, column: IntArray, channel: IntArray, channels: int
+    ) -> tuple[IntArray, IntArray]:
+        """Return the row of lanes in its line, and the lane, of a channel of a column."""
         window, within = np.divmod(column, self.window)
-        return window // self.pixels * self.window + within, window % self.pixels
+        row, lane = np.divmod(window * channels + channel, self.lanes_of(channels))
+        return row * self.window + within, lane
+
+    def n_places(self, columns: int, channels: int) -> int:
+        """Return the rows of lanes of so many columns, all from the first of a row on."""
+        return -(-(columns // self.window * channels) // self.lanes_of(channels)) * self.window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +54,7 @@ class Tile:
 
     Its accumulators stand in the order (row, column, channel), channels in rows of ``lanes``. A
     vector of n neurons is the map (n, 1, 1). With a ``packing`` a row of lanes holds several
-    columns; the first column of the tile is the first of such a row then.
+    columns of all channels; the first column of the tile is the first of such a row then.
     """
 
     channels: tuple[int, int]
@@ -61,15 +74,14 @@ class Tile:
 
     @property
     def places(self) -> tuple[int, int]:
-        """First place of a line, and that behind the last: columns, or what packing makes of them.
+        """First place of a line, and that behind the last: columns, or the rows that are packed.
 
         They are counted from the beginning of the line of the whole map.
         """
         if self.packing is None:
             return self.columns
-        low, high = self.columns
-        size = self.packing.columns
-        return low // size * self.packing.window, -(-high // size) * self.packing.window
+        low, high = (self.packing.n_places(x, self.size[0]) for x in self.columns)
+        return low, high
 
     @property
     def width(self) -> int:
@@ -78,8 +90,8 @@ class Tile:
 
     @property
     def lane_channels(self) -> tuple[int, int]:
-        """First channel of a place, and that behind the last; packed pixels make more of them."""
-        return self.channels if self.packing is None else (0, self.size[0] * self.packing.pixels)
+        """First channel of a place, and that behind the last; those of packed pixels are lanes."""
+        return self.channels if self.packing is None else (0, self.packing.lanes_of(self.size[0]))
 
     @property
     def blocks(self) -> int:
@@ -108,16 +120,21 @@ class Tile:
         """Neurons in the last row of channels: of a place, or of a line that is ragged."""
         if self.packing is None:
             return self.size[0] - (self.blocks - 1) * self.lanes
-        windows = self.size[2] // self.packing.window
-        return ((windows - 1) % self.packing.pixels + 1) * self.size[0]
+        values = self.size[2] // self.packing.window * self.size[0]
+        return (values - 1) % self.packing.lanes_of(self.size[0]) + 1
+
+    @property
+    def n_blocks(self) -> int:
+        """Rows of lanes between which the records differ; a line that is ragged is one pixel."""
+        if self.packing is None:
+            return self.blocks
+        return self.width // self.packing.window if self.is_ragged else self.packing.rows
 
     @property
     def record_rows(self) -> slice:
         """The rows among the accumulators that have records, which the others share."""
-        if self.packing is None:
-            return slice(0, self.blocks)
-        n = self.width if self.is_ragged else self.packing.window
-        return slice(0, n, self.packing.window)
+        window = 1 if self.packing is None else self.packing.window
+        return slice(0, self.n_blocks * window, window)
 
     def order(self, shape: Shape) -> NDArray[np.int64]:
         """Return the neuron, in C order of the map, of each accumulator; -1 for an idle lane."""
@@ -130,9 +147,8 @@ class Tile:
         if self.packing is None:
             found[:, :, :channels] = neurons
         else:
-            place, pixel = self.packing.place(x)
-            lane = pixel[:, None] * channels + c - self.channels[0]
-            found[:, place[:, None] - self.places[0], lane] = neurons
+            place, lane = self.packing.place(x[:, None], c, channels)
+            found[:, place - self.places[0], lane] = neurons
         return found.reshape(-1)
 
     def cut(self, axis: Axis, at: int) -> tuple[Tile, Tile]:
@@ -164,9 +180,16 @@ class Code:
         return y * self.y_stride + x * self.x_stride + c
 
     @property
+    def is_joined(self) -> bool:
+        """Whether x and c are one number of a line, since the stride of x is no power of two."""
+        return self.x_stride.bit_count() > 1
+
+    @property
     def shifts(self) -> tuple[int, int]:
-        """Lowest bits of y and x, where the strides are powers of two."""
-        return self.y_stride.bit_length() - 1, self.x_stride.bit_length() - 1
+        """Lowest bits of y and x, where the stride of y is a power of two; 0 if x is joined."""
+        return self.y_stride.bit_length() - 1, (
+            0 if self.is_joined else self.x_stride.bit_length() - 1
+        )
 
 
 LINEAR = Code(y_stride=1 << 16, x_stride=1 << 16)
@@ -183,6 +206,11 @@ def fields_of(shape: Shape) -> Code:
     x_shift = (shape[0] - 1).bit_length()
     y_shift = x_shift + (shape[2] - 1).bit_length()
     return Code(y_stride=1 << y_shift, x_stride=1 << x_shift)
+
+
+def joined_of(shape: Shape) -> Code:
+    """Return the code of a map (C, H, W) whose lines are bit fields, counted without a gap."""
+    return Code(y_stride=1 << (shape[0] * shape[2] - 1).bit_length(), x_stride=shape[0])
 
 
 def flat_of(shape: Shape) -> Code:

@@ -1,6 +1,7 @@
 """Pixels of narrow maps in one row of lanes: which fit, what kernels become, what is chosen."""
 
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from talon.compiler.network import InputPort, IntNetwork, OutputPort, Pool, Popu
 from talon.compiler.tile import bounds
 from talon.compiler.tiling.packing import packed, packings
 from talon.compiler.tiling.stepping import stepping_of
-from talon.compiler.tiling.tile import Packing, Tile, fields_of, flat_of, whole
+from talon.compiler.tiling.tile import Packing, Tile, joined_of, whole
 from talon.errors import ImageError
 from talon.testing.kernels import conv_kernel, conv_relation
 from talon_sim.trace import compare
@@ -26,6 +27,21 @@ from talon_sim.trace import compare
 PARAMS = PRESETS["zynq_2x2_map"]
 
 layouts = st.builds(Packing, pixels=st.integers(2, 8), window=st.integers(1, 4))
+full_rows = st.builds(
+    lambda channels, lanes, window: (
+        channels,
+        lanes,
+        Packing(
+            pixels=lanes // gcd(channels, lanes),
+            rows=channels // gcd(channels, lanes),
+            window=window,
+        ),
+    ),
+    st.integers(1, 24),
+    st.sampled_from([4, 8, 16]),
+    st.integers(1, 3),
+)
+shared_rows = st.tuples(st.integers(1, 4), st.just(32), layouts)
 relations = st.one_of(
     st.builds(
         conv_relation,
@@ -115,6 +131,7 @@ def runs_like_golden(net, placed):
 @pytest.mark.parametrize(
     ("channels", "width", "window", "pixels"),
     [
+        # Pixels in one row, or (pixels, rows).
         (1, 16, 1, [2, 4, 8, 16]),
         (1, 24, 1, [2, 3, 4, 6, 8, 12, 16]),  # the last one leaves 8 for a second row
         (2, 7, 1, [7]),
@@ -124,54 +141,65 @@ def runs_like_golden(net, placed):
         (8, 5, 1, [2]),
         (8, 1, 1, []),
         (16, 8, 1, []),
-        (3, 8, 1, []),  # events of kernels count 4 channels a pixel
+        (3, 8, 1, [2, 4, (16, 3)]),
+        (3, 10, 1, [2, 5, (16, 3)]),
+        (7, 9, 1, [(16, 7)]),  # two pixels leave idle lanes, behind which no line goes on
+        (6, 12, 3, [2, (8, 3)]),
+        (12, 8, 1, [(4, 3)]),
+        (20, 6, 1, [(4, 5)]),
+        (24, 2, 1, [(2, 3)]),
+        (12, 1, 1, []),
+        (20, 1, 1, []),
+        (32, 8, 1, []),
     ],
 )
 def test_pixels_that_share_a_row_of_16_lanes(channels, width, window, pixels):
     shape = (channels, 2, width)
     pool = None if window == 1 else Pool(kind="max", size=(1, window))
-    found = packings(population("p", shape, pool=pool), shape, fields_of(shape), 16)
-    assert [packing.pixels for packing in found] == pixels
+    found = packings(population("p", shape, pool=pool), shape, 16)
+    wanted = [each if isinstance(each, tuple) else (each, 1) for each in pixels]
+    assert [(packing.pixels, packing.rows) for packing in found] == wanted
     assert all(packing.window == window for packing in found)
 
 
-def test_pixels_of_three_channels_share_a_row_where_only_matrices_take_them():
-    shape = (3, 2, 10)
-    found = packings(population("p", shape), shape, flat_of(shape), 16)
-    assert [packing.pixels for packing in found] == [2, 5]
-
-
-@given(packing=layouts, width=st.integers(1, 20), channels=st.integers(1, 4))
-def test_every_neuron_of_a_tile_has_a_lane_of_its_own(packing, width, channels):
+@given(choice=st.one_of(shared_rows, full_rows), width=st.integers(1, 20))
+def test_every_neuron_of_a_tile_has_a_lane_of_its_own(choice, width):
+    channels, lanes, packing = choice
     shape = (channels, 3, width * packing.window)
-    tile = whole(shape, 32, packing)
+    tile = whole(shape, lanes, packing)
     order = tile.order(shape)
-    assert len(order) == tile.n_rows * 32
+    assert len(order) == tile.n_rows * lanes
     assert sorted(order[order >= 0].tolist()) == list(range(tile.n_neurons))
-    last = order.reshape(3, -1, 32)[:, -1]
-    assert (last[:, : tile.last_lanes] >= 0).all()
-    assert (last[:, tile.last_lanes :] < 0).all()
+    lines = order.reshape(3, -1, packing.window, lanes)
+    assert (lines[:, -1, :, : tile.last_lanes] >= 0).all()
+    assert (lines[:, -1, :, tile.last_lanes :] < 0).all()
+    assert (lines[:, :-1, :, : packing.lanes_of(channels)] >= 0).all()
 
 
-@given(columns=relations, packing=layouts, seed=st.integers(0, 2**32 - 1))
-def test_a_packed_kernel_has_the_same_synapses(columns, packing, seed):
+@given(
+    columns=relations,
+    choice=st.one_of(st.tuples(st.just(3), st.just(64), layouts), full_rows),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_packed_kernel_has_the_same_synapses(columns, choice, seed):
+    channels, lanes, packing = choice
     n = columns.shape[0] // packing.window * packing.window
     if not n:
         return
     rng = np.random.default_rng(seed)
-    taps = rng.integers(-9, 10, (2, int(columns.max()) + 2, 2, 3)).astype(np.int8)
+    taps = rng.integers(-9, 10, (2, int(columns.max()) + 2, 2, channels)).astype(np.int8)
     kernel = Kernel(taps=taps, rows=conv_relation(4, 2), columns=columns[:n])
     found = packed(kernel, packing)
     stepping_of(found.columns)  # raises where the array cannot step
     shape = kernel.target_shape
-    order = whole(shape, 64, packing).order(shape).reshape(shape[1], -1, 64)
-    order = order[:, :, : packing.pixels * 3].transpose(2, 0, 1).reshape(-1)
+    order = whole(shape, lanes, packing).order(shape).reshape(shape[1], -1, lanes)
+    order = order[:, :, : packing.lanes_of(channels)].transpose(2, 0, 1).reshape(-1)
     wanted = np.where(order[:, None] >= 0, kernel.dense()[order], 0)
     assert np.array_equal(found.dense(), wanted)
 
 
 @pytest.mark.parametrize("pool", [None, (2, 1), (2, 2), (1, 3), (3, 4)])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 7, 8, 12, 20])
 @pytest.mark.parametrize("objective", ["latency", "traffic"])
 def test_packed_maps_keep_their_values(channels, pool, objective):
     net = network(channels, pool=pool)
@@ -199,6 +227,39 @@ def test_packing_saves_cores_and_rows():
     assert bounds(net, params).cores == 2
 
 
+def test_lanes_that_pixels_of_20_channels_leave_are_used():
+    net, params = network(20, height=16, width=16), PRESETS["zynq_us_plus_map"]
+    one, many = (map_network(net, params, objective="cores", pack=pack) for pack in (False, True))
+    assert packings_of(many) == {name: Packing(pixels=4, rows=5) for name in ("first", "second")}
+    rows = [sum(contents.n_rows for contents in placed.bins) for placed in (one, many)]
+    assert rows == [16 * 16 * 2 * 2 + 1, 16 * 16 * 2 * 5 // 4 + 1]
+    # Lines of 20 rows: parts of some of them fill the 12 rows that others leave on a core.
+    assert (len(one.bins), len(many.bins)) == (19, 12)
+    assert bounds(net, params).rows[0] == rows[1]
+    runs_like_golden(net, many)
+
+
+def test_maps_are_not_packed_where_axis_entries_have_no_room():
+    """Each of 36 values of a line has an entry then, not 3 channels and 12 columns."""
+    net = network(3)
+    for room, is_packed in ((43, True), (42, False)):
+        placed = map_network(net, replace(PARAMS, name="small", n_axis=room), objective="cores")
+        assert ("first" in packings_of(placed)) == is_packed
+        runs_like_golden(net, placed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_joined", "shifts"),
+    [((3, 4, 10), True, (5, 0)), ((4, 4, 10), False, (6, 2)), ((12, 2, 16), True, (8, 0))],
+)
+def test_events_of_packed_maps_name_their_lines_without_a_gap(shape, is_joined, shifts):
+    code = joined_of(shape)
+    assert (code.is_joined, code.shifts) == (is_joined, shifts)
+    line = [code(c, 1, x) for x in range(shape[2]) for c in range(shape[0])]
+    assert line == list(range(code.y_stride, code.y_stride + len(line)))
+    assert code.y_stride >= len(line)
+
+
 def test_maps_that_fill_their_lanes_have_the_images_that_they_had():
     net = network(16)
     for objective in ("latency", "cores"):
@@ -218,11 +279,12 @@ def test_what_costs_more_cores_is_not_packed():
     runs_like_golden(net, placed)
 
 
-def test_packed_maps_take_partial_sums(monkeypatch):
+@pytest.mark.parametrize(("channels", "rows"), [(4, 1), (12, 3)])
+def test_packed_maps_take_partial_sums(monkeypatch, channels, rows):
     """No choice of the compiler does so here, since packed kernels have more words."""
-    choice = {"first": Packing(pixels=4)}
+    choice = {"first": Packing(pixels=4, rows=rows)}
     monkeypatch.setattr(mapping, "packing_choices", lambda costs, n_cores: [choice])
-    net = network(4, c_in=60)
+    net = network(channels, c_in=60)
     params = replace(PRESETS["zynq_us_plus_map"], name="small", weight_words=300)
     placed = map_network(net, params, objective="cores")
     assert any(g.piece.partial for g in placed.wiring.groups)
@@ -246,7 +308,10 @@ def test_a_packed_tile_is_cut_between_rows_of_lanes():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"pixels": 16}, "must have its 16 pixels of 2 channels within the 16 lanes of a row$"),
+        (
+            {"pixels": 9},
+            "must have its 9 pixels of 2 channels within the 16 lanes of a row, or in full rows$",
+        ),
         ({"window": 1}, "must have the window of 2 columns of its population's pool, not 1$"),
         ({"pixels": 0}, "tile pixels must be an integer from 2 to 32, not 0$"),
         ({"pixels": None}, "tile must have both of pixels and window, or none of them$"),
