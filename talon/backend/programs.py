@@ -30,10 +30,12 @@ from talon.compiler.plan import Plan, plan_graph
 from talon.compiler.tile import Objective
 from talon.compiler.unmapped import GRADED, abilities
 from talon.errors import MappingError
-from talon.ir import AvgPool2d, Graph, Input, Node, Output, SumPool2d
+from talon.ir import AvgPool2d, Graph, Input, MaxPool2d, Node, Output, SumPool2d, Threshold
 from talon.ir.types import Dims
 
 Hoist: TypeAlias = Literal["auto"] | bool
+
+_WITHOUT_STATE = (Threshold, MaxPool2d)  # nodes that send, of which the run keeps no spikes
 
 
 class Program(compiled.Program):
@@ -283,13 +285,18 @@ def statistics_of(graph: Graph, inputs: Inputs) -> Calibration:
         for name, node in graph.nodes.items()
         if isinstance(node, graded) or getattr(node, "max_spikes", 1) > 1
     ]
+    shares = [
+        name for name, node in graph.nodes.items() if isinstance(node, (*graded, *_WITHOUT_STATE))
+    ]
     spans = [name for name, node in graph.nodes.items() if curve_of(node) is not None]
-    trace = simulate_float(graph, inputs, record=Record(peaks=peaks, spans=spans))
+    record = Record(peaks=peaks, shares=shares, spans=spans)
+    trace = simulate_float(graph, inputs, record=record)
     return calibrate(
         inputs=inputs.values,
         potentials={**trace.potentials, **trace.outputs},
         spikes=trace.spikes,
         peaks=trace.peaks,
+        shares=trace.shares,
         spans=trace.spans,
     )
 

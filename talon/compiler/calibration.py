@@ -30,8 +30,8 @@ class Calibration:
 
     ``v_max`` is the largest potential by population, one a neuron, of graded neurons and of those
     that count the largest value; ``spans`` the least and the greatest value that reached a node
-    whose function becomes a table; ``rates`` the mean number of events of a neuron or input line in
-    a timestep.
+    whose function becomes a table; ``rates`` the mean number of events of a node's value or input
+    line in a timestep.
     """
 
     inputs: Mapping[str, InputRange] = field(default_factory=dict)
@@ -46,6 +46,7 @@ def calibrate(
     potentials: Mapping[str, NDArray[Any]],
     spikes: Mapping[str, NDArray[Any]],
     peaks: Mapping[str, tuple[NDArray[Any], float]] | None = None,
+    shares: Mapping[str, float] | None = None,
     spans: Mapping[str, tuple[float, float]] | None = None,
 ) -> Calibration:
     """Return the statistics of a float run.
@@ -57,6 +58,8 @@ def calibrate(
     peaks
         Of graded nodes and of those that count the largest values, as (*shape), and the share that
         is not zero.
+    shares
+        Of nodes that send without a state, pools among them, the share of values that is sent.
     spans
         The least and the greatest input of nodes whose function becomes a table.
     """
@@ -73,6 +76,7 @@ def calibrate(
             **{name: float(np.count_nonzero(x) / x.size) for name, x in inputs.items()},
             **{name: float(np.count_nonzero(s) / s.size) for name, s in spikes.items()},
             **{name: rate for name, (_, rate) in peaks.items()},
+            **(shares or {}),
         },
     )
 

@@ -105,7 +105,7 @@ def compile_graph(
     network, lowered, layers = quantize_graph(
         split.chip, params, calibration=calibration, input_range=input_range, held=held
     )
-    rates = rounded_rates(calibration)
+    rates = rates_of(lowered, calibration)
     mapped = map_passes(network, params, objective=objective, rates=rates, passes=passes)
     report: dict[str, Any] = {
         "objective": objective,
@@ -132,9 +132,17 @@ def check_ranges(
             )
 
 
-def rounded_rates(calibration: Calibration | None) -> dict[str, float]:
-    """Return the rates of activity, rounded so that placement does not hang on the last digit."""
-    rates = calibration.rates if calibration is not None else {}
+def rates_of(network: FloatNetwork, calibration: Calibration | None) -> dict[str, float]:
+    """Return the events of each value that is sent, in a timestep, by population and by node.
+
+    A population with a pool sends what its windows give. Rates are rounded, so that placement does
+    not hang on the last digit.
+    """
+    rates = dict(calibration.rates) if calibration is not None else {}
+    for population in network.populations:
+        known = rates.get(population.pooled_as or population.node or population.name)
+        if known is not None:
+            rates[population.name] = known
     return {name: float(f"{rate:.2g}") for name, rate in sorted(rates.items())}
 
 

@@ -60,6 +60,7 @@ class FloatPopulation:
     i_bias: FloatArray | None = None
     pool: Pool | None = None
     node: str | None = None
+    pooled_as: str | None = None
     within: tuple[int, ...] | None = None
     max_spikes: int = 1
     curve: Curve | None = None

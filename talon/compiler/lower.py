@@ -95,6 +95,7 @@ class _Part:
     name: str
     node: str
     windows: Windows | None = None
+    pooled_as: str | None = None
 
 
 class _Lowering:
@@ -173,7 +174,7 @@ class _Lowering:
             for windows, pools in wanted.items():
                 is_taken = any(part.name == name for part in parts)
                 own = f"{pools[0]}/of" if is_taken else name
-                parts.append(_Part(name=own, node=name, windows=windows))
+                parts.append(_Part(name=own, node=name, windows=windows, pooled_as=pools[0]))
                 sent_by |= dict.fromkeys(pools, own)
         return parts, sent_by
 
@@ -204,7 +205,8 @@ class _Lowering:
         if part.windows is None:
             return population, gain
         pool = Pool(kind=part.windows.kind, size=part.windows.size)
-        return replace(_cropped(population, part.windows.covered), pool=pool), gain
+        cropped = _cropped(population, part.windows.covered)
+        return replace(cropped, pool=pool, pooled_as=part.pooled_as), gain
 
     def synapses(self, part: _Part, current: Expression, gain: FloatArray) -> list[FloatSynapses]:
         """Return the synapses of a population, in the order in which the graph gives them."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from talon.arch.params import ArrayParams
 from talon.compiler.calibration import Calibration
-from talon.compiler.compile import InputRanges, quantize_graph, rounded_rates
+from talon.compiler.compile import InputRanges, quantize_graph, rates_of
 from talon.compiler.float_network import Placed
 from talon.compiler.gather import connectivity_of
 from talon.compiler.host.report import placed_nodes
@@ -195,7 +195,7 @@ def plan_graph(
     timesteps of an inference, ``host`` names nodes that the host shall compute.
     """
     graph.validate()
-    rates = rounded_rates(calibration)
+    rates: dict[str, float] = {}
     steps = n_steps or graph.metadata.get("n_steps")
     nodes: tuple[Placed, ...] = ()
     layers: tuple[LayerReport, ...] = ()
@@ -212,6 +212,7 @@ def plan_graph(
         try:
             lowered = lower(split.chip, **abilities(params))
             nodes = placed_nodes(graph, split, lowered.placed)
+            rates = rates_of(lowered, calibration)
             network, _, reports = quantize_graph(
                 split.chip, params, calibration=calibration, input_range=input_range, held=held
             )

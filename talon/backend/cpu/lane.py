@@ -97,6 +97,7 @@ class Lane:
         self._values[name] = value
         self._recorder.keep_values(plan, self._window, value)
         self._recorder.keep_peaks(plan, self._n_steps, value)
+        self._recorder.keep_shares(plan, self._n_steps, value)
         if self._recorder.keeps_values(plan):
             self._check_finite(plan, value)
 
@@ -211,6 +212,7 @@ class Lane:
             self._recorder.keep_inputs(plan, self._n_steps, seen)
         self._recorder.keep_values(plan, self._window, value)
         self._recorder.keep_peaks(plan, self._n_steps, value)
+        self._recorder.keep_shares(plan, self._n_steps, value)
 
     def _check_finite(self, plan: NodePlan, value: FloatArray) -> None:
         if not is_finite(value):

@@ -36,6 +36,8 @@ class Record:
         Names of the nodes of which the above is kept; all if not given.
     peaks
         Names of nodes whose largest values are kept, which takes no memory for each timestep.
+    shares
+        Names of nodes of which is kept how many values would be payloads that are not zero.
     spans
         Names of nodes of whose inputs the least and the greatest value are kept; not of neurons.
     """
@@ -49,6 +51,7 @@ class Record:
     latency: bool = False
     nodes: Collection[str] | None = None
     peaks: Collection[str] = ()
+    shares: Collection[str] = ()
     spans: Collection[str] = ()
 
     @classmethod
@@ -91,6 +94,9 @@ class FloatTrace:
     peaks
         The largest magnitude of each value of a node, as ``(*shape)``, and the share of its values
         that were not zero.
+    shares
+        The share of a node's values that are at least half of the least payload, if the largest
+        magnitude is the largest payload; by octaves, so estimated between two.
     spans
         The least and the greatest input of a node.
     n_steps, n_samples
@@ -107,6 +113,7 @@ class FloatTrace:
     activity: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     latency_ns: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, tuple[FloatArray, float]] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
     spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     n_steps: int = 0
     n_samples: int = 0

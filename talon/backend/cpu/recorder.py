@@ -7,6 +7,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch.numerics import PAYLOAD_MAX
+from talon.backend.cpu.octaves import Octaves, octaves_of
 from talon.backend.cpu.plan import NodePlan, Plan, Work
 from talon.backend.cpu.record import FloatTrace, Record
 from talon.backend.cpu.rules import Rule, full_view, memory_axes
@@ -52,6 +54,7 @@ class Recorder:
         self._activity: dict[str, NDArray[np.int64]] = {}
         self._latency_ns: dict[str, float] = {}
         self._peaks: dict[str, tuple[FloatArray, int]] = {}
+        self._octaves: dict[str, Octaves] = {}
         self._spans: dict[str, tuple[float, float]] = {}
         self._rules: dict[str, Rule] = {}
 
@@ -148,6 +151,15 @@ class Recorder:
                 largest, count = np.maximum(known[0], largest), known[1] + count
             self._peaks[plan.name] = largest, count
 
+    def keep_shares(self, plan: NodePlan, n_steps: int, value: FloatArray) -> None:
+        """Count the magnitudes of a node, which may be held for ``n_steps``."""
+        if plan.name not in self.record.shares:
+            return
+        found = octaves_of(value, repeats=n_steps if len(value) == 1 else 1)
+        with self.lock:
+            known = self._octaves.get(plan.name)
+            self._octaves[plan.name] = found if known is None else known + found
+
     def keep_latency(self, work: Work, time_ns: int) -> None:
         """Add the time that a step of work took; the nodes of a cycle share it."""
         share = time_ns / len(work.nodes)
@@ -172,6 +184,7 @@ class Recorder:
                 name: (largest, count / max(1, math.prod(self._size) * largest.size))
                 for name, (largest, count) in self._peaks.items()
             },
+            shares={name: found.share(2 * PAYLOAD_MAX) for name, found in self._octaves.items()},
             spans=self._spans,
             latency_ns=self._latency_ns,
             n_steps=self._size[0],

@@ -109,6 +109,7 @@ class FloatModel:
         for field, names in (
             ("nodes", record.nodes or ()),
             ("peaks", record.peaks),
+            ("shares", record.shares),
             ("spans", record.spans),
         ):
             unknown = [name for name in names if name not in self._plan.nodes]

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+import talon
 from talon.arch.params import PRESETS
+from talon.backend.performance import performance_of_passes
+from talon.backend.programs import plan as plan_of
 from talon.compiler.calibration import Calibration
 from talon.compiler.compile import compile_graph
+from talon.compiler.inputs import quantize_inputs
 from talon.compiler.plan import plan_graph
+from talon.image.maps import senders
 from talon.ir import Graph, Input, Node, Output
-from talon.testing import random_graph
+from talon.testing import random_graph, random_inputs, random_map_graph
 
 ZYNQ = PRESETS["zynq_us_plus"]
 
@@ -129,3 +134,23 @@ def test_plan_is_plain_data(make_mlp):
             "chip",
             "host",
         ]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 7])
+def test_rates_are_those_of_what_is_sent(seed):
+    """Windows of pools and nodes without a state, of which a run keeps no spikes, among them."""
+    graph = random_map_graph(np.random.default_rng(seed))
+    inputs = random_inputs(np.random.default_rng(1), graph, 10, 2, rate=0.2)
+    program = talon.compile(graph, hw="zynq_2x2_map", calibration=inputs)
+    payloads = quantize_inputs(program.network, inputs)
+    golden = program.run(inputs, target="golden", probe=True)
+    rates = program.report["rates"]
+    for population, sender in zip(
+        program.network.populations, senders(program.contents.manifest).values(), strict=True
+    ):
+        if population.kind == "spike":
+            sent = sender.sent(golden.spikes[population.name]).mean()
+            assert rates[population.name] == pytest.approx(sent, abs=0.1)
+    (found,) = performance_of_passes(program, payloads)
+    predicted = plan_of(graph, hw="zynq_2x2_map", calibration=inputs, n_steps=10).prediction
+    assert predicted.cycles_per_inference == pytest.approx(np.mean(found.cycles), rel=0.08)
