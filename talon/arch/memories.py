@@ -10,10 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from talon.arch.layout import Field, Layout
+from talon.arch.numerics import TABLE_ENTRIES, Reset
 from talon.arch.params import ArrayParams, bits_for
-
-TABLE_ENTRIES = 256
-"""Payloads in the table of a graded group: one for each unsigned byte."""
 
 
 class Memory(IntEnum):
@@ -83,16 +81,6 @@ def emits(params: ArrayParams) -> tuple[Emit, ...]:
     """Return what the groups of an array may send."""
     has = {Emit.GRADED: params.has_maps, Emit.COUNT: params.multi_spike}
     return tuple(emit for emit in Emit if has.get(emit, True))
-
-
-class Reset(IntEnum):
-    """What a spike does to the membrane potential."""
-
-    NONE = 0
-    ZERO = 1  # to v_reset
-    SUBTRACT = 2  # minus the threshold
-    HOLD = 3  # to v_reset in place of the timestep's drive; at the next timestep only
-    DOUBLE = 4  # minus the threshold, which counts twice where the timestep began above it
 
 
 def resets(params: ArrayParams) -> tuple[Reset, ...]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from talon.arch.memories import Reset
+from enum import IntEnum
 
 WEIGHT_MIN, WEIGHT_MAX = -127, 127
 """Range of the compiler's weights: symmetric, so that a weight can be negated."""
@@ -40,6 +39,19 @@ COUNT_ONE = 1 << COUNT_BITS
 
 GAIN_MAX = COUNT_ONE - 1
 """Largest gain of neurons that count: of an accumulator, in units of V."""
+
+TABLE_ENTRIES = 256
+"""Payloads in the table of a graded group: one for each unsigned byte."""
+
+
+class Reset(IntEnum):
+    """What a spike does to the membrane potential."""
+
+    NONE = 0
+    ZERO = 1  # to v_reset
+    SUBTRACT = 2  # minus the threshold
+    HOLD = 3  # to v_reset in place of the timestep's drive; at the next timestep only
+    DOUBLE = 4  # minus the threshold, which counts twice where the timestep began above it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -192,6 +190,9 @@ class ArrayParams:
     @property
     def hardware_hash(self) -> int:
         """32 bits that differ between arrays whose images are not interchangeable."""
+        import hashlib  # here: whoever simulates has no use for either
+        import json
+
         facts = self.facts()
         for name in ("name", "fifo_depth", "weight_memory"):  # change speed or area, not images
             del facts[name]

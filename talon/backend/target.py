@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.network import IntArray, IntNetwork
 from talon.errors import BackendError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "talon.targets"
 
@@ -119,7 +121,7 @@ class Target(Protocol):
 
 def target_names() -> list[str]:
     """Return the names of all installed targets, sorted."""
-    return sorted({point.name for point in entry_points(group=ENTRY_POINTS)})
+    return sorted(_points())
 
 
 def get_target(name: str, **options: Any) -> Target:
@@ -137,7 +139,7 @@ def get_target(name: str, **options: Any) -> Target:
     BackendError
         No target has that name, or what it needs is not installed.
     """
-    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    points = _points()
     if name not in points:
         known = ", ".join(sorted(points)) or "none: install the package talon-snn"
         raise BackendError(f"Target must be one of those installed ({known}), not {name!r}")
@@ -148,3 +150,11 @@ def get_target(name: str, **options: Any) -> Target:
             f"Target {name!r} cannot be loaded: {error}; `talon doctor` names what is missing"
         ) from error
     return cast("Target", factory(**options))
+
+
+def _points() -> dict[str, EntryPoint]:
+    """Return the entry points of all installed targets by name."""
+    # To import it takes longer than the rest of this room, and few who import this ask for a name.
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}

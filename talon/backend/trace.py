@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talon.backend.target import Run
+if TYPE_CHECKING:
+    from talon.backend.target import Run
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from talon.compiler.kernel import Kernel
 from talon.compiler.sparse import SparseMatrix
 
 RESETS = ("none", "zero", "subtract", "hold", "double")
-"""What a spike may do, in the order of :class:`talon.arch.memories.Reset`."""
+"""What a spike may do, in the order of :class:`talon.arch.numerics.Reset`."""
 
 IntArray = NDArray[np.integer]
 FloatArray = NDArray[np.floating]

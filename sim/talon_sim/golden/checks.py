@@ -8,7 +8,6 @@ from collections import Counter
 import numpy as np
 
 from talon.arch import numerics
-from talon.arch.memories import TABLE_ENTRIES
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import (
     RESETS,
@@ -215,10 +214,10 @@ def _check_graded(where: str, population: Population) -> None:
 
 def _check_table(where: str, population: Population, table: IntArray) -> None:
     """Require a payload for each index, and no pool that would add up what may be negative."""
-    if table.shape != (TABLE_ENTRIES,) or table.dtype.kind != "i":
+    if table.shape != (numerics.TABLE_ENTRIES,) or table.dtype.kind != "i":
         raise NetworkError(
-            f"{where} table must be {TABLE_ENTRIES} signed integers, not {table.dtype} of shape "
-            f"{table.shape}"
+            f"{where} table must be {numerics.TABLE_ENTRIES} signed integers, not {table.dtype} of "
+            f"shape {table.shape}"
         )
     if table.min() < numerics.PAYLOAD_MIN or table.max() > numerics.PAYLOAD_MAX:
         raise NetworkError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.backend.trace import Trace
 from talon.compiler.network import IntArray, IntNetwork, Population
 from talon_sim.golden.arrays import Arrays, Slots, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
@@ -19,7 +20,6 @@ from talon_sim.golden.edges import count_events, count_nonzero, distinct, in_par
 from talon_sim.golden.fast import fast_engine, wants_kernels
 from talon_sim.golden.order import plan_of
 from talon_sim.golden.run import NumpyEngine
-from talon_sim.trace import Trace
 
 if TYPE_CHECKING:
     from talon_sim.golden.stages import Engine

@@ -45,7 +45,7 @@ def test_a_target_whose_package_is_missing_says_so(monkeypatch):
         def load(self):
             raise ImportError("No module named 'pynq'")
 
-    monkeypatch.setattr("talon.backend.target.entry_points", lambda group: [Point()])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point()])
     with pytest.raises(
         BackendError, match=r"^Target 'board' cannot be loaded: No module named 'pynq'.*doctor"
     ):
