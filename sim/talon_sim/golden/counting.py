@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from talon.arch import numerics
 from talon.compiler.network import Population
-from talon_sim.golden.neurons import Potentials, constant
+from talon_sim.golden.neurons import Potentials, Stored, constant
 
 
 class CountingNeurons:
@@ -41,7 +41,7 @@ class CountingNeurons:
         neurons._v = np.zeros((n_samples, self._n))
         return neurons
 
-    def advance(self, drive: Potentials, counts: NDArray[Any], v: Potentials | None = None) -> None:
+    def advance(self, drive: Potentials, counts: NDArray[Any], v: Stored | None = None) -> None:
         """Advance by as many timesteps as ``drive`` has.
 
         Parameters

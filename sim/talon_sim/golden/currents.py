@@ -6,7 +6,7 @@ import numpy as np
 
 from talon.arch import numerics
 from talon.compiler.network import Population
-from talon_sim.golden.neurons import Neurons, Potentials, Spikes, constant
+from talon_sim.golden.neurons import Neurons, Potentials, Spikes, Stored, constant
 
 
 class SynapticNeurons(Neurons):
@@ -23,7 +23,7 @@ class SynapticNeurons(Neurons):
         self._i: Potentials = np.zeros(shape)
         self._clipped: Potentials = np.empty_like(self._i)
 
-    def advance(self, drive: Potentials, spikes: Spikes, v: Potentials | None = None) -> None:
+    def advance(self, drive: Potentials, spikes: Spikes, v: Stored | None = None) -> None:
         """Advance by as many timesteps as ``drive`` has.
 
         Parameters

@@ -57,21 +57,22 @@ def sends_ones_alone(source: InputPort | Population) -> bool:
 
 
 def synapses_of(
-    projection: Projection, target: Population, is_binary: bool
+    projection: Projection, target: Population, source: InputPort | Population
 ) -> Synapses | MapSynapses:
-    """Return the synapses of a projection into a population."""
-    del is_binary
-    if isinstance(projection.weight, Kernel):
-        return MapSynapses(projection.weight, frac=target.frac)
-    return Synapses(projection.weight, frac=target.frac)
+    """Return the synapses of a projection from a source into a population."""
+    weight, largest, signed = projection.weight, source.payload_max, source.signed
+    if isinstance(weight, Kernel):
+        return MapSynapses(weight, frac=target.frac, payload_max=largest, signed=signed)
+    return Synapses(weight, frac=target.frac, payload_max=largest, signed=signed)
 
 
 def edges_of(
-    network: IntNetwork, make: Callable[[Projection, Population, bool], Any] = synapses_of
+    network: IntNetwork,
+    make: Callable[[Projection, Population, InputPort | Population], Any] = synapses_of,
 ) -> dict[str, list[Edge]]:
     """Return the projections into each population.
 
-    ``make`` makes synapses of one, of its target, and of whether its source sends ones alone.
+    ``make`` makes synapses of one, of its target and of its source.
     """
     populations = {population.name: population for population in network.populations}
     sources: dict[str, InputPort | Population] = {port.name: port for port in network.inputs}
@@ -79,7 +80,7 @@ def edges_of(
     edges: dict[str, list[Edge]] = {name: [] for name in populations}
     for projection in network.projections:
         source = sources[projection.source]
-        sends_ones, fan_out = sends_ones_alone(source), fan_out_of(projection)
+        fan_out = fan_out_of(projection)
         edges[projection.target].append(
             Edge(
                 source=projection.source,
@@ -88,7 +89,7 @@ def edges_of(
                 once=isinstance(source, Population) and source.once,
                 fan_out=fan_out,
                 common_fan_out=int(fan_out[0]) if len(set(fan_out.tolist())) == 1 else None,
-                synapses=make(projection, populations[projection.target], sends_ones),
+                synapses=make(projection, populations[projection.target], source),
             )
         )
     return edges

@@ -16,7 +16,7 @@ from talon.arch import numerics
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntArray, Population
 from talon_sim.golden.maps import MapSynapses
-from talon_sim.golden.neurons import Potentials, constant
+from talon_sim.golden.neurons import Potentials, Stored, constant
 from talon_sim.golden.phases import by_phase
 
 
@@ -35,9 +35,7 @@ class GradedNeurons:
         del n_samples, n_steps
         return self
 
-    def advance(
-        self, drive: Potentials, payloads: NDArray[Any], v: Potentials | None = None
-    ) -> None:
+    def advance(self, drive: Potentials, payloads: NDArray[Any], v: Stored | None = None) -> None:
         """Turn ``drive``, sums plus offset, which is overwritten, into payloads (uint8).
 
         ``v`` receives the payloads too, if wanted.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from talon.compiler.network import Population
 from talon_sim.golden.graded import GradedNeurons
-from talon_sim.golden.neurons import Potentials
+from talon_sim.golden.neurons import Potentials, Stored
 
 
 class TableNeurons(GradedNeurons):
@@ -19,9 +19,7 @@ class TableNeurons(GradedNeurons):
         super().__init__(population)
         self._table = table_of(population)
 
-    def advance(
-        self, drive: Potentials, payloads: NDArray[Any], v: Potentials | None = None
-    ) -> None:
+    def advance(self, drive: Potentials, payloads: NDArray[Any], v: Stored | None = None) -> None:
         """Turn ``drive``, sums plus offset, which is overwritten, into payloads (int16).
 
         ``v`` receives the payloads too, if wanted.

@@ -15,50 +15,69 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch import numerics
 from talon.compiler.kernel import Kernel
 from talon_sim.golden.axes import Axis, axis_of
 from talon_sim.golden.gather import Maps, Selection, Windows
+from talon_sim.golden.pairs import MOST, largest_sum, pack, part
 from talon_sim.golden.scatter import Scatter
+from talon_sim.golden.synapses import Drive
 
-_CHUNK = 1 << 16
-"""Gathered values held at a time."""
+_CHUNK = 1 << 17
+"""Gathered values and sums held at a time."""
 
 _MANY_CHANNELS = 16
 """From so many source channels on a pass for each tap beats a matrix of zeros (measured)."""
 
+_LEAST_GATHERED = 32
+"""Values gathered for a window from which on frames are multiplied in pairs (measured)."""
+
 
 class MapSynapses:
-    """The synapses of one kernel, ready to turn events into currents."""
+    """The synapses of one kernel, ready to turn events into currents.
 
-    def __init__(self, kernel: Kernel, *, frac: int) -> None:
+    Payloads are as those of ``Synapses``.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        frac: int,
+        payload_max: int = numerics.PAYLOAD_MAX,
+        signed: bool = True,
+    ) -> None:
         self.n_target, self.n_source = kernel.n_target, kernel.n_source
         self._source_shape, self._target_shape = kernel.source_shape, kernel.target_shape
         self._y, self._x = axis_of(kernel.rows), axis_of(kernel.columns)
         taps = kernel.taps[np.ix_(self._y.taps, self._x.taps)]
         self._is_empty = not taps.any()
         self._taps = taps.astype(np.float32) * np.float32(1 << frac)
-        size = max(1, taps[..., 0].size) * self._y.n_target * self._x.n_target
+        size = (max(1, taps[..., 0].size) + taps.shape[3]) * self._y.n_target * self._x.n_target
         self._frames = max(1, _CHUNK // size)
         self._spare: dict[bool, list[_Product | _Passes]] = {False: [], True: []}
         self._scatter = Scatter(kernel, frac=frac)
+        self._unit = 1 << frac
+        self._is_paired = (
+            taps[..., 0].size >= _LEAST_GATHERED
+            and largest_sum(kernel, payload_max, signed=signed) <= MOST
+        )
 
     def prefers_events(self, events: NDArray[Any]) -> bool:
         """Tell whether so few payloads (T, B, n_source) are best taken one by one."""
         return self._scatter.pays(events.reshape(-1, self.n_source))
 
-    def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+    def add_to(self, drive: Drive, events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
         if self._scatter.pays(events):
             self._scatter.add_to(drive, events)
             return
         targets = drive.reshape(-1, *self._target_shape)
-        for part, sums in self.sums(events):
+        for frames, sums in self.sums(events):
             if sums is not None:
-                np.add(targets[part], sums, out=targets[part])
+                np.add(targets[frames], sums, out=targets[frames], casting="unsafe")
 
-    def write_to(
-        self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
-    ) -> None:
+    def write_to(self, drive: Drive, events: NDArray[Any], base: Drive) -> None:
         """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
         if self._scatter.pays(events):
             drive[:] = base
@@ -67,13 +86,13 @@ class MapSynapses:
         targets = drive.reshape(-1, *self._target_shape)
         base = base.reshape(self._target_shape) if base.ndim else base
         is_zero = not base.ndim and not base.any()
-        for part, sums in self.sums(events):
+        for frames, sums in self.sums(events):
             if sums is None:
-                targets[part] = base
-            elif is_zero:
-                targets[part] = sums
-            else:
-                np.add(sums, base, out=targets[part])
+                targets[frames] = base
+                continue
+            np.copyto(targets[frames], sums, casting="unsafe")
+            if not is_zero:
+                np.add(targets[frames], base, out=targets[frames])
 
     def sums(
         self, events: NDArray[Any], *, packed: bool = False
@@ -86,16 +105,27 @@ class MapSynapses:
         # Whoever runs takes a workspace for the time, so that several threads may.
         spare = self._spare[packed]
         workspace = spare.pop() if spare else self._workspace(packed)
-        sources = events.reshape(-1, *self._source_shape)
-        for start in range(0, len(events), self._frames):
-            part = slice(start, start + self._frames)
-            maps = sources[part]
-            is_silent = self._is_empty or not maps.any()
-            yield (
-                part,
-                None if is_silent else self._repeated(workspace(_merged(maps, self._y, self._x))),
-            )
+        product = workspace if self._is_paired and isinstance(workspace, _Product) else None
+        step = self._frames if product is None else 2 * self._frames
+        for start in range(0, len(events), step):
+            frames = events[start : start + step]
+            half = -(-len(frames) // 2)
+            if self._is_empty or not frames.any():
+                yield slice(start, start + step), None
+            elif product is not None and half < len(frames):
+                pairs = np.empty((half, self.n_source), np.float32)
+                pack(frames, pairs)
+                first, second = product.pairs(self._mapped(pairs), self._unit)
+                yield slice(start, start + half), self._repeated(first)
+                second = second[: len(frames) - half]
+                yield slice(start + half, start + len(frames)), self._repeated(second)
+            else:
+                yield slice(start, start + step), self._repeated(workspace(self._mapped(frames)))
         spare.append(workspace)
+
+    def _mapped(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """Return frames (m, n_source) as maps, with the sums of sources that share their taps."""
+        return _merged(frames.reshape(-1, *self._source_shape), self._y, self._x)
 
     def _workspace(self, packed: bool) -> _Product | _Passes:
         y, x = self._y, self._x
@@ -140,21 +170,36 @@ class _Product:
         ]
         self._matrix = np.ascontiguousarray(np.stack(blocks))
         height, n_columns = gather.shape
-        self._out = np.empty(
+        # What lies between the windows is never wanted, but parted as well: it begins as zeros.
+        self._out = np.zeros(
             (n_frames, n_groups, n_out // n_groups, height * gather.width), np.float32
         )
+        self._second, self._left = np.empty_like(self._out), np.empty_like(self._out)
         by_position = (n_frames, n_out, height, gather.width)
         self._sums = self._out.reshape(by_position)[..., :n_columns]
+        self._second_sums = self._second.reshape(by_position)[..., :n_columns]
 
     def __call__(self, maps: NDArray[Any]) -> Maps:
         """Return the sums (m, O, P, Q) of maps (m, C, H, W); a view that the next call changes."""
+        self._multiply(maps)
+        return self._sums[: len(maps)]
+
+    def pairs(self, maps: NDArray[Any], unit: int) -> tuple[Maps, Maps]:
+        """Return the sums of the first frames, and those of the second, of pairs of maps."""
+        self._multiply(maps)
+        first, second, spare = (a[: len(maps)] for a in (self._out, self._second, self._left))
+        part(first, second, spare, unit)
+        np.multiply(second, np.float32(unit), out=second)
+        return self._sums[: len(maps)], self._second_sums[: len(maps)]
+
+    def _multiply(self, maps: NDArray[Any]) -> None:
+        """Write the sums of runs of windows."""
         n_frames = len(maps)
         self._gather.fill(maps)
         columns = self._gather.columns(n_frames)
         length = columns.shape[2]
         grouped = columns.reshape(n_frames, len(self._matrix), -1, length)
         np.matmul(self._matrix, grouped, out=self._out[:n_frames, ..., :length])
-        return self._sums[:n_frames]
 
 
 class _Passes:

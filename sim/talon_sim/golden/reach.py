@@ -32,7 +32,7 @@ def accumulator_span(network: IntNetwork) -> dict[str, tuple[Sums, Sums]]:
     }
     for projection in network.projections:
         source = sources[projection.source]
-        up, down = _sums_by_sign(projection.weight)
+        up, down = sums_by_sign(projection.weight)
         if source.signed:
             up = down = up + down
         low, high = span[projection.target]
@@ -85,7 +85,7 @@ def _require(name: str, low: Sums, high: Sums, what: str) -> None:
         )
 
 
-def _sums_by_sign(weight: NDArray[Any] | Kernel | SparseMatrix) -> tuple[Sums, Sums]:
+def sums_by_sign(weight: NDArray[Any] | Kernel | SparseMatrix) -> tuple[Sums, Sums]:
     """Return for each target the sum of its positive weights, and minus that of its negative."""
     if isinstance(weight, Kernel):
         taps = weight.taps.astype(np.int64)

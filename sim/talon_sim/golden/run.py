@@ -1,4 +1,7 @@
-"""A run with NumPy: sums are in float64 and include what is constant of each neuron."""
+"""A run with NumPy: sums include what is constant of each neuron.
+
+They are float64, or int32 where neurons are ``wide``.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,13 @@ from talon_sim.golden.edges import Edge, edges_of
 from talon_sim.golden.graded import GradedNeurons, GradedWindows
 from talon_sim.golden.lookup import TableNeurons
 from talon_sim.golden.maps import MapSynapses
-from talon_sim.golden.neurons import Neurons, Potentials
+from talon_sim.golden.neurons import Neurons
 from talon_sim.golden.order import Plan
 from talon_sim.golden.reach import drive_reach
-from talon_sim.golden.stages import Engine, Stage, Starter
+from talon_sim.golden.rooms import Loan, Rooms
+from talon_sim.golden.stages import Done, Engine, Stage, Starter
+from talon_sim.golden.synapses import Drive
+from talon_sim.golden.wide import started
 from talon_sim.golden.windows import own_type, send_windows
 
 AnyNeurons = Neurons | SynapticNeurons | CountingNeurons | GradedNeurons
@@ -28,7 +34,7 @@ AnyNeurons = Neurons | SynapticNeurons | CountingNeurons | GradedNeurons
 class NumpyStage(Stage):
     """One population with what feeds it; ``arrays`` are those of its samples alone."""
 
-    room = 1 << 17
+    room = 1 << 18
 
     def __init__(
         self,
@@ -37,16 +43,23 @@ class NumpyStage(Stage):
         neurons: AnyNeurons,
         arrays: Arrays,
         samples: range,
-        members: frozenset[str] = frozenset(),
-        windows: GradedWindows | None = None,
+        members: frozenset[str],
+        windows: GradedWindows | None,
+        loan: Loan,
     ) -> None:
         super().__init__(population, edges, arrays, samples, members)
         self._arrays = arrays
-        self._neurons = neurons.start(len(samples), self.n_steps)
+        self._neurons = started(neurons, len(samples), self.n_steps)
         self._windows = windows
-        self._base = self._neurons.base  # a constant of all neurons, (n,) or (samples, n)
-        self._buffer: Potentials = np.empty(0)
+        self._base: Drive = self._neurons.base  # of all neurons, (n,) or (samples, n)
+        self._loan = loan
+        self._buffer: Drive = np.empty(0)
+        self._own: NDArray[Any] = np.empty(0, own_type(population))
         self._split()
+
+    def release(self) -> None:
+        """Give room back that the stage had while it ran."""
+        self._loan.give_back()
 
     def run(self) -> None:
         """Run all timesteps: windows frame by frame, if one kernel feeds them at once."""
@@ -69,50 +82,54 @@ class NumpyStage(Stage):
         sources = [edge.synapses.n_source for edge in self._edges]
         return len(self.samples) * max([self.population.n, *sources])
 
-    def _held(self, edge: Edge) -> Potentials:
-        currents = np.zeros((len(self.samples), self.population.n))
+    def _held(self, edge: Edge) -> Drive:
+        currents = np.zeros((len(self.samples), self.population.n), self._base.dtype)
         edge.synapses.add_to(currents, self._sent[edge.source][0])
         return currents
 
     def _keep(self, edge: Edge) -> None:
         self._base = self._base + self._held(edge)
 
-    def _room(self, n_steps: int) -> Potentials:
+    def _room(self, n_steps: int) -> Drive:
         if len(self._buffer) < n_steps:
-            self._buffer = np.empty((n_steps, len(self.samples), self.population.n))
+            shape = (n_steps, len(self.samples), self.population.n)
+            self._buffer = self._loan.take(shape, self._base.dtype)
         return self._buffer[:n_steps]
 
-    def _clear(self, sums: Potentials) -> None:
+    def _own_room(self, n_steps: int) -> NDArray[Any]:
+        """Return an array (steps, samples, n) for what neurons do, where nobody keeps it."""
+        if len(self._own) < n_steps:
+            shape = (n_steps, len(self.samples), self.population.n)
+            self._own = self._loan.take(shape, self._own.dtype)
+        return self._own[:n_steps]
+
+    def _clear(self, sums: Drive) -> None:
         sums[:] = self._base
 
-    def _write(self, edge: Edge, steps: range, sums: Potentials) -> None:
+    def _write(self, edge: Edge, steps: range, sums: Drive) -> None:
         if self._base.ndim > 1:
             self._clear(sums)
             self._add_events(edge, steps, sums)
             return
         edge.synapses.write_to(*self._flat(edge, steps, sums), self._base)
 
-    def _add_events(self, edge: Edge, steps: range, sums: Potentials) -> None:
+    def _add_events(self, edge: Edge, steps: range, sums: Drive) -> None:
         edge.synapses.add_to(*self._flat(edge, steps, sums))
 
-    def _flat(self, edge: Edge, steps: range, sums: Potentials) -> tuple[Potentials, NDArray[Any]]:
+    def _flat(self, edge: Edge, steps: range, sums: Drive) -> tuple[Drive, NDArray[Any]]:
         """Return sums (m, n) and events (m, n_source) of all timesteps and samples."""
         frames = self._sent[edge.source][steps.start : steps.stop]
         flat = frames.reshape(-1, edge.synapses.n_source)
         return sums.reshape(len(flat), -1), flat
 
-    def _advance(self, steps: range, sums: Potentials) -> None:
+    def _advance(self, steps: range, sums: Drive) -> None:
         population, arrays, name = self.population, self._arrays, self.population.name
         rows = slice(steps.start, steps.stop)
-        v = np.empty(sums.shape) if name in arrays.potentials else None
+        v = arrays.potentials[name][rows] if name in arrays.potentials else None
         is_kept = name in arrays.own
-        own: NDArray[Any] = (
-            arrays.own[name][rows] if is_kept else np.empty(sums.shape, own_type(population))
-        )
+        own = arrays.own[name][rows] if is_kept else self._own_room(len(sums))
         self._neurons.advance(sums, own, v)
         self.saturations = self._neurons.saturations
-        if v is not None:
-            arrays.potentials[name][rows] = v
         if population.pool is not None:
             send_windows(population, own, arrays.sent[name][rows])
         if population.kind != "readout":
@@ -130,6 +147,7 @@ class NumpyEngine(Engine):
         self._windows = {
             p.name: GradedWindows.of(p, _weights_into(network, p.name)) for p in network.populations
         }
+        self._rooms = Rooms()
 
     def run(self, arrays: Arrays) -> tuple[dict[str, int], dict[str, int]]:
         """Run all samples of ``arrays``; see ``Engine.run``."""
@@ -142,12 +160,27 @@ class NumpyEngine(Engine):
         def start(population: Population, samples: range, members: frozenset[str]) -> Stage:
             name = population.name
             windows = None if members else self._windows_of(population, arrays)
-            part = arrays.of(slice(samples.start, samples.stop))
+            is_part = len(samples) < arrays.sent[name].shape[1]
+            part = arrays.of(slice(samples.start, samples.stop)) if is_part else arrays
             return NumpyStage(
-                population, self.edges[name], self._neurons[name], part, samples, members, windows
-            )
+                population, self.edges[name], self._neurons[name], part, samples, members, windows,
+                self._rooms.lend(),
+            )  # fmt: skip
 
         return start
+
+    def _run(
+        self,
+        populations: Sequence[Population],
+        members: frozenset[str],
+        arrays: Arrays,
+        start: Starter,
+    ) -> Iterable[Done]:
+        """Run a stage of the plan, and take back the room that it had."""
+        for done in super()._run(populations, members, arrays, start):
+            yield done
+            assert isinstance(done, NumpyStage)
+            done.release()
 
     def _blocks(self, populations: Sequence[Population], arrays: Arrays) -> Iterable[range]:
         if len(populations) == 1 and self._windows_of(populations[0], arrays) is not None:

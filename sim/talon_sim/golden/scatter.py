@@ -45,7 +45,7 @@ class Scatter:
         n_synapses = int(np.count_nonzero(events)) * self._fan_out
         return _NS_CALL + n_synapses * _NS_SYNAPSE < len(events) * self._frame_ns
 
-    def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+    def add_to(self, drive: NDArray[Any], events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target), contiguous."""
         frames, sources = np.nonzero(events)
         payloads = events[frames, sources].astype(np.float64)
@@ -57,7 +57,7 @@ class Scatter:
             position, weight = self._synapses_of(sources[part])
             weight *= payloads[part, None, None, None]
             position += (frames[part] * self.n_target)[:, None, None, None]
-            np.add.at(flat, position.reshape(-1), weight.reshape(-1))
+            np.add.at(flat, position.reshape(-1), weight.reshape(-1).astype(flat.dtype, copy=False))
 
     def _synapses_of(self, sources: Table) -> tuple[Table, NDArray[np.float64]]:
         """Return targets and weights (events, rows, columns, O) of sources."""

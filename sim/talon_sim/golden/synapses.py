@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon.arch import numerics
 from talon.compiler.sparse import SparseMatrix
 from talon_sim.golden.fanout import FanOut
+from talon_sim.golden.pairs import PairedProduct
 
-Currents = NDArray[np.float32] | NDArray[np.float64]
+Currents = NDArray[np.float32] | NDArray[np.int32]
+Drive = NDArray[Any]
+"""Sums that drive neurons, whole numbers: float64, or int32 where neurons are wide."""
 
 _GATHER_COST = 200
 """Multiply-accumulates that BLAS does in the time in which one synapse is gathered (measured)."""
@@ -27,19 +31,35 @@ rearranging pays (measured)."""
 
 
 class Synapses:
-    """The synapses of one matrix, ready to turn events into currents."""
+    """The synapses of one matrix, ready to turn events into currents.
 
-    def __init__(self, weight: NDArray[np.int8] | SparseMatrix, *, frac: int) -> None:
+    No payload is larger than ``payload_max``, in magnitude where they are ``signed``; none is
+    negative where they are not.
+    """
+
+    def __init__(
+        self,
+        weight: NDArray[np.int8] | SparseMatrix,
+        *,
+        frac: int,
+        payload_max: int = numerics.PAYLOAD_MAX,
+        signed: bool = True,
+    ) -> None:
         self.n_target, self.n_source = weight.shape
-        self._scale = np.float32(1 << frac)
+        self._frac = frac
+        scale = np.float32(1 << frac)
         lists = lists_of(weight)
         self._one_to_one: _OneToOne | None = None
         self._sparse: FanOut | None = None
+        self._paired: PairedProduct | None = None
         if lists is None:
             assert not isinstance(weight, SparseMatrix)
-            self._matrix = np.ascontiguousarray(weight.T, np.float32) * self._scale
+            self._matrix = np.ascontiguousarray(weight.T, np.float32) * scale
+            self._paired = PairedProduct.of(
+                weight, self._matrix, payload_max, frac=frac, signed=signed
+            )
         elif np.bincount(lists.target, minlength=1).max() <= 1:
-            self._one_to_one = _OneToOne(lists, self._scale)
+            self._one_to_one = _OneToOne(lists, frac)
         else:
             self._sparse = FanOut(lists.start, lists.target, lists.value, n_target=self.n_target)
 
@@ -48,27 +68,28 @@ class Synapses:
         if self._one_to_one is not None:
             return self._one_to_one.currents(events)
         if self._sparse is not None:
-            return np.multiply(self._sparse.sums(events), float(self._scale), dtype=np.float64)
+            sums = self._sparse.sums(events)
+            return np.left_shift(sums, self._frac, out=sums)
         if len(events) == 1:
             active = np.flatnonzero(events[0])
             if active.size * 8 < self.n_source:
                 return self._gather_rows(events, active)
         return _product(events.astype(np.float32), self._matrix)
 
-    def add_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+    def add_to(self, drive: Drive, events: NDArray[Any]) -> None:
         """Add the currents of payloads (m, n_source) to ``drive`` (m, n_target)."""
-        drive += self.currents(events)
+        np.add(drive, self.currents(events), out=drive, casting="unsafe")
 
-    def write_to(
-        self, drive: NDArray[np.float64], events: NDArray[Any], base: NDArray[np.float64]
-    ) -> None:
+    def write_to(self, drive: Drive, events: NDArray[Any], base: Drive) -> None:
         """Write ``base``, one number or (n_target,), plus the currents to ``drive``."""
-        if base.any():
-            np.add(self.currents(events), base, out=drive)
-        elif self._one_to_one is not None:
+        if self._one_to_one is not None:
             self._one_to_one.write_to(drive, events)
+        elif self._paired is not None and self._paired.pays(len(events)):
+            self._paired.write_to(drive, events)
         else:
-            drive[:] = self.currents(events)
+            np.copyto(drive, self.currents(events), casting="unsafe")
+        if base.any():
+            np.add(drive, base, out=drive)
 
     def _gather_rows(self, events: NDArray[Any], active: NDArray[np.intp]) -> Currents:
         payload = events[0, active].astype(np.float32)
@@ -95,21 +116,21 @@ def _product(events: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArra
 class _OneToOne:
     """At most one synapse for each target."""
 
-    def __init__(self, lists: SparseMatrix, scale: np.float32) -> None:
+    def __init__(self, lists: SparseMatrix, frac: int) -> None:
         n_target, n_source = lists.shape
         self._source = np.zeros(n_target, np.intp)
         self._source[lists.target] = lists.sources
-        picked = np.zeros(n_target, np.float32)
-        picked[lists.target] = lists.value
-        self._picked = picked * scale
+        self._picked = np.zeros(n_target, np.int32)
+        self._picked[lists.target] = lists.value
+        self._picked <<= frac
         self._is_diagonal = np.array_equal(self._source, np.arange(n_source))
 
     def currents(self, events: NDArray[Any]) -> Currents:
-        if self._is_diagonal:
-            return events * self._picked
-        return events[:, self._source] * self._picked
+        drive = np.empty((len(events), len(self._picked)), np.int32)
+        self.write_to(drive, events)
+        return drive
 
-    def write_to(self, drive: NDArray[np.float64], events: NDArray[Any]) -> None:
+    def write_to(self, drive: Drive, events: NDArray[Any]) -> None:
         np.copyto(drive, events if self._is_diagonal else events[:, self._source])
         np.multiply(drive, self._picked, out=drive)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.arrays import Arrays
-from talon_sim.golden.edges import Edge, edges_of, is_held
+from talon_sim.golden.edges import Edge, edges_of, is_held, sends_ones_alone
 from talon_sim.golden.fast.alone import Alone, out_of
 from talon_sim.golden.fast.llvm import LANES
 from talon_sim.golden.fast.neurons import (
@@ -124,8 +124,8 @@ class FastEngine(Engine):
         layouts = {p.name: Layout(p, _kernels_into(network, p.name)) for p in network.populations}
         self.edges = edges_of(
             network,
-            lambda projection, target, is_binary: synapses_of(
-                projection, layout=layouts[target.name], is_binary=is_binary
+            lambda projection, target, source: synapses_of(
+                projection, layout=layouts[target.name], is_binary=sends_ones_alone(source)
             ),
         )
         reach = drive_reach(network)

@@ -1,0 +1,54 @@
+"""Room for sums and what neurons do, handed on from run to run.
+
+A large array that is given back to the system comes again page by page, which takes longer than
+filling it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALLEST = 1 << 15
+"""Bytes that the system has at hand anyway."""
+
+_LARGEST = 1 << 22
+"""Bytes of the largest room that is kept: more than a stage takes, unless one timestep does."""
+
+
+class Rooms:
+    """Bytes that are not in use; runs in several threads may share them."""
+
+    def __init__(self) -> None:
+        self._spare: list[NDArray[np.uint8]] = []
+
+    def lend(self) -> Loan:
+        """Return what takes arrays, until it gives them back."""
+        return Loan(self._spare)
+
+
+class Loan:
+    """Arrays that are in use by one stage."""
+
+    def __init__(self, spare: list[NDArray[np.uint8]]) -> None:
+        self._spare = spare
+        self._taken: list[NDArray[np.uint8]] = []
+
+    def take(self, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        """Return an array, whose values are any."""
+        n_bytes = math.prod(shape) * np.dtype(kind).itemsize
+        if n_bytes < _SMALLEST:
+            return np.empty(shape, kind)
+        room = self._spare.pop() if self._spare else None
+        if room is None or room.size < n_bytes:
+            room = np.empty(n_bytes, np.uint8)
+        self._taken.append(room)
+        return room[:n_bytes].view(kind).reshape(shape)
+
+    def give_back(self) -> None:
+        """End the loan: nobody may use its arrays any more."""
+        self._spare += [room for room in self._taken if room.size <= _LARGEST]
+        self._taken = []
