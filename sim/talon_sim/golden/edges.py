@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Edge:
     once
         The source sends events in timestep 0 alone.
     fan_out
-        What an event of each source (n_source,) counts as synaptic operations.
+        What an event of each source (n_source,) counts as synaptic operations, whole numbers.
     common_fan_out
         That, where all sources have the same, else None.
     synapses
@@ -43,7 +43,7 @@ class Edge:
     delay: int
     hold: bool
     once: bool
-    fan_out: NDArray[np.int64]
+    fan_out: NDArray[np.float64]
     common_fan_out: int | None
     synapses: Any
 
@@ -87,7 +87,7 @@ def edges_of(
                 delay=projection.delay,
                 hold=projection.hold,
                 once=isinstance(source, Population) and source.once,
-                fan_out=fan_out,
+                fan_out=fan_out.astype(np.float64),
                 common_fan_out=int(fan_out[0]) if len(set(fan_out.tolist())) == 1 else None,
                 synapses=make(projection, populations[projection.target], source),
             )
@@ -126,47 +126,45 @@ def count_events(
     Of a projection that holds, the events of timestep 0 count: they are sent once. ``n_sent`` is
     the number of payloads that are not zero, in distinct frames, of sources of which it is known.
     """
-    totals = {"events": 0, "sops": 0}
-    known: dict[tuple[str, bool], NDArray[np.int64]] = {}
+    n_events, n_sops = 0, 0
+    known: dict[tuple[str, bool], NDArray[np.float64]] = {}
     for edge in edges:
         first = edge.hold or edge.once
         sent = events[edge.source]
         frames = sent[:1] if first else distinct(sent)
         repeats = 1 if first else len(sent) // max(1, len(frames))
+        count = None if first else n_sent.get(edge.source)
+        if count is None:
+            count = count_nonzero(frames)
+        n_events += repeats * count
         if edge.common_fan_out is not None:
-            n_events = None if first else n_sent.get(edge.source)
-            n_events = repeats * (count_nonzero(frames) if n_events is None else n_events)
-            totals["events"] += n_events
-            totals["sops"] += n_events * edge.common_fan_out
+            n_sops += repeats * count * edge.common_fan_out
             continue
         key = (edge.source, first)
         if key not in known:
-            known[key] = repeats * _count_by_source(frames.reshape(-1, frames.shape[2]))
-        totals["events"] += int(np.add.reduce(known[key]))
-        totals["sops"] += int(known[key] @ edge.fan_out)
-    return totals
+            known[key] = _count_by_source(frames.reshape(-1, frames.shape[2]))
+        n_sops += repeats * int(known[key] @ edge.fan_out)
+    return {"events": n_events, "sops": n_sops}
 
 
 def count_nonzero(events: NDArray[Any]) -> int:
-    """Return how many payloads (T, B, n) are not zero; of bools NumPy counts the fastest."""
-    return sum(
-        int(np.count_nonzero(part if part.dtype == np.bool_ else part != 0))
-        for part in in_parts(events)
-    )
+    """Return how many payloads (T, B, n) are not zero."""
+    return sum(int(np.count_nonzero(part)) for part in in_parts(events))
 
 
-def in_parts(events: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield a few timesteps at a time, which stay in the second-level cache."""
-    step = max(1, len(events) * _MANY // max(1, events.size))
-    for first in range(0, len(events), step):
-        yield events[first : first + step]
+def in_parts(events: NDArray[Any]) -> Iterable[NDArray[Any]]:
+    """Return a few timesteps at a time, which stay in the second-level cache."""
+    if events.size <= _MANY:
+        return (events,)
+    step = max(1, len(events) * _MANY // events.size)
+    return (events[first : first + step] for first in range(0, len(events), step))
 
 
-def _count_by_source(events: NDArray[Any]) -> NDArray[np.int64]:
+def _count_by_source(events: NDArray[Any]) -> NDArray[np.float64]:
     """Return how many payloads of shape (m, n) are not zero, of each source; bytes add fast."""
-    total = np.zeros(events.shape[1], np.int64)
+    total = np.zeros(events.shape[1])
     for start in range(0, len(events), _BYTE):
         part = events[start : start + _BYTE]
-        is_sent = part if part.dtype == np.bool_ else part != 0
-        total += np.add.reduce(is_sent.view(np.uint8), axis=0, dtype=np.uint8)
+        flags = (part if part.dtype == np.bool_ else part != 0).view(np.uint8)
+        np.add(total, np.add.reduce(flags, axis=0, dtype=np.uint8), out=total)
     return total

@@ -120,8 +120,7 @@ class GradedWindows:
             np.maximum(best, sums[:, phase], out=best)
         if self._has_offset:
             np.add(best, self._offset, out=best)
-        np.minimum(best, self._highest, out=best)
-        np.maximum(best, 0, out=best)
+        np.clip(best, 0, self._highest, out=best)
         np.multiply(best, self._multiplier, out=best)
         np.add(best, 0.5, out=best)
         np.copyto(out.reshape(best.shape), best, casting="unsafe")

@@ -23,7 +23,7 @@ from talon_sim.golden.pairs import MOST, largest_sum, pack, part
 from talon_sim.golden.scatter import Scatter
 from talon_sim.golden.synapses import Drive
 
-_CHUNK = 1 << 17
+_CHUNK = 5 << 15
 """Gathered values and sums held at a time."""
 
 _MANY_CHANNELS = 16

@@ -7,7 +7,7 @@ feedback is stepped timestep by timestep. Nothing here rounds: ``synapses`` and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from talon.backend.trace import Trace
 from talon.compiler.network import IntArray, IntNetwork, Population
 from talon_sim.golden.arrays import Arrays, Slots, potentials_of, spikes_of
 from talon_sim.golden.checks import check_network
-from talon_sim.golden.edges import count_events, count_nonzero, distinct, in_parts
+from talon_sim.golden.edges import count_events
 from talon_sim.golden.fast import fast_engine, wants_kernels
 from talon_sim.golden.order import plan_of
+from talon_sim.golden.ports import Ports
 from talon_sim.golden.run import NumpyEngine
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ class GoldenModel:
         self._plan = plan_of(network)
         self._engines: dict[bool, Engine] = {}
         self._slots = {probe: Slots(network, probe=probe) for probe in (False, True)}
-        self._ports = {port.name: port for port in network.inputs}
-        self._constant = {name for name in self._ports if _holds(network, name)}
+        self._ports = Ports(network)
 
     def run(self, inputs: Mapping[str, IntArray], *, probe: bool = True) -> Trace:
         """Run all samples from a state of zero.
@@ -68,7 +68,7 @@ class GoldenModel:
             The inputs are not those of the network, or out of range; or one varies over time
             although all its projections hold what arrives in timestep 0.
         """
-        n_steps, n_samples, n_sent = self._check_inputs(inputs)
+        n_steps, n_samples, n_sent = self._ports.check(inputs)
         slots = self._slots[probe]
         arrays = slots.arrays(dict(inputs), n_steps, n_samples)
         engine = self._engine_for(n_steps * n_samples)
@@ -85,42 +85,13 @@ class GoldenModel:
 
     def _engine_for(self, n_frames: int) -> Engine:
         """Return what runs so many timesteps times samples: made once, and compiled if it pays."""
-        is_fast = wants_kernels(self._fast, self.network, n_frames)
+        is_fast = self._fast
+        if is_fast is None or is_fast not in self._engines:
+            is_fast = wants_kernels(is_fast, self.network, n_frames)
         if is_fast not in self._engines:
             make = fast_engine if is_fast else NumpyEngine
             self._engines[is_fast] = make(self.network, self._plan)
         return self._engines[is_fast]
-
-    def _check_inputs(self, inputs: Mapping[str, IntArray]) -> tuple[int, int, dict[str, int]]:
-        """Return T, B, and how many payloads that are not zero distinct frames of inputs have."""
-        n_sent: dict[str, int] = {}
-        ports = self._ports
-        if inputs.keys() != ports.keys():
-            raise ValueError(f"Inputs must be {sorted(ports)}, not {sorted(inputs)}")
-        shape = next(iter(inputs.values())).shape[:2]
-        for name, port in ports.items():
-            payload = inputs[name]
-            if payload.dtype.kind not in "iub":
-                raise TypeError(f"Input {name!r} must hold integers, not {payload.dtype}")
-            if payload.shape != (*shape, port.n):
-                raise ValueError(
-                    f"Input {name!r} must have the shape (T, B, {port.n}) with T and B of all "
-                    f"inputs, not {payload.shape}"
-                )
-            low = -port.payload_max if port.signed else 0
-            frames = distinct(payload)
-            n_sent[name] = 0
-            are_flags = frames.dtype.itemsize == 1 and port.payload_max == 1 and not port.signed
-            for part in in_parts(frames):  # each is read once from memory
-                if not _is_within(part, low, port.payload_max):
-                    raise ValueError(
-                        f"Input {name!r} payloads must be between {low} and {port.payload_max}, "
-                        f"not {frames.min()} to {frames.max()}"
-                    )
-                n_sent[name] += count_nonzero(part.view(np.bool_) if are_flags else part)
-            if name in self._constant:
-                _check_constant(name, frames)
-        return *shape, n_sent
 
 
 def _spikes(
@@ -142,29 +113,3 @@ def _potentials(
         for p in observed
         if probe or p.kind not in ("spike", "count")
     }
-
-
-def _holds(network: IntNetwork, name: str) -> bool:
-    """Tell whether an input is sent in timestep 0 alone: all its projections hold it."""
-    holds = [p.hold for p in network.projections if p.source == name]
-    return bool(holds) and all(holds)
-
-
-def _check_constant(name: str, frames: NDArray[Any]) -> None:
-    """Require one frame of an input that is sent in timestep 0 alone."""
-    changed = np.flatnonzero((frames != frames[:1]).any(axis=(1, 2)))
-    if len(changed):
-        raise ValueError(
-            f"Input {name!r} must be the same in all timesteps, since all its projections "
-            f"hold what arrives in timestep 0; it differs in timestep {changed[0]}"
-        )
-
-
-def _is_within(frames: NDArray[Any], low: int, high: int) -> bool:
-    """Tell whether all values are within limits; those of the type need not be looked at."""
-    kind, bits = frames.dtype.kind, 8 * frames.dtype.itemsize
-    if not frames.size or kind == "b":
-        return True
-    if kind == "u" and low == 0:
-        return high >> bits > 0 or high == (1 << bits) - 1 or bool(frames.max() <= high)
-    return bool(low <= frames.min() and frames.max() <= high)

@@ -125,16 +125,23 @@ class Neurons:
 
     def _run(self, drive: Potentials, spikes: Spikes) -> None:
         """Do so where nothing can saturate, resets are at once and potentials not wanted."""
-        v, factor, level, reset = self._v, self.factor, self.level, self._reset
+        # Of few neurons calls take the time: none is made in between.
+        v, spare = self._v, self._spare
+        factor, level, threshold = self.factor, self.level, self.threshold
         multiply, trunc, add, greater = np.multiply, np.trunc, np.add, np.greater
-        leaks = self.leaks
+        subtract, copy, reset = np.subtract, np.copyto, self._reset
+        leaks, is_small = self.leaks, self.subtracts and v.size <= _SMALL
         for x, fired in zip(drive, spikes, strict=True):
             if leaks:
                 multiply(v, factor, v)
                 trunc(v, v)
             add(v, x, v)
             greater(v, level, fired)
-            reset(fired)
+            if is_small:
+                subtract(v, threshold, spare)
+                copy(v, spare, where=fired)
+            else:
+                reset(fired)
 
     def _cannot_saturate(self, drive: Potentials) -> bool:
         """Bound the potentials of the coming timesteps.
@@ -145,11 +152,12 @@ class Neurons:
         """
         if not self._bounded or len(drive) < 2:
             return False
-        bound = max(self._v.max(), -self._v.min())
+        bound = np.maximum.reduce(np.abs(self._v), axis=None)
         steps = min(len(drive), self._memory)
         if max(bound, self._floor) + self._reach * steps < numerics.V_MAX:
             return True
-        largest_of_each = np.abs(drive.reshape(len(drive), -1)).max(axis=1).tolist()
+        frames = np.abs(drive.reshape(len(drive), -1))
+        largest_of_each = np.maximum.reduce(frames, axis=1).tolist()
         if max(bound, self._floor) + max(largest_of_each) * steps < numerics.V_MAX:
             return True
         for largest in largest_of_each:

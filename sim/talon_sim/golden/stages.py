@@ -55,7 +55,7 @@ class Stage(ABC):
         self.n_steps = len(arrays.sent[population.name])
         if population.once:
             self.n_steps = min(1, self.n_steps)
-        self._inner = [edge for edge in edges if edge.source in members]
+        self._inner = [edge for edge in edges if edge.source in members] if members else []
         self._outer: list[Edge] = []
         self._late: list[tuple[int, Sums]] = []
         self._sent = arrays.sent
@@ -75,7 +75,8 @@ class Stage(ABC):
             else:
                 self._keep(edge)
         # The first edge that all timesteps need may write the sums: it comes first.
-        self._outer.sort(key=lambda edge: not self._is_needed_always(edge))
+        if len(self._outer) > 1:
+            self._outer.sort(key=lambda edge: not self._is_needed_always(edge))
 
     def _is_needed_always(self, edge: Edge) -> bool:
         return edge.delay == 0 and (self.population.once or not edge.once)
@@ -219,17 +220,18 @@ class Engine(ABC):
         n_sent
             How many payloads populations without a pool have sent.
         """
-        counters = {"spikes": 0, "updates": 0, "saturations": 0}
+        n_spikes = n_updates = n_saturated = 0
         n_sent: dict[str, int] = {}
         start = self._starter(arrays)
         for populations, members in self._plan:
             for done in self._run(populations, members, arrays, start):
-                counters["spikes"] += done.spikes
-                counters["updates"] += done.updates
-                counters["saturations"] += done.saturations
+                n_spikes += done.spikes
+                n_updates += done.updates
+                n_saturated += done.saturations
                 if done.population.pool is None:
                     name = done.population.name
                     n_sent[name] = n_sent.get(name, 0) + done.spikes
+        counters = {"spikes": n_spikes, "updates": n_updates, "saturations": n_saturated}
         return counters, n_sent
 
     def _run(
