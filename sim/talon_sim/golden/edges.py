@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from talon.compiler.kernel import Kernel
 from talon.compiler.network import InputPort, IntNetwork, Population, Projection
 from talon.compiler.sparse import SparseMatrix
-from talon_sim.golden.maps import MapSynapses
 from talon_sim.golden.synapses import Synapses
+
+if TYPE_CHECKING:
+    from talon_sim.golden.maps import MapSynapses
 
 _BYTE = 255
 
@@ -62,6 +64,8 @@ def synapses_of(
     """Return the synapses of a projection from a source into a population."""
     weight, largest, signed = projection.weight, source.payload_max, source.signed
     if isinstance(weight, Kernel):
+        from talon_sim.golden.maps import MapSynapses  # which networks without maps do not need
+
         return MapSynapses(weight, frac=target.frac, payload_max=largest, signed=signed)
     return Synapses(weight, frac=target.frac, payload_max=largest, signed=signed)
 

@@ -40,20 +40,29 @@ def largest_sum(weight: Any, payload_max: int, *, signed: bool) -> int:
     return int(largest.max(initial=0)) * payload_max
 
 
-def pack(events: NDArray[Any], out: Floats) -> None:
-    """Write the pairs (m / 2, n), rounded up, of frames (m, n): one half with the other."""
+_NARROW = ((1 << 16) - 1) // (_RATIO + 1)
+"""Largest payload of which two frames are packed in 16 bits first, which move less."""
+
+
+def pack(events: NDArray[Any], out: Floats, words: NDArray[np.uint16] | None = None) -> None:
+    """Write the pairs (m / 2, n), rounded up, of frames (m, n): one half with the other.
+
+    Where bytes are not negative and at most ``_NARROW``, there may be room for ``words`` as well.
+    """
     half = len(out)
     rest = len(events) - half
-    np.copyto(out[:rest], events[half:])
-    out[rest:] = 0
-    np.multiply(out, np.float32(_RATIO), out=out)
-    np.add(out, events[:half], out=out, dtype=np.float32, casting="unsafe")
+    pairs, ratio = (out, np.float32(_RATIO)) if words is None else (words, np.uint16(_RATIO))
+    np.multiply(events[half:], ratio, out=pairs[:rest], dtype=pairs.dtype, casting="unsafe")
+    pairs[rest:] = 0
+    np.add(pairs, events[:half], out=pairs, dtype=pairs.dtype, casting="unsafe")
+    if words is not None:
+        np.copyto(out, words)
 
 
 def part(sums: Floats, second: Floats, spare: Floats, unit: int) -> None:
     """Leave the sums of the first frames, times ``unit``; write those of the second, as they are.
 
-    ``sums`` are those of pairs, times ``unit``, a power of two.
+    ``sums`` are those of pairs, times ``unit``, a power of two; ``spare`` is overwritten.
     """
     np.multiply(sums, np.float32(1 / (_RATIO * unit)), out=second)
     np.rint(second, out=second)
@@ -70,10 +79,12 @@ class PairedProduct:
         (n_source, n_target), times ``2 ** frac``.
     n_parts
         Number of equal parts of the sources.
+    is_narrow
+        No payload is negative or larger than ``_NARROW``.
     """
 
-    def __init__(self, matrix: Floats, *, frac: int, n_parts: int) -> None:
-        self._unit = 1 << frac
+    def __init__(self, matrix: Floats, *, frac: int, n_parts: int, is_narrow: bool) -> None:
+        self._unit, self._is_narrow = 1 << frac, is_narrow
         n_source = len(matrix)
         step = -(-n_source // n_parts)
         self._parts = [slice(k, k + step) for k in range(0, n_source, step)]
@@ -94,7 +105,8 @@ class PairedProduct:
                 largest_sum(weight[:, k : k + step], payload_max, signed=signed) <= MOST
                 for k in range(0, n_source, step)
             ):
-                return PairedProduct(matrix, frac=frac, n_parts=n_parts)
+                is_narrow = not signed and payload_max <= _NARROW
+                return PairedProduct(matrix, frac=frac, n_parts=n_parts, is_narrow=is_narrow)
         return None
 
     def pays(self, n_frames: int) -> bool:
@@ -107,16 +119,26 @@ class PairedProduct:
         n_source, n_target = self._matrix.shape
         loan = self._rooms.lend()
         pairs = loan.take((half, n_source), np.float32)
-        first, second, sums, more, spare = loan.take((5, half, n_target), np.float32)
-        pack(events, pairs)
+        first, second, sums, spare = loan.take((4, half, n_target), np.float32)
+        are_bytes = self._is_narrow and events.dtype.itemsize == 1
+        pack(events, pairs, loan.take(pairs.shape, np.uint16) if are_bytes else None)
         for number, sources in enumerate(self._parts):
-            total, rest = (sums, more) if number else (first, second)
+            total = sums if number else first
             np.matmul(pairs[:, sources], self._matrix[sources], out=total)
-            part(total, rest, spare, self._unit)
             if number:
-                np.add(first, sums, out=first)
-                np.add(second, more, out=second)
+                self._add_parted(total, first, second, spare)
+            else:
+                part(total, second, spare, self._unit)
         np.multiply(second, np.float32(self._unit), out=second)
         np.copyto(drive[:half], first, casting="unsafe")
         np.copyto(drive[half:], second[: len(events) - half], casting="unsafe")
         loan.give_back()
+
+    def _add_parted(self, sums: Floats, first: Floats, second: Floats, spare: Floats) -> None:
+        """Add what ``part`` makes of sums, which are overwritten."""
+        np.multiply(sums, np.float32(1 / (_RATIO * self._unit)), out=spare)
+        np.rint(spare, out=spare)
+        np.add(second, spare, out=second)
+        np.multiply(spare, np.float32(_RATIO * self._unit), out=spare)
+        np.subtract(sums, spare, out=sums)
+        np.add(first, sums, out=first)

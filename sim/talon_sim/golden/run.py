@@ -6,20 +6,15 @@ They are float64, or int32 where neurons are ``wide``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talon.compiler.network import IntNetwork, Population
 from talon_sim.golden.arrays import Arrays
-from talon_sim.golden.counting import CountingNeurons
-from talon_sim.golden.currents import SynapticNeurons
 from talon_sim.golden.edges import Edge, edges_of
-from talon_sim.golden.graded import GradedNeurons, GradedWindows
-from talon_sim.golden.lookup import TableNeurons
-from talon_sim.golden.maps import MapSynapses
-from talon_sim.golden.neurons import Neurons
+from talon_sim.golden.kinds import neurons_of
 from talon_sim.golden.order import Plan
 from talon_sim.golden.reach import drive_reach
 from talon_sim.golden.rooms import Loan, Rooms
@@ -28,7 +23,9 @@ from talon_sim.golden.synapses import Drive
 from talon_sim.golden.wide import started
 from talon_sim.golden.windows import own_type, send_windows
 
-AnyNeurons = Neurons | SynapticNeurons | CountingNeurons | GradedNeurons
+if TYPE_CHECKING:
+    from talon_sim.golden.graded import GradedWindows
+    from talon_sim.golden.kinds import AnyNeurons
 
 
 class NumpyStage(Stage):
@@ -70,7 +67,7 @@ class NumpyStage(Stage):
         if self._base.ndim > 1 or len(self._outer) != 1:
             return False
         (edge,) = self._outer
-        if not isinstance(edge.synapses, MapSynapses) or not self._is_needed_always(edge):
+        if not self._is_needed_always(edge):
             return False
         events = self._sent[edge.source]
         if edge.synapses.prefers_events(events):
@@ -144,9 +141,7 @@ class NumpyEngine(Engine):
         self.edges = edges_of(network)
         reach = drive_reach(network)
         self._neurons = {p.name: neurons_of(p, reach[p.name]) for p in network.populations}
-        self._windows = {
-            p.name: GradedWindows.of(p, _weights_into(network, p.name)) for p in network.populations
-        }
+        self._windows = {p.name: _windows_into(network, p) for p in network.populations}
         self._rooms = Rooms()
 
     def run(self, arrays: Arrays) -> tuple[dict[str, int], dict[str, int]]:
@@ -194,18 +189,11 @@ class NumpyEngine(Engine):
         return self._windows[population.name]
 
 
-def _weights_into(network: IntNetwork, name: str) -> list[Any]:
-    return [projection.weight for projection in network.projections if projection.target == name]
+def _windows_into(network: IntNetwork, population: Population) -> GradedWindows | None:
+    """Return the windows of a population, where it has some that can be run alone."""
+    if population.kind != "graded" or population.pool is None:
+        return None
+    from talon_sim.golden.graded import GradedWindows  # which few networks need
 
-
-def neurons_of(population: Population, reach: float) -> AnyNeurons:
-    """Return the neurons of a population, ready to start."""
-    if population.table is not None:
-        return TableNeurons(population)
-    if population.kind == "graded":
-        return GradedNeurons(population)
-    if population.kind == "count":
-        return CountingNeurons(population)
-    if population.current is not None:
-        return SynapticNeurons(population, reach=reach)
-    return Neurons(population, reach=reach)
+    into = [p.weight for p in network.projections if p.target == population.name]
+    return GradedWindows.of(population, into)

@@ -18,9 +18,9 @@ from talon.compiler.network import InputPort, IntArray, IntNetwork, Population
 from talon.errors import BackendError
 from talon_sim.golden.checks import check_network
 from talon_sim.golden.edges import Edge, edges_of
+from talon_sim.golden.kinds import neurons_of
 from talon_sim.golden.order import plan_of
 from talon_sim.golden.reach import drive_reach
-from talon_sim.golden.run import neurons_of
 from talon_sim.golden.windows import own_type, payload_type, send_windows
 
 _ENDLESS = 1 << 62

@@ -40,6 +40,19 @@ def test_frames_are_packed_half_by_half(n_frames, kind):
     np.testing.assert_array_equal(packed, expected)
 
 
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8])
+@pytest.mark.parametrize("n_frames", [1, 2, 5])
+def test_small_payloads_are_packed_in_16_bits(n_frames, kind):
+    largest = 1 if kind == np.bool_ else pairs._NARROW
+    events = np.full((n_frames, 7), largest, kind)
+    events[:, ::3] = 0
+    wide, narrow = np.empty((2, -(-n_frames // 2), 7), np.float32)
+    pack(events, wide)
+    pack(events, narrow, np.empty(narrow.shape, np.uint16))
+    np.testing.assert_array_equal(narrow, wide)
+    assert narrow.max() == largest * (1 + (n_frames > 1) * pairs._RATIO)
+
+
 def saturated_weight(n_target, n_source):
     """Return weights whose rows reach the limit, up or down, where all sources of a part send."""
     weight = np.zeros((n_target, n_source), np.int8)
