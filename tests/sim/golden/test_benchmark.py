@@ -114,3 +114,13 @@ def test_the_worker_of_the_speed_measures_what_it_says(tmp_path, monkeypatch):
     assert found["us"] > 0
     assert found["mb"] > 10
     assert found["counts"][0] > found["counts"][1] > 0
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_the_floor_names_every_part_of_a_run(batch):
+    command = [sys.executable, BENCHMARKS / "golden_floor.py", "--batch", batch, "--rounds", 1]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    times = dict(line.rsplit(maxsplit=2)[:2] for line in done.stdout.splitlines()[:6])
+    assert list(times) == ["run", "multiply", "in pairs", "convert", "neurons", "check"]
+    assert all(float(us) > 0 for us in times.values())
+    assert "in pairs:        floor" in done.stdout
