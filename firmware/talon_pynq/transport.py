@@ -37,6 +37,9 @@ _SPIN, _NAP = 200, 50e-6
 """Looks at the DMA without a pause between them, and the pause after that, in seconds."""
 _LOOK = 0.02
 """Seconds between two looks where an interrupt is waited for, which may never come."""
+_MISSES = 3
+"""Transfers in a row that ended without an interrupt, after which none is waited for."""
+_HINT = "make the overlay in the event loop that waits, or see /proc/interrupts"
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +102,7 @@ class DmaTransport:
         self._registers = DmaRegisters(dma.mmio)
         self._timeout, self._clock, self._sleep, self._look = timeout, clock, sleep, look
         self._buffer_bytes, self._interrupts = buffer_bytes, dict(interrupts or {})
-        self._busy = False
+        self._busy, self._missed = False, 0
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +165,7 @@ class DmaTransport:
 
     async def _until_done(self, watch: Watch) -> None:
         waits = Waits(self._lines())
-        looks = 0
+        looks, missed = 0, False
         try:
             await asyncio.sleep(0)  # others get their turn, however short the transfer
             while not watch.done():
@@ -171,17 +174,22 @@ class DmaTransport:
                     await asyncio.sleep(0 if looks <= _SPIN else _NAP)
                     continue
                 came = await waits.pause(self._look)
+                missed = not came
                 if ARRAY in came:  # until its error is mended, which loading does
                     waits.forget(ARRAY)
                     _log.warning("Array has raised its interrupt; %s", self.state())
                 if came:
                     self._registers.clear_interrupts()
+            self._missed = self._missed + 1 if missed else 0
         finally:
             waits.close()
             for name in waits.broken:
                 self._interrupts.pop(name)
             if self._interrupts:
                 self._registers.clear_interrupts()
+            if self._missed == _MISSES:
+                self._interrupts.clear()
+                _log.warning("Interrupts do not come, so registers are polled; %s", _HINT)
 
     def _lines(self) -> dict[str, Waitable]:
         """Return the interrupts to wait for: that of the array stays active while it has errors."""
@@ -211,7 +219,8 @@ class DmaTransport:
                 self._registers.permit_interrupts()
             self._dma.recvchannel.transfer(receiving, nbytes=room * WORD_BYTES)
             self._dma.sendchannel.transfer(sending, nbytes=words.size * WORD_BYTES)
-            transfer = _Transfer(self._watch())
+            limits = {"timeout": self._timeout, "clock": self._clock}
+            transfer = _Transfer(Watch(self._dma, self._registers, self._moved, **limits))
             yield transfer
             self._dma.recvchannel.wait()
             self._dma.sendchannel.wait()
@@ -262,11 +271,6 @@ class DmaTransport:
     def state(self) -> str:
         """Describe bridge and DMA in one line, for messages."""
         return describe(self.read, self._registers)
-
-    def _watch(self) -> Watch:
-        return Watch(
-            self._dma, self._registers, self._moved, timeout=self._timeout, clock=self._clock
-        )
 
     def _moved(self) -> tuple[int, int]:
         return self.read("IN_WORDS"), self.read("OUT_WORDS")

@@ -215,8 +215,13 @@ class Broken:
         raise RuntimeError("is bound to a different event loop")
 
 
-def test_an_interrupt_that_never_comes_costs_time_and_no_more(bench_of):
-    asyncio.run(bench_of(lambda board: dict.fromkeys(board.interrupts, Dead())).works())
+def test_interrupts_that_never_come_cost_time_for_three_transfers(bench_of, caplog):
+    bench = bench_of(lambda board: dict.fromkeys(board.interrupts, Dead()))
+    with caplog.at_level(logging.WARNING, "talon_pynq"):
+        asyncio.run(bench.works())
+        bench.link._look = 3600
+        asyncio.run(asyncio.wait_for(bench.works(), 60))
+    assert caplog.text.count("Interrupts do not come, so registers are polled; make the") == 1
 
 
 def test_interrupts_that_cannot_be_waited_for_are_polled(bench_of, caplog):
