@@ -92,8 +92,8 @@ def workloads():
     )
     lenet = partial(narrow_network, (6, 16), 28, pool=2, size_of_kernel=5, n_in=1)
     found["LeNet, conv 6 and 16, 5 x 5, 28 x 28, pools of 2"] = lambda: of_graph(lenet(), HW)
-    color = partial(narrow_network, (12, 24), 32, pool=2, n_in=3)
-    found["RGB, conv 12 and 24, 32 x 32, pools of 2"] = lambda: of_graph(color(), HW)
+    color = partial(narrow_network, (12, 24), 24, pool=2, n_in=3)
+    found["RGB, conv 12 and 24, 24 x 24, pools of 2"] = lambda: of_graph(color(), HW)
     found["2 x conv 12, 16 x 16, weights of 4 bits"] = lambda: of_graph(
         narrow_network(12), "zynq_us_plus_int4"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from talon.compiler.pieces import Bin, Piece
 from talon.compiler.tiling.costs import MapCosts
@@ -35,23 +35,28 @@ def ways(costs: MapCosts, population: str) -> list[Piece]:
 def packing_choices(costs: MapCosts, *, n_cores: int) -> list[dict[str, Packing]]:
     """Return choices of maps to pack, by population: the most first, and none at last.
 
-    Pools make packed weights many, so one choice leaves out maps whose windows lie across a line.
+    Maps take the way that is busy for the shortest time; for few cores also that with the fewest
+    rows. Pools make packed weights many, so one choice leaves out maps whose windows lie across a
+    line.
     """
-    most = _chosen(costs, n_cores)
+    most = _chosen(costs, n_cores, lambda piece: (costs.load(piece), piece.words))
     without_pools = {name: packing for name, packing in most.items() if packing.window == 1}
     choices: list[dict[str, Packing]] = [most, without_pools, {}]
+    if n_cores == 1:
+        choices.insert(0, _chosen(costs, n_cores, lambda p: (p.n_rows, costs.load(p))))
     return [c for i, c in enumerate(choices) if c not in choices[:i]]
 
 
-def _chosen(costs: MapCosts, n_cores: int) -> dict[str, Packing]:
+def _chosen(
+    costs: MapCosts, n_cores: int, price: Callable[[Piece], tuple[float, float]]
+) -> dict[str, Packing]:
     """Return how to pack the maps that gain by it.
 
-    Each map takes the way that keeps a core busy for the shortest time. Where all of that has more
-    weights than ``n_cores`` hold, and weights bind, maps give up what saves the most of them.
+    Each map takes the way with the least price. Where all of that has more weights than ``n_cores``
+    hold, and weights bind, maps give up what saves the most of them.
     """
     choices = {name: ways(costs, name) for name in costs.layout.populations}
-    chosen = {name: min(found, key=lambda p: (costs.load(p), p.words))
-              for name, found in choices.items()}  # fmt: skip
+    chosen = {name: min(found, key=price) for name, found in choices.items()}
     while (need := _need(costs, chosen))[0] > n_cores and need[1]:
         others = [
             {**chosen, name: piece}

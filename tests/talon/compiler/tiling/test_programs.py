@@ -246,7 +246,7 @@ def set_to(**values):
     ],
 )
 def test_a_wrong_program_is_refused(memory, change, rule):
-    net = network(np.random.default_rng(9), pool=2)
+    net = network(np.random.default_rng(9), channels=(2, 32, 8), pool=2)
     made, placed = program(net)
     check_program(made.contents, placed.network)
     with pytest.raises(ImageError, match=rule):
