@@ -1,7 +1,7 @@
 // The rules of AXI4-Lite and AXI4-Stream at the ports of the array, checked in every clock cycle.
 //
-// One sample of all ports a cycle, taken before the rising edge. Whoever breaks a rule, the array or
-// its host, the first breach is kept as a text that names the cycle, the signal and the rule.
+// One sample of all ports a cycle, taken before the rising edge. Whoever breaks a rule, the array
+// or its host, the first breach is kept as a text that names the cycle, the signal and the rule.
 
 #pragma once
 
@@ -24,8 +24,8 @@ struct TalonPorts {
 
 class TalonRules {
    public:
-    // A write of one of the bits `mask` to the register at `address` holds the array in reset for so
-    // many cycles, in which it may withdraw what it offers.
+    // A write of one of the bits `mask` to the register at `address` holds the array in reset for
+    // so many cycles, in which it may withdraw what it offers.
     void array_reset(uint64_t address, uint64_t mask, uint64_t cycles) {
         reset_address_ = address, reset_mask_ = mask, reset_cycles_ = cycles;
     }
@@ -50,7 +50,8 @@ class TalonRules {
     void finish() {
         if (writes() || addresses_ != data_)
             fail("s_axil_bvalid", "must answer every write before the end, not leave one open");
-        if (reads_) fail("s_axil_rvalid", "must answer every read before the end, not leave one open");
+        if (reads_)
+            fail("s_axil_rvalid", "must answer every read before the end, not leave one open");
     }
 
    private:
@@ -71,7 +72,8 @@ class TalonRules {
         steady(b_, p.bvalid, p.bready, {{"s_axil_bresp", p.bresp}});
         steady(ar_, p.arvalid, p.arready, {{"s_axil_araddr", p.araddr}});
         steady(r_, p.rvalid, p.rready, {{"s_axil_rdata", p.rdata}, {"s_axil_rresp", p.rresp}});
-        steady(in_, p.in_valid, p.in_ready, {{"s_axis_tdata", p.in_data}, {"s_axis_tlast", p.in_last}});
+        steady(in_, p.in_valid, p.in_ready,
+               {{"s_axis_tdata", p.in_data}, {"s_axis_tlast", p.in_last}});
         responses(p);
         if (held_)
             out_.waits = false;
@@ -127,8 +129,8 @@ class TalonRules {
         const bool writes_now = (p.awvalid && p.awready) || (p.wvalid && p.wready);
         const bool is_held = held_;  // words that were taken in this cycle are lost
         if (held_) --held_;
-        if (writes_now && addresses_ == data_ && address_ == reset_address_ && (written_ & reset_mask_))
-            held_ = reset_cycles_;
+        const bool holds = address_ == reset_address_ && (written_ & reset_mask_);
+        if (writes_now && addresses_ == data_ && holds) held_ = reset_cycles_;
         if (is_held || held_) syncs_.clear();
     }
 
@@ -137,7 +139,8 @@ class TalonRules {
         if (p.out_valid && !held_) {
             const bool done = p.out_data >> OP_OFFSET == DONE;
             if (p.out_last && !done) fail("m_axis_tlast", "must be low but for a DONE");
-            if (done && syncs_.empty()) fail("m_axis_tdata", "must not be a DONE, as no SYNC is open");
+            if (done && syncs_.empty())
+                fail("m_axis_tdata", "must not be a DONE, as no SYNC is open");
             if (done && !syncs_.empty() && p.out_last == syncs_.front())
                 fail("m_axis_tlast", syncs_.front() ? "must be low at a DONE that more follow"
                                                     : "must be high at a DONE that no more follow");
