@@ -12,7 +12,7 @@ def held(m: Module, *, valid: Value, ready: Value, payload: Value | ValueCastabl
     value = Value.cast(payload)
     waits, before = Signal(), Signal(len(value))
     m.d.sync += [waits.eq(valid & ~ready), before.eq(value)]
-    m.d.comb += Assert(~waits | (valid & (value == before)))
+    m.d.comb += Assert(~waits | (valid & (value == before)), "an offer stays")
 
 
 class Ledger:
@@ -57,16 +57,17 @@ class Ledger:
         chosen, watched = Signal(), Signal(len(entry))
         m.d.sync += level.eq(level + enters - leaves)
         m.d.comb += [
-            Assert(~leaves | level.any()),
-            Assert(level <= depth),
-            Assert(~watching | (ahead < level)),
+            Assert(~leaves | level.any(), "what leaves has entered"),
+            Assert(level <= depth, "no more inside than there is room for"),
+            Assert(~watching | (ahead < level), "nothing is lost"),
         ]
         with m.If(watching & leaves):
-            m.d.comb += Assert(ahead.any() | (first == watched))
+            m.d.comb += Assert(ahead.any() | (first == watched), "in order, unchanged")
             m.d.sync += [ahead.eq(ahead - 1), watching.eq(ahead.any())]
         with m.If(enters & choose & ~chosen):
             m.d.sync += [
-                *(bit.eq(1) for bit in (watching, chosen)),
+                watching.eq(1),
+                chosen.eq(1),
                 ahead.eq(level - Mux(leaves, 1, 0)),
                 watched.eq(entry),
             ]
