@@ -275,7 +275,7 @@ def test_groups_of_one_core_wait_for_their_own_tokens():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("edges", "n_slots", "cores"),
     [
@@ -289,7 +289,7 @@ def test_groups_of_one_core_wait_for_their_own_tokens():
     ids=["loop", "chain", "one", "self", "join", "join in a core"],
 )
 def test_tokens_of_loops_and_of_more_slots_and_receivers(edges, n_slots, cores):
-    prove(TokenProof(edges, n_slots=n_slots, cores=cores), seconds=1000)
+    prove(TokenProof(edges, n_slots=n_slots, cores=cores), seconds=3000)
 
 
 @pytest.mark.parametrize(
