@@ -35,9 +35,10 @@ demo: setup-demo ## MNIST: plan, accuracy, the RTL on every shipped image, a rep
 
 test: lint contracts types unit ## what continuous integration runs
 
-test-all: lint contracts types browser tclsh ## everything: also the slow tests and the area budget
+test-all: lint contracts types browser tclsh ## everything: also the slow tests and the budgets of area and bitstream (one core)
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
+	$(MAKE) bitstream-ecp5 ECP5_ARGS="--params tiny_1x1"
 
 test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an environment with them
 	@tools/bootstrap.sh torch

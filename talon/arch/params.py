@@ -252,7 +252,7 @@ ECP5_2X2 = ArrayParams(
     fifo_depth=16,
     weight_memory="bram",
 )
-"""Four cores of 64 KiB in the block RAM of an LFE5U-85F (ULX3S): 40 of 208 DP16KD each."""
+"""Four cores of 64 KiB in the block RAM of an LFE5U-85F (ULX3S): 46 of 208 DP16KD each."""
 
 ZYNQ_US_PLUS_INT4 = ArrayParams(
     name="zynq_us_plus_int4",

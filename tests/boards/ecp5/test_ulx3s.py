@@ -103,11 +103,15 @@ def test_what_is_over_budget_is_named():
     ]
 
 
-def test_the_usual_bitstream_has_a_budget_within_the_device():
-    budget = load_budget(ECP5_2X2.name)
-    assert Ulx3sConfig().params == ECP5_2X2
+@pytest.mark.parametrize("name", [ECP5_2X2.name, SMALL.params.name])
+def test_a_budget_is_within_the_device(name):
+    budget = load_budget(name)
     assert budget["lut"] <= 83_640
     assert budget["bram"] <= 208
     assert budget["dsp"] <= 156
     assert budget["fmax_mhz"] >= Ulx3sConfig().clock_mhz
-    assert load_budget("tiny_1x1") is None
+
+
+def test_the_usual_bitstream_has_a_budget_and_others_may_have_none():
+    assert load_budget(Ulx3sConfig().params.name)
+    assert load_budget("tiny_2x2") is None
