@@ -94,6 +94,20 @@ def test_samples_do_not_touch_each_other(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_blocks_of_samples_do_not_change_the_result(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    inputs = random_payloads(rng, network, n_steps=9, n_samples=5)
+    whole = golden_run(network, inputs)
+    monkeypatch.setattr(
+        "talon_sim.golden.stages._STATES", 2 * max(p.n for p in network.populations)
+    )
+    pieces = golden_run(network, inputs)  # of the widest two samples, two, and one
+    assert compare(whole, pieces).equal
+    assert whole.counters == pieces.counters
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_a_held_frame_equals_its_repetition(seed):
     rng = np.random.default_rng(seed)
     network = random_network(rng)
@@ -249,6 +263,12 @@ def test_sops_count_what_the_array_executes():
     assert (dense.counters["events"], dense.counters["sops"]) == (3, 18)
     sparse = golden_run(one_layer(weight, form="sparse"), {"in": events})
     assert (sparse.counters["events"], sparse.counters["sops"]) == (3, 2 + 1 + 2)
+
+
+def test_sops_of_many_frames_are_counted():
+    weight = np.array([[1, 0], [1, 1]], np.int8)  # bytes count by source as far as they reach
+    trace = golden_run(one_layer(weight, form="sparse"), {"in": np.ones((256, 2, 2), np.int8)})
+    assert trace.counters["sops"] == 512 * 3
 
 
 def test_events_on_their_way_after_the_last_timestep_count():

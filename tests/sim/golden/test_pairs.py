@@ -33,7 +33,7 @@ def test_frames_are_packed_half_by_half(n_frames, kind):
     low, high = {"b": (0, 2), "u": (0, 256)}.get(np.dtype(kind).kind, (-255, 256))
     events = np.random.default_rng(2).integers(low, high, (n_frames, 7)).astype(kind)
     half = -(-n_frames // 2)
-    packed = np.empty((half, 7), np.float32)
+    packed = np.full((half, 7), 9, np.float32)  # what stood there is no frame
     pack(events, packed)
     expected = events[:half].astype(int)
     expected[: n_frames - half] += pairs._RATIO * events[half:].astype(int)
@@ -48,7 +48,7 @@ def test_small_payloads_are_packed_in_16_bits(n_frames, kind):
     events[:, ::3] = 0
     wide, narrow = np.empty((2, -(-n_frames // 2), 7), np.float32)
     pack(events, wide)
-    pack(events, narrow, np.empty(narrow.shape, np.uint16))
+    pack(events, narrow, np.full(narrow.shape, 9, np.uint16))
     np.testing.assert_array_equal(narrow, wide)
     assert narrow.max() == largest * (1 + (n_frames > 1) * pairs._RATIO)
 
@@ -97,6 +97,19 @@ def test_random_products_in_pairs_are_the_products(seed, paired_always):
     drive = np.empty((n_frames, 70))
     synapses.write_to(drive, events, np.zeros(()))
     np.testing.assert_array_equal(drive, events.astype(int) @ weight.T.astype(int) << 4)
+
+
+@pytest.mark.parametrize("payload_max", [pairs._NARROW, pairs._NARROW + 1, 255])
+def test_bytes_too_large_for_16_bits_are_packed_as_floats(payload_max, paired_always):
+    weight = np.zeros((64, 100), np.int8)
+    weight[:, ::10] = np.random.default_rng(4).integers(-1, 2, (64, 10))
+    synapses = Synapses(weight, frac=1, payload_max=payload_max, signed=False)
+    assert synapses._paired is not None
+    events = np.full((5, 100), payload_max, np.uint8)
+    events[1::2, ::20] = 0
+    drive = np.empty((5, 64), np.int32)
+    synapses.write_to(drive, events, np.zeros((), np.int32))
+    np.testing.assert_array_equal(drive, events.astype(int) @ weight.T.astype(int) << 1)
 
 
 def test_what_a_part_could_not_hold_is_not_paired():

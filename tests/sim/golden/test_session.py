@@ -77,6 +77,37 @@ def test_potentials_saturate_however_long_it_runs() -> None:
     assert_same_steps(network, inputs, probe=True)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_an_array_may_be_used_again_for_the_next_timestep(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, max_neurons=10)
+    inputs = random_payloads(rng, network, n_steps=12, n_samples=1)
+    reused = {name: np.zeros_like(x[:1]) for name, x in inputs.items()}
+    first, second = GoldenSession(network, probe=True), GoldenSession(network, probe=True)
+    for t in range(12):
+        for name, x in inputs.items():
+            reused[name][:] = x[t]
+        expected = first.step({name: x[t : t + 1] for name, x in inputs.items()})
+        found = second.step(reused)
+        for name, v in expected.potentials.items():
+            np.testing.assert_array_equal(found.potentials[name], v)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_payload_beside_the_limits_is_refused(signed: bool) -> None:
+    network = random_network(np.random.default_rng(0), max_neurons=4)
+    ports = tuple(replace(port, payload_max=1, signed=signed) for port in network.inputs)
+    session = GoldenSession(replace(network, inputs=ports))
+    zeros = {port.name: np.zeros((1, 1, port.n), np.int8) for port in ports}
+    low = -1 if signed else 0
+    for wrong in (low - 1, 2):
+        for port in ports:
+            payload = np.full((1, 1, port.n), wrong, np.int8)
+            message = rf"^Input '{port.name}' .* between {low} and 1, not {wrong} to {wrong}$"
+            with pytest.raises(ValueError, match=message):
+                session.step(zeros | {port.name: payload})
+
+
 def test_what_does_not_fit_is_refused() -> None:
     rng = np.random.default_rng(0)
     network = random_network(rng, max_neurons=4)

@@ -24,6 +24,18 @@ def test_graded_payloads_weigh_in_every_storage(density, n_rows, rate):
     np.testing.assert_array_equal(synapses.currents(payloads.astype(np.int16)), expected)
 
 
+@pytest.mark.parametrize("n_rows", [1, 2, 16, 17])
+@pytest.mark.parametrize("n_source", [100, 101, 149])
+def test_a_product_in_parts_has_all_its_sources(n_rows, n_source, monkeypatch):
+    monkeypatch.setattr("talon_sim.golden.synapses._SMALL", 3000)
+    rng = np.random.default_rng(4)
+    weight = rng.integers(-127, 128, (30, n_source)).astype(np.int8)
+    payloads = rng.integers(1, 256, (n_rows, n_source)).astype(np.int16)
+    synapses = Synapses(weight, frac=1)
+    expected = payloads.astype(np.int64) @ weight.T.astype(np.int64) << 1
+    np.testing.assert_array_equal(synapses.currents(payloads), expected)
+
+
 def two_projections(n_sources):
     zeros = np.zeros(1, np.int32)
     weight = np.full((1, n_sources), 127, np.int8)

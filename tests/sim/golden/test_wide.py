@@ -92,6 +92,18 @@ def test_a_room_is_lent_to_one_at_a_time(monkeypatch):
     assert c.shape == (10,)
 
 
+def test_a_loan_that_ends_again_gives_back_what_it_took_since(monkeypatch):
+    monkeypatch.setattr("talon_sim.golden.rooms._SMALLEST", 0)
+    rooms = Rooms()
+    loan = rooms.lend()
+    loan.take((40,), np.uint8)
+    loan.give_back()
+    loan.take((40,), np.uint8)
+    loan.give_back()
+    first, second = rooms.lend().take((40,), np.uint8), rooms.lend().take((40,), np.uint8)
+    assert not np.shares_memory(first, second)
+
+
 def test_rooms_for_more_than_a_stage_takes_are_not_kept(monkeypatch):
     monkeypatch.setattr("talon_sim.golden.rooms._LARGEST", 100)
     monkeypatch.setattr("talon_sim.golden.rooms._SMALLEST", 0)
