@@ -68,7 +68,7 @@ def workloads() -> list[Workload]:
     found += [
         Workload(name="3 passes, tiny_2x2", make=lambda: of_graph(layers_in_passes(), "tiny_2x2")),
         Workload(
-            name="passes of maps, tiny_2x2_map",
+            name="3 passes of maps, tiny_2x2_map",
             make=lambda: of_graph(maps_in_passes(), "tiny_2x2_map"),
         ),
     ]

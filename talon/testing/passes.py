@@ -90,10 +90,7 @@ def layers_in_passes() -> Graph:
 
 
 def maps_in_passes() -> Graph:
-    """Return spiking and graded maps with a pool, and a head: three passes on ``tiny_2x2_map``.
-
-    The graded map is fed to two passes, and a spiking one is divided into bands of rows.
-    """
+    """Return spiking and graded maps with a pool, and a head: three passes on ``tiny_2x2_map``."""
     rng = np.random.default_rng(3)
 
     def conv(n_out: int, n_in: int, padding: int = 1) -> Conv2d:
@@ -105,9 +102,9 @@ def maps_in_passes() -> Graph:
         "conv1": conv(4, 2),
         "relu": ReLU(4),
         "pool": MaxPool2d(2),
-        "conv2": conv(6, 4),
-        "lif": _neurons(LIF, 6, 6, 6),
-        "conv2b": conv(4, 6),
+        "conv2": conv(8, 4),
+        "lif": _neurons(LIF, 8, 6, 6),
+        "conv2b": conv(4, 8),
         "if2b": _neurons(IF, 4, 6, 6),
         "conv3": conv(4, 4, padding=0),
         "if3": _neurons(IF, 4, 4, 4),
