@@ -190,7 +190,7 @@ def measure_floor(path: str, small: str) -> dict[str, float]:
         return [
             (bytearray(arrays[0].tobytes()) if are_equal(arrays) else None, arrays)
             for arrays in columns(graph)
-            if arrays
+            if arrays and arrays[0].flags.c_contiguous  # what no one set is one zero in memory
         ]
 
     def data(graph: Any) -> bytes:
