@@ -128,6 +128,7 @@ def test_an_archive_is_the_same_each_time(bundle, tmp_path):
         assert bundle(tmp_path / name / "board.zip")[0] == 0
     one, two = (tmp_path / name / "board.zip" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+    assert bundle(tmp_path / "BOARD.ZIP")[0] == 0 and zipfile.is_zipfile(tmp_path / "BOARD.ZIP")
     with zipfile.ZipFile(one) as archive:
         assert archive.getinfo("board/install.sh").external_attr >> 16 == 0o755
         archive.extractall(tmp_path)
@@ -200,8 +201,22 @@ def test_slips_on_the_command_line(bundle, tmp_path, overlay, wheel, program):
     )
     assert "exclude each other" in bundle(out, "--wheels", tmp_path)[2]
     assert "must be a .bit file" in bundle(out, "--overlay", wheel)[2]
-    assert "must be one of talon-snn, not 'talon_zcu104.bit'" in bundle(out, "--wheel", overlay)[2]
+    for name in ("talon_zcu104.bit", "talon_snn-1.whl", "numpy-1.0-py3-none-any.whl"):
+        other = tmp_path / name
+        other.write_bytes(b"")
+        said = bundle(out, "--wheel", other)[2]
+        assert "must be one of talon-snn, " in said and f"not {name!r}" in said
     assert not out.exists()
+
+
+def test_the_version_is_that_of_the_wheel_that_is_given(bundle, tmp_path):
+    wheel = fake_wheel(tmp_path, "talon_snn", "0.0.7", "py3-none-any")
+    status, facts, _ = bundle(tmp_path / "out", "--wheel", wheel)
+    assert status == 0 and facts["talon"] == "0.0.7"
+    script = (tmp_path / "out" / "install.sh").read_text()
+    assert "wheels/talon_snn-0.0.7-py3-none-any.whl\n" in script
+    assert "talon-snn==0.0.7\n" in script
+    assert "| Talon 0.0.7 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def fake_wheel(folder, name, version, tag, requires=()):

@@ -12,13 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from talon import __version__
 from talon.arch.params import ArrayParams
-from talon.errors import BackendError, TalonError
+from talon.errors import TalonError
 from talon.image.files import whole_file
 from talon_boards.bundle.overlay import check_overlay
 from talon_boards.bundle.pages import install_script, readme
-from talon_boards.bundle.wheels import PROJECT, TARGETS, dependencies, talon_wheel
+from talon_boards.bundle.wheels import (
+    PROJECT,
+    TARGETS,
+    dependencies,
+    talon_wheel,
+    wheel_version,
+)
 from talon_boards.folder import exchange
 from talon_boards.profiles import board_profile
 
@@ -69,9 +74,7 @@ def check_request(request: Request) -> None:
     if request.overlay is not None:
         check_overlay(request.overlay, request.params, profile)
     if request.wheel is not None:
-        named = request.wheel.name.startswith(f"{PROJECT.replace('-', '_')}-")
-        if not named or request.wheel.suffix != ".whl":
-            raise BackendError(f"Wheel must be one of {PROJECT}, not {request.wheel.name!r}")
+        wheel_version(request.wheel)
 
 
 def check_place(path: Path, *, force: bool) -> None:
@@ -117,7 +120,7 @@ def write_bundle(request: Request, path: Path, *, force: bool = False) -> dict[s
     with TemporaryDirectory(prefix=".talon-bundle-", dir=path.parent) as staging:
         made = Path(staging) / "new"
         facts = _fill(made, request)
-        if path.suffix == ".zip":
+        if path.suffix.lower() == ".zip":
             _zip(made, path)
         else:
             exchange(path, made, Path(staging) / "old")
@@ -148,7 +151,7 @@ def _fill(made: Path, request: Request) -> dict[str, Any]:
     target = TARGETS[request.target]
     facts: dict[str, Any] = {
         "format": FORMAT,
-        "talon": __version__,
+        "talon": wheel_version(wheels[0]),
         "made_for": {"python": target.python, "machine": target.machine},
         "board": request.board,
         "array": request.params.name,

@@ -48,7 +48,7 @@ Written by `talon board bundle`, for {machine} with Python {python}. Nothing her
 |---|---|
 | `{program}` | the program, for the array `{array}` (hardware hash {hash}) |
 | `overlay/` | {overlay} |
-| `wheels/` | {n_wheels} wheels |
+| `wheels/` | {wheels} |
 | `notebooks/` | the notebook |
 | `bundle.json`, `SHA256SUMS` | what was packed, with the SHA-256 of each file |
 {missing}"""
@@ -77,6 +77,7 @@ def readme(facts: Mapping[str, Any]) -> str:
         array=facts["array"],
         hash=facts["hardware_hash"],
         overlay="the bitstream and its `.hwh`" if facts["overlay"] else "is missing, see below",
-        n_wheels=len(facts["wheels"]),
+        wheels=f"Talon {facts['talon']}"
+        + (f", and {others} wheels that it needs" if others else ""),
         missing=f"\n## What is missing\n\n{missing}" if missing else "",
     )

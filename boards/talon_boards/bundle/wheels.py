@@ -54,6 +54,23 @@ TARGETS = {
 """For boards with images of PYNQ 3 and PYNQ 4, and for this machine."""
 
 
+def wheel_version(wheel: Path) -> str:
+    """Return the version in the name of a wheel of Talon's own.
+
+    Raises
+    ------
+    BackendError
+        It is another wheel, or has a name that pip would not take.
+    """
+    name, *rest = wheel.name.split("-")
+    if name != PROJECT.replace("-", "_") or len(rest) not in (4, 5) or wheel.suffix != ".whl":
+        raise BackendError(
+            f"Wheel must be one of {PROJECT}, with the name that it was built with "
+            f"({PROJECT.replace('-', '_')}-VERSION-py3-none-any.whl), not {wheel.name!r}"
+        )
+    return rest[0]
+
+
 def talon_wheel(folder: Path) -> Path:
     """Make the wheel of the Talon that runs now, and return its path.
 

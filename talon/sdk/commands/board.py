@@ -108,8 +108,9 @@ def _render(out: RichConsole, result: dict[str, Any]) -> None:
     made_for = result["made_for"]
     out.print(
         Text(
-            f"wrote {result['output']}: {len(result['files'])} files, {len(result['wheels'])} "
-            f"wheels for Python {made_for['python']} on {made_for['machine']}"
+            f"wrote {result['output']}: {len(result['files'])} files, Talon {result['talon']} and "
+            f"{len(result['wheels']) - 1} other wheels for Python {made_for['python']} on "
+            f"{made_for['machine']}"
         )
     )
     for what in result["missing"]:
