@@ -9,6 +9,7 @@ import zipfile
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pynq = pytest.importorskip("pynq", reason="needs PYNQ: make test-pynq", exc_type=ImportError)
@@ -19,6 +20,7 @@ from traitlets.config import Config  # noqa: E402
 
 from talon.arch.params import preset  # noqa: E402
 from talon.backend.programs import compile as compile_graph  # noqa: E402
+from talon.ir import Graph, Input, LayerNorm  # noqa: E402
 from talon.testing import lif_chain  # noqa: E402
 from talon_boards.bundle.pack import Request, write_bundle  # noqa: E402
 from talon_sim.board.device import uio_of  # noqa: E402
@@ -47,13 +49,27 @@ def shell(tmp_path, monkeypatch):
     atexit.unregister(made.atexit_operations)
 
 
-@pytest.mark.parametrize("sizes", [[30, 24, 10], [30, 200, 200, 10]], ids=["one", "passes"])
+def with_host(graph):
+    """Return a graph whose first node is one that the host computes."""
+    (name,) = (name for name, node in graph.nodes.items() if isinstance(node, Input))
+    (n,) = graph.nodes[name].shape
+    norm = LayerNorm((n,), np.ones(n, np.float32), np.zeros(n, np.float32))
+    edges = [("norm" if src == name else src, dst) for src, dst in graph.edges]
+    return Graph({**graph.nodes, "norm": norm}, [(name, "norm"), *edges])
+
+
+@pytest.mark.parametrize("kind", ["one", "passes", "host"])
 def test_the_notebook_runs_in_a_bundle(
-    small, board_of, bit, shell, tmp_path, monkeypatch, capsys, sizes
+    small, board_of, bit, shell, tmp_path, monkeypatch, capsys, kind
 ):
     program = tmp_path / "chain.t1p"
-    made = compile_graph(lif_chain(sizes), hw=small.hw, passes="auto")
-    one = sizes == [30, 24, 10]
+    graph = lif_chain([30, 200, 200, 10] if kind == "passes" else [30, 24, 10])
+    if kind == "host":
+        made = compile_graph(with_host(graph), hw=small.hw, input_range={"norm": (-3, 3)})
+        assert made.host.prefix is not None
+    else:
+        made = compile_graph(graph, hw=small.hw, passes="auto")
+    one = kind != "passes"
     assert (len(made.passes) == 1) == one
     made.save(program)
     wheel = tmp_path / "talon_snn-0-py3-none-any.whl"
