@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talon_sim.golden.rooms import taken
+
 Integers = NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]
 
 _BLOCK = 32
@@ -85,7 +87,7 @@ class FanOut:
         offset: NDArray[np.intp] | None,
     ) -> None:
         # Whoever runs takes buffers for the time, so that several threads may.
-        buffers = self._spare.pop() if self._spare else _Buffers(self._targets.dtype)
+        buffers = taken(self._spare) or _Buffers(self._targets.dtype)
         step = _CHUNK // _BLOCK
         for begin in range(0, len(blocks), step):
             part = slice(begin, begin + step)

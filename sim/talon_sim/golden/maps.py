@@ -20,6 +20,7 @@ from talon.compiler.kernel import Kernel
 from talon_sim.golden.axes import Axis, axis_of
 from talon_sim.golden.gather import Maps, Selection, Windows
 from talon_sim.golden.pairs import MOST, largest_sum, pack, part
+from talon_sim.golden.rooms import taken
 from talon_sim.golden.scatter import Scatter
 from talon_sim.golden.synapses import Drive
 
@@ -104,7 +105,7 @@ class MapSynapses:
         """
         # Whoever runs takes a workspace for the time, so that several threads may.
         spare = self._spare[packed]
-        workspace = spare.pop() if spare else self._workspace(packed)
+        workspace = taken(spare) or self._workspace(packed)
         product = workspace if self._is_paired and isinstance(workspace, _Product) else None
         step = self._frames if product is None else 2 * self._frames
         for start in range(0, len(events), step):

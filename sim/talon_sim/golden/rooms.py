@@ -7,10 +7,12 @@ filling it.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 _LINE = 64
 """Bytes of a line of the cache, where arrays begin: vectors that lie across two take longer."""
@@ -20,6 +22,14 @@ _SMALLEST = 1 << 15
 
 _LARGEST = 1 << 22
 """Bytes of the largest room that is kept: more than a stage takes, unless one timestep does."""
+
+
+def taken(spare: list[T]) -> T | None:
+    """Take the last of what is not in use, or None: another thread may be faster at any time."""
+    try:
+        return spare.pop()
+    except IndexError:
+        return None
 
 
 class Rooms:
@@ -45,7 +55,7 @@ class Loan:
         n_bytes = math.prod(shape) * np.dtype(kind).itemsize
         if n_bytes < _SMALLEST:
             return np.empty(shape, kind)
-        room = self._spare.pop() if self._spare else None
+        room = taken(self._spare)
         if room is None or room.size < n_bytes:
             room = np.empty(n_bytes + _LINE, np.uint8)
             room = room[-room.ctypes.data % _LINE :]

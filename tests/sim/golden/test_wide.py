@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talon.compiler.sparse import SparseMatrix
 from talon.testing import MapLimits, random_map_network, random_map_payloads
+from talon.testing.kernels import conv_kernel
 from talon_sim.golden import GoldenModel, golden_run, wide
-from talon_sim.golden.rooms import Rooms
+from talon_sim.golden.maps import MapSynapses
+from talon_sim.golden.rooms import Loan, Rooms
+from talon_sim.golden.synapses import Synapses
 from talon_sim.testing import random_network, random_payloads
 from talon_sim.trace import compare
 
@@ -90,6 +94,32 @@ def test_a_room_is_lent_to_one_at_a_time(monkeypatch):
     assert not np.shares_memory(c, d)
     assert c.dtype == np.int64
     assert c.shape == (10,)
+
+
+class Raced(list):
+    """A list of which another thread takes the last just when this one has seen it."""
+
+    def __len__(self):
+        return 1
+
+    def pop(self):
+        raise IndexError
+
+
+def test_another_thread_may_take_the_last_room(monkeypatch):
+    monkeypatch.setattr("talon_sim.golden.rooms._SMALLEST", 0)
+    assert Loan(Raced()).take((3, 5), np.int32).shape == (3, 5)
+    rng = np.random.default_rng(5)
+    kernel = conv_kernel(rng.integers(-9, 10, (3, 3, 2, 3)).astype(np.int8), (5, 5))
+    maps = MapSynapses(kernel, frac=2)
+    sparse = (rng.integers(-9, 10, (60, 50)) * (rng.random((60, 50)) < 0.1)).astype(np.int8)
+    lists = Synapses(SparseMatrix.of(sparse), frac=2)
+    maps._spare, lists._sparse._spare = {False: Raced(), True: Raced()}, Raced()
+    for synapses, weight in ((maps, kernel.dense()), (lists, sparse)):
+        events = rng.integers(0, 2, (4, synapses.n_source)).astype(np.uint8)
+        drive = np.zeros((4, synapses.n_target))
+        synapses.add_to(drive, events)
+        np.testing.assert_array_equal(drive, events.astype(int) @ weight.T.astype(int) << 2)
 
 
 def test_a_loan_that_ends_again_gives_back_what_it_took_since(monkeypatch):
