@@ -195,10 +195,7 @@ def test_an_overlay_that_does_not_fit_is_refused(bundle, overlay, tmp_path, chan
 
 def test_slips_on_the_command_line(bundle, tmp_path, overlay, wheel, program):
     out = tmp_path / "out"
-    assert (
-        "board must be" in bundle(out, "--board", "none")[2].lower()
-        or "none" in bundle(out, "--board", "none")[2]
-    )
+    assert "Board must be one of " in bundle(out, "--board", "none")[2]
     assert "exclude each other" in bundle(out, "--wheels", tmp_path)[2]
     assert "must be a .bit file" in bundle(out, "--overlay", wheel)[2]
     for name in ("talon_zcu104.bit", "talon_snn-1.whl", "numpy-1.0-py3-none-any.whl"):
