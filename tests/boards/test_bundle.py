@@ -89,7 +89,7 @@ def test_the_board_reads_what_was_packed(bundle, program, overlay, tmp_path, mon
     found = BoardBundle.find(out / "notebooks")
     assert found.program.read_bytes() == program.read_bytes()
     assert found.bitfile == str(out / "overlay" / "talon_zcu104.bit")
-    assert found.check() == len(found.facts["files"])
+    assert found.check() == len(found.facts["files"]) - 1  # without the notebook
     monkeypatch.chdir(out / "wheels")
     assert BoardBundle.find().folder == out
     monkeypatch.chdir(tmp_path)
@@ -132,7 +132,17 @@ def test_an_archive_is_the_same_each_time(bundle, tmp_path):
     with zipfile.ZipFile(one) as archive:
         assert archive.getinfo("board/install.sh").external_attr >> 16 == 0o755
         archive.extractall(tmp_path)
-    assert BoardBundle.open(tmp_path / "board").check() > 4
+    assert BoardBundle.open(tmp_path / "board").check() == 4
+
+
+def test_a_notebook_that_was_run_and_saved_is_no_damage(bundle, tmp_path):
+    out = tmp_path / "out"
+    assert bundle(out)[0] == 0
+    with (out / NOTEBOOK).open("a") as notebook:
+        notebook.write(" ")
+    assert BoardBundle.open(out).check() == 4
+    check = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=out, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["out", "out.zip"])

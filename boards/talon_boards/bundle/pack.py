@@ -166,7 +166,11 @@ def _fill(made: Path, request: Request) -> dict[str, Any]:
     _write(made / README, readme(facts).encode())
     facts["files"] = _digests(made)
     _write(made / MANIFEST, (json.dumps(facts, indent=2) + "\n").encode())
-    lines = [f"{digest}  {name}\n" for name, digest in _digests(made).items()]
+    lines = [  # without notebooks, which change when they are run
+        f"{digest}  {name}\n"
+        for name, digest in _digests(made).items()
+        if name not in facts["notebooks"]
+    ]
     _write(made / SUMS, "".join(lines).encode())
     return facts
 

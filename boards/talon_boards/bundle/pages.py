@@ -40,7 +40,8 @@ Written by `talon board bundle`, for {machine} with Python {python}. Nothing her
 
 1. Copy this folder to the board, best below the notebooks of Jupyter
    (`~/jupyter_notebooks`).
-2. `sudo sh install.sh` compares all files with what was packed, and installs Talon{with_what}.
+2. `sudo sh install.sh` compares all files but the notebook with what was packed, and
+   installs Talon{with_what}.
 3. Open `notebooks/{notebook}`, and run it: it loads the bitstream, runs the program, and compares
    every spike with the golden model.
 
@@ -50,7 +51,7 @@ Written by `talon board bundle`, for {machine} with Python {python}. Nothing her
 | `overlay/` | {overlay} |
 | `wheels/` | {wheels} |
 | `notebooks/` | the notebook |
-| `bundle.json`, `SHA256SUMS` | what was packed, with the SHA-256 of each file |
+| `bundle.json`, `SHA256SUMS` | what was packed, with SHA-256 |
 {missing}"""
 
 
