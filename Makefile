@@ -7,7 +7,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST ?= $(PY) -m pytest
 PYTEST_ARGS ?=
-ECP5_ARGS ?=
+ECP5_ARGS ?= --params tiny_1x1
 SOURCES := talon hdl sim firmware boards tests examples benchmarks tools
 
 export PYTHON
@@ -38,7 +38,7 @@ test: lint contracts types unit ## what continuous integration runs
 test-all: lint contracts types browser tclsh ## everything: also the slow tests and the budgets of area and bitstream (one core)
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) area
-	$(MAKE) bitstream-ecp5 ECP5_ARGS="--params tiny_1x1"
+	$(MAKE) bitstream-ecp5
 
 test-torch: ## the tests that compare with PyTorch, snnTorch and Norse, in an environment with them
 	@tools/bootstrap.sh torch
@@ -81,7 +81,7 @@ unit: setup browser tclsh ## the tests, without the slow ones
 area: setup ## Yosys: area of core, router and array against the budget
 	$(PY) tools/area.py
 
-bitstream-ecp5: ## Yosys and nextpnr: a bitstream for the ULX3S, against its budget
+bitstream-ecp5: ## Yosys and nextpnr: a bitstream of one core for the ULX3S, against its budget
 	@tools/bootstrap.sh ecp5
 	.venv-ecp5/bin/python -m talon_boards.ecp5 -o build/ecp5 $(ECP5_ARGS)
 
